@@ -1,0 +1,121 @@
+//! An acquisition: a plan carried out into a data set.
+
+use crate::plan::Plan;
+use crate::{Axis, Fault};
+use std::sync::Arc;
+
+/// The keys and values that a client gave with `update_config`; they are written down as they came.
+pub type Metadata = serde_json::Map<String, serde_json::Value>;
+
+/// An order to the supervisor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Metadata of the acquisitions to come.
+    Configure(Arc<Metadata>),
+    /// Carry out a plan.
+    Acquire(Plan),
+    /// End it now.
+    Stop,
+}
+
+/// What came of it. An acquisition that was `Started` ends in exactly one of `Done`, `Interrupted`, `Failed`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The metadata is kept.
+    Configured,
+    /// The data set exists and the first stroke begins.
+    Started,
+    /// A frame is on disk, durably.
+    Saved {
+        /// Its file.
+        path: Arc<std::path::Path>,
+        /// How many there are now.
+        current: u32,
+        /// How many there will be.
+        total: u32,
+    },
+    /// Every frame is on disk and the data set is complete.
+    Done {
+        /// The data set's folder.
+        path: Arc<std::path::Path>,
+    },
+    /// Stopped; what was taken is kept.
+    Interrupted,
+    /// It was not begun.
+    Refused(Refusal),
+    /// It was begun and had to end; what was taken is kept.
+    Failed(Failure),
+}
+
+/// Why an acquisition was not begun.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another one is under way.
+    #[error("an acquisition is running; stop it or wait for its end")]
+    Acquiring,
+    /// A motor is moving on somebody's order.
+    #[error("the {0:?} is moving; wait for its end or stop it")]
+    Moving(Axis),
+    /// A stop came after it.
+    #[error("a stop came after this command")]
+    Stopped,
+    /// No metadata yet.
+    #[error("no configuration yet; send update_config with object_date, sample_id and acq_id first")]
+    NotConfigured,
+    /// The folder's name needs it.
+    #[error("{0} is missing from the configuration; send update_config with it")]
+    MissingKey(&'static str),
+    /// It cannot be part of a folder's name.
+    #[error("{key} cannot name a folder: {why}")]
+    BadId {
+        /// Which key of the configuration.
+        key: &'static str,
+        /// What is wrong with its value.
+        why: &'static str,
+    },
+    /// There is such a data set already.
+    #[error("{0} exists already; choose another acq_id")]
+    IdsInUse(String),
+    /// No camera answers.
+    #[error("no camera: {0}")]
+    NoCamera(Fault),
+    /// A motor does not answer.
+    #[error("the {0:?} is not available: {1}")]
+    NoMotor(Axis, Fault),
+    /// The pump cannot do a stroke of the plan.
+    #[error(transparent)]
+    Stroke(#[from] crate::pump::Refusal),
+    /// The data root cannot be written.
+    #[error("cannot create the data set: {0}")]
+    Disk(String),
+    /// The program ends.
+    #[error("the instrument is shutting down")]
+    ShuttingDown,
+}
+
+/// Why an acquisition had to end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// A motor.
+    #[error("the {0:?} failed: {1}")]
+    Motor(Axis, Fault),
+    /// The stage refused a step of the plan.
+    #[error("the stage cannot go there: {0}")]
+    Focus(crate::focus::Refusal),
+    /// The pump refused a step of the plan.
+    #[error("the pump cannot do this stroke: {0}")]
+    Pump(crate::pump::Refusal),
+    /// The camera.
+    #[error("frame {image} of {total} was not captured: {cause}")]
+    Camera {
+        /// Which frame of the plan.
+        image: u32,
+        /// Of how many.
+        total: u32,
+        /// What happened.
+        cause: Fault,
+    },
+    /// The data set.
+    #[error("cannot write the data set: {0}")]
+    Disk(String),
+}

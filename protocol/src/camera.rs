@@ -1,0 +1,82 @@
+//! The camera: a frame whose exposure begins at or after an instant.
+
+use crate::{Fault, Instant, Interval};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// An order to the camera.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Start streaming.
+    Open,
+    /// Take the first frame whose exposure begins at or after this instant.
+    Capture {
+        /// The earliest instant at which its first line may begin to be exposed.
+        not_before: Instant,
+    },
+    /// Stop streaming and release the frames.
+    Close,
+}
+
+/// What came of it. A capture is answered twice: `Exposing`, then one of `Frame`, `Missed`, `Failed`.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// It streams, and this is the mode it streams in.
+    Opened(Mode),
+    /// This frame will be it; predicted from the cadence.
+    Exposing {
+        /// First line's start to last line's end.
+        interval: Interval,
+    },
+    /// Here it is.
+    Frame(Frame),
+    /// The frame never came.
+    Missed,
+    /// It streams no more.
+    Closed,
+    /// It cannot.
+    Failed(Fault),
+}
+
+/// How a camera streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode {
+    /// Pixels across.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+    /// From one frame's start to the next one's.
+    pub cadence: std::time::Duration,
+    /// What each line integrates; whole lines, so seldom what was asked.
+    pub exposure: std::time::Duration,
+    /// ISO as the dashboard counts it.
+    pub iso: u32,
+}
+
+/// A picture and when it was true.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The camera's own number.
+    pub seq: u64,
+    /// From the frame's own time stamp: first line's start to last line's end.
+    pub interval: Interval,
+    /// What was seen.
+    pub picture: Arc<dyn Picture>,
+}
+
+/// What a camera delivers: pixels, or everything that rendering them needs.
+pub trait Picture: Debug + Send + Sync {
+    /// Makes the pixels. May take a tenth of a second; done beside the hardware, never on its thread.
+    fn develop(&self) -> Image;
+}
+
+/// Red, green, blue, 8 bits each, line by line from the top left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Pixels across.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+    /// `width * height * 3` bytes.
+    pub rgb: Vec<u8>,
+}

@@ -1,0 +1,152 @@
+//! The whole instrument: every command that can go in, every event that can come out.
+
+use crate::{Axis, Epochs, Instant, acquisition, focus, light, pump};
+
+/// What the outside can ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// The pump.
+    Pump(pump::Command),
+    /// The stage.
+    Focus(focus::Command),
+    /// The lamp.
+    Light(light::Command),
+    /// The acquisition.
+    Acquisition(acquisition::Command),
+    /// End: motors off, light off.
+    Shutdown,
+}
+
+impl Command {
+    /// The axes that this command stops; both for an acquisition, which moves both.
+    pub fn stops(&self) -> &'static [Axis] {
+        match self {
+            Self::Pump(pump::Command::Stop) => &[Axis::Pump],
+            Self::Focus(focus::Command::Stop) => &[Axis::Focus],
+            Self::Acquisition(acquisition::Command::Stop) | Self::Shutdown => &[Axis::Pump, Axis::Focus],
+            Self::Pump(_) | Self::Focus(_) | Self::Light(_) | Self::Acquisition(_) => &[],
+        }
+    }
+}
+
+/// The number under which a command is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CommandId(pub u64);
+
+/// A command as it went in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// Its answers carry this.
+    pub id: CommandId,
+    /// The stops before it; for a stop: with itself.
+    pub epochs: Epochs,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// What the outside is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The command it answers; `None` when it happened for another reason.
+    pub id: Option<CommandId>,
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub event: Event,
+}
+
+/// What can come out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The pump.
+    Pump(pump::Event),
+    /// The stage.
+    Focus(focus::Event),
+    /// The lamp.
+    Light(light::Event),
+    /// The acquisition.
+    Acquisition(acquisition::Event),
+    /// A device is there, or is not.
+    Health(Device, Health),
+    /// The motors and the light are off; nothing more will come.
+    Ended,
+}
+
+impl Event {
+    /// Whether the command that this answers will get no further answer.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Pump(pump::Event::Started { .. }) | Self::Focus(focus::Event::Started { .. }) => false,
+            Self::Acquisition(acquisition::Event::Started | acquisition::Event::Saved { .. }) => false,
+            Self::Pump(_) | Self::Focus(_) | Self::Light(_) | Self::Acquisition(_) => true,
+            Self::Health(..) => false,
+            Self::Ended => true,
+        }
+    }
+}
+
+/// What can be lost and come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Device {
+    /// The peristaltic pump.
+    Pump,
+    /// The focusing stage.
+    Focus,
+    /// The lamp.
+    Light,
+    /// The camera.
+    Camera,
+}
+
+/// How a device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It answers.
+    Present,
+    /// It does not; it was made safe and is tried again.
+    Lost(Fault),
+    /// It failed too often; it stays off until the program is started again.
+    GivenUp(Fault),
+}
+
+/// What can go wrong with hardware, and where to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The bus reported an error.
+    #[error("{0} does not answer on its bus; check cable and power")]
+    Bus(&'static str),
+    /// Something else answers.
+    #[error("expected a {expected}, found version {found:#04x}; check wiring, SPI mode and chip select")]
+    WrongChip {
+        /// Which chip belongs there.
+        expected: &'static str,
+        /// The version that was read.
+        found: u8,
+    },
+    /// The chip was reset while in use: its registers are gone.
+    #[error("the motor driver was reset in use; check its supply")]
+    ChipReset,
+    /// The power stage reports an error.
+    #[error(
+        "the motor driver reports an error (driver status {0:#010x}): short circuit or too hot; check the motor"
+    )]
+    PowerStage(u32),
+    /// The end of a move was not reached in time.
+    #[error("the motor did not reach its target in time; check motor, supply and enable line")]
+    Late,
+    /// No frame came.
+    #[error("the camera delivers no frames; check its cable")]
+    CameraSilent,
+    /// Frames came, but not at the time they were needed.
+    #[error("frames were lost or exposed in motion again and again")]
+    FramesLost,
+    /// Our own mistake; contained to the device.
+    #[error("the driver panicked; please report it with the log")]
+    Panic,
+    /// It is lost and not yet back.
+    #[error("the device is being opened again")]
+    NotOpen,
+    /// The supervisor did not hear from it in time.
+    #[error("the device's driver did not answer in time")]
+    NoAnswer,
+}

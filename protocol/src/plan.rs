@@ -1,0 +1,409 @@
+//! An acquisition is data: a plan is a list of steps, checked as a whole before anything moves, and a [`Cursor`]
+//! that says what comes next. Nothing here knows a device or a clock.
+
+use crate::focus;
+use crate::pump;
+use crate::units::{Micrometres, MicrometresPerSecond, Nanolitres, NanolitresPerSecond};
+use std::time::Duration;
+
+/// Frames that may be held between two `Write` steps: as many as the camera's pool has.
+pub const POOL: u32 = 3;
+
+/// More steps than any protocol needs; bounds what a message can make us store.
+const MOST_STEPS: usize = 1_000;
+/// Repeats within repeats; samples, stops, planes and colours need four.
+const MOST_NESTED: usize = 8;
+/// A day of frames at ten a second would be 864,000; a longer run is several data sets.
+const MOST_FRAMES: u64 = 1_000_000;
+/// A series every hour is the longest pause anybody has asked for; a day leaves room.
+const LONGEST_SETTLE: Duration = Duration::from_secs(24 * 3600);
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A stroke of the pump.
+    Pump {
+        /// Negative pumps backwards.
+        volume: Nanolitres,
+        /// How fast.
+        flow: NanolitresPerSecond,
+    },
+    /// Leave everything alone for so long, counted from the real end of the last motion.
+    Settle(Duration),
+    /// Move the stage.
+    Focus {
+        /// Where to.
+        target: focus::Target,
+        /// How fast.
+        speed: MicrometresPerSecond,
+    },
+    /// Take a frame.
+    Capture,
+    /// Give the frames taken since the last write to the data set.
+    Write,
+    /// Do some steps several times.
+    Repeat {
+        /// How often, at least once.
+        times: u32,
+        /// What.
+        steps: Vec<Step>,
+    },
+}
+
+/// What is wrong with a plan, and where: `[0].steps[2]` is the third step of the first step's list.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("plan{path}: {what}")]
+pub struct Flaw {
+    /// Which step.
+    pub path: String,
+    /// What is wrong with it, as a sentence.
+    pub what: String,
+}
+
+impl Flaw {
+    fn new(path: &str, what: impl Into<String>) -> Self {
+        Self { path: path.into(), what: what.into() }
+    }
+}
+
+/// A plan that can be carried out: checked, and unrolled into a flat list with jumps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    ops: Vec<Op>,
+    frames: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Op {
+    Do(Step),
+    Begin { times: u32 },
+    End { begin: usize },
+}
+
+impl Plan {
+    /// Checks the steps.
+    ///
+    /// # Errors
+    /// The first [`Flaw`]: an empty or endless repeat, frames that are never written or more of them than the
+    /// camera's pool holds, no frame at all, a zero stroke, more steps than the limits.
+    pub fn new(steps: Vec<Step>) -> Result<Self, Flaw> {
+        let mut ops = Vec::new();
+        let count = unroll(steps, "", 0, 0, &mut ops)?;
+        if count.held > 0 {
+            return Err(Flaw::new("", "captures frames that no later step writes; add a write step"));
+        }
+        match u32::try_from(count.frames) {
+            Ok(0) => Err(Flaw::new("", "takes no frame; add capture and write steps")),
+            Ok(frames) if count.frames <= MOST_FRAMES => Ok(Self { ops, frames }),
+            _ => Err(Flaw::new("", format!("takes {} frames; at most {MOST_FRAMES} are possible", count.frames))),
+        }
+    }
+
+    /// The plan that the `image` command means: stop-flow.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn stop_flow(frames: u32, stroke: pump::Move, settle: Duration) -> Result<Self, Flaw> {
+        let pump::Move { volume, flow } = stroke;
+        let steps = vec![Step::Pump { volume, flow }, Step::Settle(settle), Step::Capture, Step::Write];
+        Self::new(vec![Step::Repeat { times: frames, steps }])
+    }
+
+    /// Frames that the whole plan takes.
+    pub fn frames(&self) -> u32 {
+        self.frames
+    }
+
+    /// Every stroke that occurs in it, each once.
+    pub fn strokes(&self) -> impl Iterator<Item = pump::Move> + '_ {
+        self.ops.iter().filter_map(|op| match *op {
+            Op::Do(Step::Pump { volume, flow }) => Some(pump::Move { volume, flow }),
+            _ => None,
+        })
+    }
+}
+
+/// What a list of steps adds up to.
+#[derive(Clone, Copy)]
+struct Count {
+    frames: u64,
+    held: u32,
+}
+
+/// Checks `steps` and appends them to `ops`; `held` frames are in the pool when they begin.
+fn unroll(
+    steps: Vec<Step>,
+    path: &str,
+    depth: usize,
+    held: u32,
+    ops: &mut Vec<Op>,
+) -> Result<Count, Flaw> {
+    if depth > MOST_NESTED {
+        return Err(Flaw::new(path, format!("is nested deeper than {MOST_NESTED} repeats")));
+    }
+    let mut count = Count { frames: 0, held };
+    for (i, step) in steps.into_iter().enumerate() {
+        let path = format!("{path}[{i}]");
+        if ops.len() >= MOST_STEPS {
+            return Err(Flaw::new(&path, format!("is beyond the {MOST_STEPS} steps that a plan may have")));
+        }
+        match step {
+            Step::Repeat { times, steps } => {
+                let body = repeat(times, steps, &path, depth, count.held, ops)?;
+                count = Count { frames: count.frames.saturating_add(body.frames), held: body.held };
+            }
+            step => {
+                single(&step, &path, &mut count)?;
+                ops.push(Op::Do(step));
+            }
+        }
+    }
+    Ok(count)
+}
+
+fn repeat(
+    times: u32,
+    steps: Vec<Step>,
+    path: &str,
+    depth: usize,
+    held: u32,
+    ops: &mut Vec<Op>,
+) -> Result<Count, Flaw> {
+    if times == 0 || steps.is_empty() {
+        return Err(Flaw::new(path, "repeats nothing; give times of at least 1 and some steps"));
+    }
+    let begin = ops.len();
+    ops.push(Op::Begin { times });
+    let body = unroll(steps, &format!("{path}.steps"), depth + 1, held, ops)?;
+    ops.push(Op::End { begin });
+    // What a body still holds at its end it holds once more after each repetition.
+    let kept = u64::from(body.held.saturating_sub(held)) * u64::from(times) + u64::from(held);
+    let writes = ops[begin..].contains(&Op::Do(Step::Write));
+    let held = if writes { u64::from(body.held) } else { kept };
+    match u32::try_from(held) {
+        Ok(held) if held <= POOL => {
+            Ok(Count { frames: body.frames.saturating_mul(u64::from(times)), held })
+        }
+        _ => Err(Flaw::new(path, too_many_held())),
+    }
+}
+
+fn single(step: &Step, path: &str, count: &mut Count) -> Result<(), Flaw> {
+    match step {
+        Step::Capture if count.held == POOL => return Err(Flaw::new(path, too_many_held())),
+        Step::Capture => *count = Count { frames: count.frames + 1, held: count.held + 1 },
+        Step::Write => count.held = 0,
+        Step::Settle(time) if *time > LONGEST_SETTLE => {
+            return Err(Flaw::new(path, format!("settles for more than {} s", LONGEST_SETTLE.as_secs())));
+        }
+        Step::Pump { volume: Nanolitres(0), .. } => return Err(Flaw::new(path, "pumps no volume")),
+        Step::Pump { flow, .. } if flow.0 <= 0 => {
+            return Err(Flaw::new(path, format!("pumps at {flow}; the flow rate must be greater than 0")));
+        }
+        Step::Focus { speed, .. } if speed.0 <= 0 => {
+            return Err(Flaw::new(path, format!("moves the stage at {speed}; the speed must be greater than 0")));
+        }
+        Step::Focus { target: focus::Target::By(Micrometres(0)), .. } => {
+            return Err(Flaw::new(path, "moves the stage by nothing"));
+        }
+        Step::Pump { .. } | Step::Focus { .. } | Step::Settle(_) | Step::Repeat { .. } => {}
+    }
+    Ok(())
+}
+
+fn too_many_held() -> String {
+    format!("captures more than the {POOL} frames that can be held before a write step")
+}
+
+/// Names a capture step of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(usize);
+
+/// Where somebody who carries out a plan stands in it.
+///
+/// A capture that failed is *owed*: at the next end of the repeat that it is in (or of the plan) those steps are
+/// done once more, and of their captures only the owed one is taken. So the number of frames comes out as planned,
+/// each of water of its own, and other planes of the same stop are not taken twice.
+#[derive(Debug)]
+pub struct Cursor {
+    plan: Plan,
+    at: usize,
+    left: Vec<u32>,
+    owed: Vec<Place>,
+    again: Option<Again>,
+}
+
+#[derive(Debug)]
+struct Again {
+    capture: Place,
+    end: usize,
+}
+
+impl Cursor {
+    /// Before the first step.
+    pub fn new(plan: Plan) -> Self {
+        Self { plan, at: 0, left: Vec::with_capacity(MOST_NESTED + 1), owed: Vec::new(), again: None }
+    }
+
+    /// The capture at this place brought no frame.
+    pub fn owe(&mut self, capture: Place) {
+        self.owed.push(capture);
+    }
+
+    /// The next step that does something, with its place; `None` at the end.
+    pub fn advance(&mut self) -> Option<(Place, Step)> {
+        loop {
+            let here = self.at;
+            match self.plan.ops.get(here) {
+                None => {
+                    self.again = None;
+                    let capture = self.owed.pop()?;
+                    self.repeat_for(capture);
+                }
+                Some(Op::Begin { times }) => {
+                    self.left.push(*times);
+                    self.at += 1;
+                }
+                Some(Op::End { begin }) => {
+                    let begin = *begin;
+                    self.end_of(here, begin);
+                }
+                Some(Op::Do(Step::Capture)) if self.skips(Place(here)) => self.at += 1,
+                Some(Op::Do(step)) => {
+                    self.at += 1;
+                    return Some((Place(here), step.clone()));
+                }
+            }
+        }
+    }
+
+    /// One round of the repeat `begin..=end` is over.
+    fn end_of(&mut self, end: usize, begin: usize) {
+        if self.again.as_ref().is_some_and(|again| again.end == end) {
+            self.again = None;
+        }
+        let owed = self.owed.iter().position(|capture| self.around(*capture).1 == end);
+        if let (None, Some(i)) = (&self.again, owed) {
+            self.again = Some(Again { capture: self.owed.remove(i), end });
+            self.at = begin + 1;
+            return;
+        }
+        match self.left.last_mut() {
+            Some(left) if *left > 1 => {
+                *left -= 1;
+                self.at = begin + 1;
+            }
+            _ => {
+                self.left.pop();
+                self.at = end + 1;
+            }
+        }
+    }
+
+    /// After the plan's end: the steps around an owed capture once more, alone.
+    fn repeat_for(&mut self, capture: Place) {
+        let (first, end) = self.around(capture);
+        if end < self.plan.ops.len() {
+            self.left.push(1);
+        }
+        self.at = first;
+        self.again = Some(Again { capture, end });
+    }
+
+    fn skips(&self, capture: Place) -> bool {
+        self.again.as_ref().is_some_and(|again| again.capture != capture)
+    }
+
+    /// First step and end of the innermost repeat around a capture; the whole plan if there is none.
+    fn around(&self, capture: Place) -> (usize, usize) {
+        let ops = self.plan.ops.iter().enumerate();
+        ops.filter_map(|(end, op)| match op {
+            Op::End { begin } if (*begin..end).contains(&capture.0) => Some((begin + 1, end)),
+            _ => None,
+        })
+        .min_by_key(|(first, end)| end - first)
+        .unwrap_or((0, self.plan.ops.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pump(volume: i64) -> Step {
+        Step::Pump { volume: Nanolitres(volume), flow: NanolitresPerSecond(50_000) }
+    }
+    fn up() -> Step {
+        Step::Focus { target: focus::Target::By(Micrometres(10)), speed: MicrometresPerSecond(1_000) }
+    }
+    fn repeat(times: u32, steps: Vec<Step>) -> Step {
+        Step::Repeat { times, steps }
+    }
+    /// One letter a step; `fails` names captures (counted from 0) that bring no frame.
+    fn walk(steps: Vec<Step>, fails: &[usize]) -> String {
+        let mut cursor = Cursor::new(Plan::new(steps).unwrap());
+        let (mut text, mut captures) = (String::new(), 0);
+        while let Some((place, step)) = cursor.advance() {
+            text.push(match step {
+                Step::Pump { .. } => 'p',
+                Step::Settle(_) => 's',
+                Step::Focus { .. } => 'f',
+                Step::Capture => 'c',
+                Step::Write => 'w',
+                Step::Repeat { .. } => unreachable!("repeats are unrolled"),
+            });
+            if step == Step::Capture {
+                if fails.contains(&captures) {
+                    cursor.owe(place);
+                }
+                captures += 1;
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn repeats_within_repeats_are_done_in_order() {
+        let planes = repeat(2, vec![up(), Step::Capture]);
+        assert_eq!(walk(vec![repeat(2, vec![pump(1), planes, Step::Write]), up()], &[]), "pfcfcwpfcfcwf");
+    }
+
+    #[test]
+    fn a_capture_that_failed_is_taken_after_one_more_stroke() {
+        let plan = || vec![repeat(3, vec![pump(1), Step::Capture, Step::Write])];
+        assert_eq!(walk(plan(), &[]), "pcwpcwpcw");
+        assert_eq!(walk(plan(), &[1]), "pcwpcwpcwpcw");
+        assert_eq!(walk(plan(), &[2, 3]), "pcwpcwpcwpcwpcw");
+    }
+
+    #[test]
+    fn of_several_planes_only_the_failed_one_is_taken_again() {
+        let plan = vec![repeat(2, vec![pump(1), Step::Capture, up(), Step::Capture, Step::Write])];
+        assert_eq!(walk(plan, &[0]), "pcfcwpcfwpcfcw");
+    }
+
+    #[test]
+    fn a_capture_outside_any_repeat_is_taken_again_too() {
+        assert_eq!(walk(vec![pump(1), Step::Capture, Step::Write], &[0]), "pcwpcw");
+    }
+
+    #[test]
+    fn frames_are_counted() {
+        let plan = Plan::new(vec![repeat(4, vec![repeat(3, vec![up(), Step::Capture]), Step::Write])]).unwrap();
+        assert_eq!(plan.frames(), 12);
+    }
+
+    #[test]
+    fn plans_that_cannot_be_carried_out_say_where_and_why() {
+        let flaw = |steps| Plan::new(steps).unwrap_err().to_string();
+        assert!(flaw(vec![]).contains("no frame"));
+        assert!(flaw(vec![Step::Capture]).contains("write"));
+        assert!(flaw(vec![repeat(4, vec![Step::Capture]), Step::Write]).starts_with("plan[0]: captures more than"));
+        assert!(flaw(vec![repeat(2, vec![pump(1), pump(0)])]).starts_with("plan[0].steps[1]: pumps no volume"));
+        assert!(flaw(vec![repeat(0, vec![pump(1)])]).contains("repeats nothing"));
+        assert!(flaw(vec![repeat(u32::MAX, vec![Step::Capture, Step::Write])]).contains("frames"));
+        assert!(flaw(vec![pump(1); 1_001]).contains("1000 steps"));
+        let deep = (0..20).fold(vec![Step::Capture, Step::Write], |inner, _| vec![repeat(1, inner)]);
+        assert!(flaw(deep).contains("nested"));
+    }
+}

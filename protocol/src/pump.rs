@@ -1,0 +1,48 @@
+//! The pump: volumes at a flow rate.
+
+use crate::motion;
+use crate::units::{Nanolitres, NanolitresPerSecond};
+
+/// A stroke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// Negative pumps backwards. Not zero.
+    pub volume: Nanolitres,
+    /// Greater than zero; small strokes never reach it (the ramp is shorter).
+    pub flow: NanolitresPerSecond,
+}
+
+/// An order to the pump.
+pub type Command = motion::Command<Move>;
+/// What came of it.
+pub type Event = motion::Event<Refusal>;
+
+/// Why a stroke was not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another stroke is under way.
+    #[error("the pump is moving; wait for its end or stop it")]
+    Busy,
+    /// A stop came after it.
+    #[error("a stop came after this command")]
+    Stopped,
+    /// No volume.
+    #[error("the volume is zero: nothing to pump")]
+    NoVolume,
+    /// Not a flow rate this pump can do.
+    #[error("the flow rate {flow} is outside 1 to {most} nL/s")]
+    Flow {
+        /// What was asked.
+        flow: NanolitresPerSecond,
+        /// nL/s.
+        most: i64,
+    },
+    /// More than the motion controller can count in one stroke.
+    #[error("the volume {volume} is beyond {most} nL in one stroke")]
+    Volume {
+        /// What was asked.
+        volume: Nanolitres,
+        /// nL, in either direction.
+        most: i64,
+    },
+}

@@ -1,0 +1,29 @@
+//! A stop is an epoch: what was admitted before it starts no motion after it.
+
+/// What can move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// The peristaltic pump.
+    Pump,
+    /// The focusing stage.
+    Focus,
+}
+
+/// How many stops each axis had been given when a command was admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Epochs {
+    /// Stops of the pump.
+    pub pump: u32,
+    /// Stops of the stage.
+    pub focus: u32,
+}
+
+impl Epochs {
+    /// The count of one axis.
+    pub fn of(self, axis: Axis) -> u32 {
+        match axis {
+            Axis::Pump => self.pump,
+            Axis::Focus => self.focus,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What time it is, and how we know.
+
+use crate::{Instant, Utc};
+use std::time::Duration;
+
+/// Where a time comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A satellite receiver's fix.
+    Gps,
+    /// The computer's clock: plausible, but nothing vouches for it.
+    Computer,
+    /// Nothing believable: the earliest time it can be.
+    Unset,
+}
+
+impl Source {
+    /// As it is written into metadata.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Gps => "gps",
+            Self::Computer => "computer",
+            Self::Unset => "unset",
+        }
+    }
+}
+
+/// One moment under both its names. An acquisition fixes one at its start and keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// On the monotonic clock.
+    pub instant: Instant,
+    /// On the civil one.
+    pub utc: Utc,
+    /// How that is known.
+    pub source: Source,
+}
+
+impl Anchor {
+    /// The civil time of an instant, counted from the anchor; before the anchor it is the anchor's own.
+    pub fn utc_at(&self, instant: Instant) -> Utc {
+        self.utc.checked_add(instant - self.instant).unwrap_or(self.utc)
+    }
+
+    /// How long ago the anchor was.
+    pub fn age(&self, now: Instant) -> Duration {
+        now - self.instant
+    }
+}
