@@ -1,0 +1,145 @@
+//! One instrument's buses and pins as embedded-hal types. Which instrument, and whether it is real, only `main` knows.
+//!
+//! For board authors: a board is two halves, each built on the thread that uses it and not `Send` themselves. Every
+//! method may be called again after a fault and opens the device again.
+
+use crate::clock::WallClock;
+use crate::devices::camera::Camera;
+use crate::devices::position::PositionSource;
+use embedded_hal::digital::{self, OutputPin};
+use embedded_hal::i2c;
+use embedded_hal::spi::{self, SpiDevice};
+use planktor_protocol::Fault;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Everything of one instrument; sent to the threads, where its halves are built.
+pub trait Board: Send + Sync {
+    /// For the hardware thread.
+    fn hardware(&self) -> Box<dyn Hardware>;
+    /// For the slow buses' thread.
+    fn slow_buses(&self) -> Box<dyn SlowBuses>;
+}
+
+/// SPI, enable pins and camera: what the hardware thread needs.
+pub trait Hardware {
+    /// The pump's motor driver.
+    ///
+    /// # Errors
+    /// [`Fault`] if its bus cannot be opened.
+    fn pump_spi(&self) -> Result<Spi, Fault>;
+    /// The stage's motor driver.
+    ///
+    /// # Errors
+    /// [`Fault`] if its bus cannot be opened.
+    fn focus_spi(&self) -> Result<Spi, Fault>;
+    /// The pump's enable line; the same one at every call.
+    fn pump_enable(&self) -> Enable;
+    /// The stage's enable line; the same one at every call.
+    fn focus_enable(&self) -> Enable;
+    /// The camera.
+    ///
+    /// # Errors
+    /// [`Fault`] if there is none.
+    fn camera(&self) -> Result<Box<dyn Camera>, Fault>;
+}
+
+/// What may hold its caller for long.
+pub trait SlowBuses {
+    /// The lamp's bus.
+    ///
+    /// # Errors
+    /// [`Fault`] if it cannot be opened.
+    fn light_i2c(&self) -> Result<I2c, Fault>;
+    /// Where the position comes from.
+    fn position(&self) -> Box<dyn PositionSource>;
+    /// The civil clock.
+    fn wall_clock(&self) -> Box<dyn WallClock>;
+}
+
+/// Any SPI device, without its type: one virtual call a datagram, 2 ns beside 40 us on the wire.
+pub struct Spi(Box<dyn SpiDevice<Error = spi::ErrorKind>>);
+
+impl Spi {
+    /// Takes a device.
+    pub fn new(device: impl SpiDevice + 'static) -> Self {
+        Self(Box::new(Kind(device)))
+    }
+}
+
+impl spi::ErrorType for Spi {
+    type Error = spi::ErrorKind;
+}
+
+impl SpiDevice for Spi {
+    fn transaction(&mut self, operations: &mut [spi::Operation<'_, u8>]) -> Result<(), spi::ErrorKind> {
+        self.0.transaction(operations)
+    }
+}
+
+/// Any I2C bus, without its type.
+pub struct I2c(Box<dyn i2c::I2c<Error = i2c::ErrorKind>>);
+
+impl I2c {
+    /// Takes a bus.
+    pub fn new(bus: impl i2c::I2c + 'static) -> Self {
+        Self(Box::new(Kind(bus)))
+    }
+}
+
+impl i2c::ErrorType for I2c {
+    type Error = i2c::ErrorKind;
+}
+
+impl i2c::I2c for I2c {
+    fn transaction(&mut self, address: u8, operations: &mut [i2c::Operation<'_>]) -> Result<(), i2c::ErrorKind> {
+        self.0.transaction(address, operations)
+    }
+}
+
+/// Reduces a bus's own error to its kind, so that its type can be forgotten.
+struct Kind<B>(B);
+
+impl<B> spi::ErrorType for Kind<B> {
+    type Error = spi::ErrorKind;
+}
+
+impl<B: SpiDevice> SpiDevice for Kind<B> {
+    fn transaction(&mut self, operations: &mut [spi::Operation<'_, u8>]) -> Result<(), spi::ErrorKind> {
+        self.0.transaction(operations).map_err(|e| spi::Error::kind(&e))
+    }
+}
+
+impl<B> i2c::ErrorType for Kind<B> {
+    type Error = i2c::ErrorKind;
+}
+
+impl<B: i2c::I2c> i2c::I2c for Kind<B> {
+    fn transaction(&mut self, address: u8, operations: &mut [i2c::Operation<'_>]) -> Result<(), i2c::ErrorKind> {
+        self.0.transaction(address, operations).map_err(|e| i2c::Error::kind(&e))
+    }
+}
+
+/// An active-low enable line, held by the driver *and* the supervisor; keeps its level when dropped.
+#[derive(Clone)]
+pub struct Enable(Rc<RefCell<dyn OutputPin<Error = digital::ErrorKind>>>);
+
+impl Enable {
+    /// Takes a pin.
+    pub fn new(pin: impl OutputPin<Error = digital::ErrorKind> + 'static) -> Self {
+        Self(Rc::new(RefCell::new(pin)))
+    }
+
+    /// Gives the motor its current.
+    ///
+    /// # Errors
+    /// The pin's error: without it the motor would not move and nothing else would tell.
+    pub fn on(&self) -> Result<(), digital::ErrorKind> {
+        self.0.borrow_mut().set_low()
+    }
+
+    /// Takes the motor's current away. Cannot fail: it is the last resort, there is nothing to do after it.
+    pub fn off(&self) {
+        let _ = self.0.borrow_mut().set_high();
+    }
+}

@@ -1,0 +1,301 @@
+//! A motor on a TMC5160: one move at a time, and when it really ends. Knows no volume, no height and no waiting.
+//!
+//! The end of a move follows from its ramp and from the chip's own clock, which is known to 10 % only. Every confirmed
+//! end narrows that down, so the first look comes ever closer to the true end: after a few moves within 0.1 %.
+
+use crate::board::{Enable, Spi};
+use crate::chips::tmc5160::{self, Ramp, Register, Tmc5160};
+use crate::stop::{StopLine, Stopped};
+use embedded_hal::spi::ErrorKind;
+use planktor_protocol::{self as protocol, Epochs, Fault, Instant};
+use std::time::Duration;
+
+/// Registers besides the ramp's, as today's instruments have them: internal sense and multi-step filter (GCONF),
+/// chopper (CHOPCONF), hold 1, run 5, delay 8 (IHOLD_IRUN), power down after 0.2 s, StealthChop below TPWMTHRS.
+const SET_UP: [(Register, u32); 5] = [
+    (Register::Gconf, 0x0E),
+    (Register::Chopconf, 0x0001_00C3),
+    (Register::IholdIrun, 0x0008_0501),
+    (Register::Tpowerdown, 10),
+    (Register::Tpwmthrs, 500),
+];
+
+/// Beyond this the position is counted from zero again; 2^30 leaves room for the largest move.
+const FARTHEST: i32 = 1 << 30;
+/// The chip's clock is within 10 % of nominal; a little more for the measurement.
+const CLOCK_TOLERANCE: f64 = 0.11;
+/// How much the chip's clock may have drifted since the last move (warming up), as a part of it.
+const CLOCK_DRIFT: f64 = 2e-4;
+/// A register read takes 0.1 to 0.3 ms with everything around it: looking more often would keep the thread busy.
+const CLOSEST_LOOKS: Duration = Duration::from_micros(300);
+/// While the clock is not yet known: so many looks between the earliest and the latest possible end.
+const LOOKS: u32 = 64;
+/// After the latest possible end; a late alarm is no reason to give up.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A motor on its driver.
+pub struct Axis {
+    chip: Tmc5160<Spi>,
+    enable: Enable,
+    stop: StopLine,
+    axis: protocol::Axis,
+    ramp: Ramp,
+    position: i32,
+    period: Period,
+    going: Option<Going>,
+    opened: usize,
+}
+
+struct Going {
+    from: Instant,
+    nominal: Duration,
+    not_yet: Instant,
+    target: i32,
+}
+
+/// How opening goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// There is another step to do.
+    More,
+    /// It is open.
+    Open {
+        /// The chip had been reset: it counts from zero.
+        was_reset: bool,
+    },
+}
+
+/// What a look at a moving motor found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It has reached its target.
+    Reached,
+    /// Not yet; look again then.
+    Again(Instant),
+}
+
+/// Why a move did not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// A stop came after it was admitted.
+    Stopped,
+    /// Something is wrong.
+    Fault(Fault),
+}
+
+impl From<Stopped> for StartError {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<Fault> for StartError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl Axis {
+    /// Touches nothing; [`Axis::open`] does.
+    pub fn new(spi: Spi, enable: Enable, stop: StopLine, axis: protocol::Axis, ramp: Ramp) -> Self {
+        let chip = Tmc5160::new(spi);
+        Self { chip, enable, stop, axis, ramp, position: 0, period: Period::UNKNOWN, going: None, opened: 0 }
+    }
+
+    /// One step of opening: *stop* before anything is enabled (the chip may have kept a target), then the version,
+    /// then register by register, then the position. Called until it says `Open`.
+    ///
+    /// # Errors
+    /// [`Fault`]: nobody answers, or somebody else.
+    pub fn open(&mut self, was_reset: &mut bool) -> Result<Opening, Fault> {
+        let step = self.opened;
+        self.opened += 1;
+        let ramp = Tmc5160::<Spi>::ramp_registers(&self.ramp);
+        let set_up = SET_UP.iter().chain(&ramp);
+        match step {
+            0 => self.chip.stop().map_err(fault)?,
+            1 => *was_reset = self.chip.probe().map_err(fault)?,
+            _ => match set_up.clone().nth(step - 2) {
+                Some((register, value)) => self.chip.set(*register, *value).map_err(fault)?,
+                None => {
+                    self.position = self.chip.position().map_err(fault)?;
+                    return Ok(Opening::Open { was_reset: *was_reset });
+                }
+            },
+        }
+        Ok(Opening::More)
+    }
+
+    /// Where it stands, in microsteps; while it moves: where it stood.
+    pub fn position(&self) -> i32 {
+        self.position
+    }
+
+    /// Calls the place where it stands `position`.
+    ///
+    /// # Errors
+    /// [`Fault`]: nobody answers.
+    pub fn set_position(&mut self, position: i32) -> Result<(), Fault> {
+        self.chip.set_position(position).map_err(fault)?;
+        self.position = position;
+        Ok(())
+    }
+
+    /// Whether it was told to move and has not been seen to stand since.
+    pub fn is_moving(&self) -> bool {
+        self.going.is_some()
+    }
+
+    /// Starts a move by `usteps` at `usteps_per_s`; says when it is expected to end.
+    ///
+    /// # Errors
+    /// [`StartError::Stopped`] when a stop came in between: then nothing moves.
+    pub fn start(
+        &mut self,
+        usteps: i32,
+        usteps_per_s: f64,
+        admitted: Epochs,
+        now: Instant,
+    ) -> Result<Expected, StartError> {
+        if self.position.checked_add(usteps).is_none_or(|target| target.abs() > FARTHEST) {
+            self.set_position(0)?;
+        }
+        let target = self.position + usteps;
+        let vmax = tmc5160::velocity(usteps_per_s);
+        self.chip.aim(target).map_err(fault)?;
+        self.enable.on().map_err(|_| Fault::Bus("the motor's enable line"))?;
+        let permit = self.stop.permit(self.axis, admitted)?;
+        self.going = Some(Going { from: now, nominal: Duration::ZERO, not_yet: now, target });
+        self.chip.go(vmax, permit).map_err(fault)?;
+        let nominal = self.ramp.duration(usteps.unsigned_abs().into(), vmax);
+        self.going = Some(Going { from: now, nominal, not_yet: now, target });
+        Ok(Expected { until: now + self.period.likely(nominal), look: now + self.period.earliest(nominal) })
+    }
+
+    /// Whether the move is over.
+    ///
+    /// # Errors
+    /// [`Fault::Late`] well after the latest possible end; or the chip's own.
+    pub fn look(&mut self, now: Instant) -> Result<Look, Fault> {
+        let reached = self.chip.position_reached().map_err(fault)?;
+        let Some(going) = &mut self.going else { return Ok(Look::Reached) };
+        if reached {
+            self.period.narrow(going.nominal, going.not_yet - going.from, now - going.from);
+            self.position = going.target;
+            self.going = None;
+            return Ok(Look::Reached);
+        }
+        going.not_yet = now;
+        if now > going.from + self.period.latest(going.nominal) + PATIENCE {
+            return Err(Fault::Late);
+        }
+        Ok(Look::Again(now + self.period.between_looks(going.nominal)))
+    }
+
+    /// Ramps down. Right at any time.
+    ///
+    /// # Errors
+    /// [`Fault`]: nobody answers.
+    pub fn brake(&mut self) -> Result<(), Fault> {
+        self.chip.stop().map_err(fault)
+    }
+
+    /// Whether it stands after [`Axis::brake`]; if so, where, and its current is taken away.
+    ///
+    /// # Errors
+    /// [`Fault`]: nobody answers.
+    pub fn release(&mut self) -> Result<bool, Fault> {
+        if !self.chip.stands().map_err(fault)? {
+            return Ok(false);
+        }
+        self.position = self.chip.position().map_err(fault)?;
+        self.going = None;
+        self.enable.off();
+        Ok(true)
+    }
+
+    /// Off: first by what works when the bus does not.
+    pub fn make_safe(&mut self) {
+        self.enable.off();
+        let _ = self.chip.stop();
+    }
+}
+
+/// When a move is expected to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The likely end.
+    pub until: Instant,
+    /// Its earliest possible end: the first instant at which looking makes sense.
+    pub look: Instant,
+}
+
+/// How long the chip's clock period is, as a multiple of the nominal one: between these two.
+struct Period {
+    least: f64,
+    most: f64,
+}
+
+impl Period {
+    const UNKNOWN: Self = Self { least: 1.0 - CLOCK_TOLERANCE, most: 1.0 + CLOCK_TOLERANCE };
+
+    fn earliest(&self, nominal: Duration) -> Duration {
+        nominal.mul_f64(self.least)
+    }
+    fn likely(&self, nominal: Duration) -> Duration {
+        nominal.mul_f64(f64::midpoint(self.least, self.most))
+    }
+    fn latest(&self, nominal: Duration) -> Duration {
+        nominal.mul_f64(self.most)
+    }
+    fn between_looks(&self, nominal: Duration) -> Duration {
+        ((self.latest(nominal) - self.earliest(nominal)) / LOOKS).max(CLOSEST_LOOKS)
+    }
+
+    /// A move of this nominal length took longer than `not_yet` and at most `reached`.
+    fn narrow(&mut self, nominal: Duration, not_yet: Duration, reached: Duration) {
+        let nominal = nominal.as_secs_f64();
+        if nominal <= 0.0 {
+            return;
+        }
+        let (least, most) = (not_yet.as_secs_f64() / nominal, reached.as_secs_f64() / nominal);
+        let narrowed = Self {
+            least: self.least.max(least) * (1.0 - CLOCK_DRIFT),
+            most: self.most.min(most) * (1.0 + CLOCK_DRIFT),
+        };
+        // A contradiction means that the clock has drifted: what was just seen is the truth.
+        let contradicts = narrowed.least > narrowed.most;
+        *self = if contradicts { Self { least: least.max(Self::UNKNOWN.least), most } } else { narrowed };
+    }
+}
+
+fn fault(error: tmc5160::Error<ErrorKind>) -> Fault {
+    match error {
+        tmc5160::Error::Bus(_) => Fault::Bus("the motor driver"),
+        tmc5160::Error::Version(found) => Fault::WrongChip { expected: "TMC5160", found },
+        tmc5160::Error::Reset => Fault::ChipReset,
+        tmc5160::Error::PowerStage(status) => Fault::PowerStage(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_look_comes_ever_closer_to_the_true_end() {
+        let nominal = Duration::from_millis(390);
+        let (mut period, true_end) = (Period::UNKNOWN, nominal.mul_f64(1.043));
+        for _ in 0..5 {
+            let mut look = period.earliest(nominal);
+            let mut not_yet = Duration::ZERO;
+            while look < true_end {
+                not_yet = look;
+                look += period.between_looks(nominal);
+            }
+            period.narrow(nominal, not_yet, look);
+            assert!(period.earliest(nominal) <= true_end, "it would be taken for over while it moves");
+        }
+        assert!(true_end - period.earliest(nominal) < Duration::from_millis(1));
+    }
+}

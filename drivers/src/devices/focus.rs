@@ -1,0 +1,193 @@
+//! The focusing stage: heights. Knows no register.
+//!
+//! Nothing mechanical stops the stage from driving the flow cell into the lens, and it has no home switch: heights
+//! are counted from where it was switched on, and it may not leave that place by more than its travel.
+
+use crate::board::{Enable, Spi};
+use crate::calibration::Calibration;
+use crate::chips::tmc5160::Ramp;
+use crate::devices::axis::{Axis, Expected, Look, Opening, StartError};
+use crate::stop::StopLine;
+use planktor_protocol::focus::{Move, Refusal, Target};
+use planktor_protocol::units::Micrometres;
+use planktor_protocol::{self as protocol, Epochs, Fault, Instant};
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// As today's instruments have it: half the pump's acceleration, for the weight of two motors' stage.
+const RAMP: Ramp = Ramp { vstart: 1, a1: 2000, v1: 3000, amax: 1000, dmax: 1000, d1: 4000, vstop: 10 };
+
+/// Where the stage is; outlives its driver.
+#[derive(Clone, Debug, Default)]
+pub struct Height(Rc<Cell<Known>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    usteps: i32,
+    uncertain: bool,
+}
+
+impl Height {
+    /// Above where it was switched on. While it moves: where it stood.
+    pub fn micrometres(&self, calibration: &Calibration) -> Micrometres {
+        #[expect(clippy::cast_possible_truncation, reason = "a stage's travel is far below 2^63 um")]
+        Micrometres((f64::from(self.0.get().usteps) * 1e3 / calibration.focus_usteps_per_mm()).round() as i64)
+    }
+
+    /// Whether it was cut off while it moved, so that the height is what its driver last believed.
+    pub fn is_uncertain(&self) -> bool {
+        self.0.get().uncertain
+    }
+
+    fn stands_at(&self, usteps: i32) {
+        self.0.set(Known { usteps, ..self.0.get() });
+    }
+
+    fn cut_off(&self) {
+        self.0.set(Known { uncertain: true, ..self.0.get() });
+    }
+}
+
+/// The stage.
+pub struct Focus {
+    axis: Axis,
+    calibration: Calibration,
+    height: Height,
+    was_reset: bool,
+}
+
+/// Why a move did not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// It was not begun.
+    Refused(Refusal),
+    /// Something is wrong.
+    Fault(Fault),
+}
+
+impl From<StartError> for Error {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Stopped => Self::Refused(Refusal::Stopped),
+            StartError::Fault(fault) => Self::Fault(fault),
+        }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl Focus {
+    /// Touches nothing; [`Focus::open`] does.
+    pub fn new(spi: Spi, enable: Enable, stop: StopLine, calibration: Calibration, height: Height) -> Self {
+        let axis = Axis::new(spi, enable, stop, protocol::Axis::Focus, RAMP);
+        Self { axis, calibration, height, was_reset: false }
+    }
+
+    /// One step of opening; `true` when it is open. A chip that was reset is told where the stage was.
+    ///
+    /// # Errors
+    /// [`Fault`]: nobody answers, or somebody else.
+    pub fn open(&mut self) -> Result<bool, Fault> {
+        match self.axis.open(&mut self.was_reset)? {
+            Opening::More => return Ok(false),
+            Opening::Open { was_reset: true } => self.axis.set_position(self.height.0.get().usteps)?,
+            Opening::Open { was_reset: false } => self.height.stands_at(self.axis.position()),
+        }
+        Ok(true)
+    }
+
+    /// Starts a move. One to where it stands already is expected to end at once.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it would leave the stage's travel, or a stop came in between.
+    pub fn start(&mut self, order: Move, admitted: Epochs, now: Instant) -> Result<Expected, Error> {
+        let here = self.height.micrometres(&self.calibration);
+        let to = height_after(&self.calibration, here, order).map_err(Error::Refused)?;
+        let per_um = self.calibration.focus_usteps_per_mm() / 1e3;
+        #[expect(clippy::cast_precision_loss, reason = "within the travel: far below 2^53")]
+        let (to, speed) = (to.0 as f64, order.speed.0 as f64);
+        #[expect(clippy::cast_possible_truncation, reason = "within the travel: below 2^30")]
+        let usteps = (to * per_um).round() as i32 - self.axis.position();
+        Ok(self.axis.start(usteps, speed * per_um, admitted, now)?)
+    }
+
+    /// Whether the move is over.
+    ///
+    /// # Errors
+    /// [`Fault`]: it is too late, or the chip says why not.
+    pub fn look(&mut self, now: Instant) -> Result<Look, Fault> {
+        let look = self.axis.look(now)?;
+        if look == Look::Reached {
+            self.height.stands_at(self.axis.position());
+        }
+        Ok(look)
+    }
+
+    /// Ramps down.
+    ///
+    /// # Errors
+    /// [`Fault`]: nobody answers.
+    pub fn brake(&mut self) -> Result<(), Fault> {
+        self.axis.brake()
+    }
+
+    /// After [`Focus::brake`]: whether it stands; then its current is taken away.
+    ///
+    /// # Errors
+    /// [`Fault`]: nobody answers.
+    pub fn release(&mut self) -> Result<bool, Fault> {
+        let stands = self.axis.release()?;
+        if stands {
+            self.height.stands_at(self.axis.position());
+        }
+        Ok(stands)
+    }
+
+    /// Off; cut off in mid-move its height is uncertain.
+    pub fn make_safe(&mut self) {
+        if self.axis.is_moving() {
+            self.height.cut_off();
+        }
+        self.axis.make_safe();
+    }
+}
+
+/// The height after a move from `here`, if a stage so calibrated may do it.
+///
+/// # Errors
+/// What it may not do.
+pub fn height_after(calibration: &Calibration, here: Micrometres, order: Move) -> Result<Micrometres, Refusal> {
+    let most = calibration.focus_max_speed.0;
+    if !(1..=most).contains(&order.speed.0) {
+        return Err(Refusal::Speed { speed: order.speed, most });
+    }
+    let height = match order.target {
+        Target::By(Micrometres(0)) => return Err(Refusal::NoDistance),
+        Target::By(distance) => Micrometres(here.0.saturating_add(distance.0)),
+        Target::To(height) => height,
+    };
+    let travel = calibration.focus_travel_um;
+    if !(-travel..=travel).contains(&height.0) {
+        return Err(Refusal::BeyondTravel { height, lowest: Micrometres(-travel), highest: Micrometres(travel) });
+    }
+    Ok(height)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use planktor_protocol::units::MicrometresPerSecond;
+
+    #[test]
+    fn the_stage_never_leaves_its_travel_in_however_many_moves() {
+        let up = Move { target: Target::By(Micrometres(30_000)), speed: MicrometresPerSecond(5_000) };
+        let first = height_after(&Calibration::V3_0, Micrometres(0), up).unwrap();
+        assert!(matches!(height_after(&Calibration::V3_0, first, up), Err(Refusal::BeyondTravel { .. })));
+        let far = Move { target: Target::By(Micrometres(i64::MAX)), ..up };
+        assert!(height_after(&Calibration::V3_0, first, far).is_err());
+    }
+}

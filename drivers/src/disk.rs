@@ -1,0 +1,100 @@
+//! Every way in which a data set touches a disk: few operations, each of which can fail, be slow, or be lost in a
+//! power cut until it is synced.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// For disk authors: an operation that returns is done for whoever reads, and not yet safe from a power cut; only
+/// `sync` and `sync_dir` make what they name safe.
+pub trait Disk: Send {
+    /// Creates a folder and those above it. One that exists is right.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn create_dir_all(&mut self, path: &Path) -> io::Result<()>;
+    /// Creates a folder that must not exist.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`], or the disk's.
+    fn create_dir(&mut self, path: &Path) -> io::Result<()>;
+    /// Writes a whole file, replacing one that exists.
+    ///
+    /// # Errors
+    /// The disk's; the file may then be there in part.
+    fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Adds to the end of a file, which is created if need be.
+    ///
+    /// # Errors
+    /// The disk's; a part of the bytes may then be there.
+    fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Makes a file's content safe.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn sync(&mut self, path: &Path) -> io::Result<()>;
+    /// Gives a file another name, at once.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn remove(&mut self, path: &Path) -> io::Result<()>;
+    /// Makes the names in a folder safe.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn sync_dir(&mut self, path: &Path) -> io::Result<()>;
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// The names in a folder, sorted.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>>;
+}
+
+/// The computer's own file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FileSystem;
+
+impl Disk for FileSystem {
+    fn create_dir_all(&mut self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+    fn create_dir(&mut self, path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
+    }
+    fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        fs::write(path, bytes)
+    }
+    fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        fs::File::options().append(true).create(true).open(path)?.write_all(bytes)
+    }
+    fn sync(&mut self, path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_data()
+    }
+    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+    fn remove(&mut self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+    fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_all()
+    }
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut names = fs::read_dir(path)?.map(|entry| entry.map(|e| e.path())).collect::<io::Result<Vec<_>>>()?;
+        names.sort();
+        Ok(names)
+    }
+}
