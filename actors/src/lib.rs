@@ -1,1 +1,20 @@
-//! stub
+//! What the instrument does: one actor a device, and a supervisor. Imports no simulation and no network.
+//!
+//! A handler runs to completion: it never awaits, sleeps or takes a lock. To wait is to be sent a message later
+//! ([`alarm`]); work that takes long is done beside the loop ([`beside`]).
+
+pub mod alarm;
+pub mod beside;
+pub mod camera;
+pub mod host;
+pub mod intake;
+pub mod journal;
+pub mod light;
+pub mod motor;
+pub mod outlet;
+pub mod port;
+pub mod position;
+pub mod recording;
+//pub mod sequence;
+//pub mod supervisor;
+pub mod timekeeping;

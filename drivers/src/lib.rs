@@ -23,6 +23,7 @@ pub mod devices {
     pub mod camera;
     pub mod focus;
     pub mod light;
+    pub mod motor;
     pub mod position;
     pub mod pump;
 }

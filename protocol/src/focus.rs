@@ -58,9 +58,4 @@ pub enum Refusal {
         /// Highest height that is allowed.
         highest: Micrometres,
     },
-    /// It was moving when its driver was cut off, so nobody knows where it is.
-    #[error(
-        "the stage's position is unknown since its driver was cut off in mid-move; check the stage, then restart the instrument"
-    )]
-    PositionUnknown,
 }

@@ -1,1 +1,22 @@
-//! stub
+//! The hardware that is not there: chips as their datasheets describe them, in a world with water, light, plankton
+//! and a sky. A second, independent reading: nothing here knows a driver's registers or constants.
+//!
+//! The twin never ticks. Between bus writes everything is a closed form of time, so it costs nothing while nothing
+//! happens, and a camera can look back at an exposure that is over.
+
+pub mod board;
+mod camera;
+pub mod chips {
+    //! Register models behind embedded-hal.
+    pub mod mcp4725;
+    pub mod tmc5160;
+}
+pub mod plankton;
+mod random;
+pub mod render;
+pub mod scene;
+mod water;
+pub mod world;
+
+pub use board::Twin;
+pub use world::Settings;

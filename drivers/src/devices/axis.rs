@@ -5,6 +5,7 @@
 
 use crate::board::{Enable, Spi};
 use crate::chips::tmc5160::{self, Ramp, Register, Tmc5160};
+use crate::devices::motor::StartError;
 use crate::stop::{StopLine, Stopped};
 use embedded_hal::spi::ErrorKind;
 use planktor_protocol::{self as protocol, Epochs, Fault, Instant};
@@ -44,6 +45,7 @@ pub struct Axis {
     period: Period,
     going: Option<Going>,
     opened: usize,
+    was_reset: bool,
 }
 
 struct Going {
@@ -51,18 +53,6 @@ struct Going {
     nominal: Duration,
     not_yet: Instant,
     target: i32,
-}
-
-/// How opening goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opening {
-    /// There is another step to do.
-    More,
-    /// It is open.
-    Open {
-        /// The chip had been reset: it counts from zero.
-        was_reset: bool,
-    },
 }
 
 /// What a look at a moving motor found.
@@ -74,56 +64,39 @@ pub enum Look {
     Again(Instant),
 }
 
-/// Why a move did not start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StartError {
-    /// A stop came after it was admitted.
-    Stopped,
-    /// Something is wrong.
-    Fault(Fault),
-}
-
-impl From<Stopped> for StartError {
-    fn from(_: Stopped) -> Self {
-        Self::Stopped
-    }
-}
-
-impl From<Fault> for StartError {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
 impl Axis {
     /// Touches nothing; [`Axis::open`] does.
     pub fn new(spi: Spi, enable: Enable, stop: StopLine, axis: protocol::Axis, ramp: Ramp) -> Self {
         let chip = Tmc5160::new(spi);
-        Self { chip, enable, stop, axis, ramp, position: 0, period: Period::UNKNOWN, going: None, opened: 0 }
+        Self { chip, enable, stop, axis, ramp, position: 0, period: Period::UNKNOWN, going: None, opened: 0, was_reset: false }
     }
 
     /// One step of opening: *stop* before anything is enabled (the chip may have kept a target), then the version,
-    /// then register by register, then the position. Called until it says `Open`.
+    /// then register by register, then the position. `true` when it is open.
     ///
     /// # Errors
     /// [`Fault`]: nobody answers, or somebody else.
-    pub fn open(&mut self, was_reset: &mut bool) -> Result<Opening, Fault> {
+    pub fn open(&mut self) -> Result<bool, Fault> {
         let step = self.opened;
         self.opened += 1;
         let ramp = Tmc5160::<Spi>::ramp_registers(&self.ramp);
-        let set_up = SET_UP.iter().chain(&ramp);
         match step {
             0 => self.chip.stop().map_err(fault)?,
-            1 => *was_reset = self.chip.probe().map_err(fault)?,
-            _ => match set_up.clone().nth(step - 2) {
+            1 => self.was_reset = self.chip.probe().map_err(fault)?,
+            _ => match SET_UP.iter().chain(&ramp).nth(step - 2) {
                 Some((register, value)) => self.chip.set(*register, *value).map_err(fault)?,
                 None => {
                     self.position = self.chip.position().map_err(fault)?;
-                    return Ok(Opening::Open { was_reset: *was_reset });
+                    return Ok(true);
                 }
             },
         }
-        Ok(Opening::More)
+        Ok(false)
+    }
+
+    /// Whether opening found that the chip had been reset: then it counts from zero.
+    pub fn was_reset(&self) -> bool {
+        self.was_reset
     }
 
     /// Where it stands, in microsteps; while it moves: where it stood.
@@ -149,14 +122,14 @@ impl Axis {
     /// Starts a move by `usteps` at `usteps_per_s`; says when it is expected to end.
     ///
     /// # Errors
-    /// [`StartError::Stopped`] when a stop came in between: then nothing moves.
+    /// [`StartError::Refused`] when a stop came in between: then nothing moves.
     pub fn start(
         &mut self,
         usteps: i32,
         usteps_per_s: f64,
         admitted: Epochs,
         now: Instant,
-    ) -> Result<Expected, StartError> {
+    ) -> Result<Expected, StartError<Stopped>> {
         if self.position.checked_add(usteps).is_none_or(|target| target.abs() > FARTHEST) {
             self.set_position(0)?;
         }
@@ -164,7 +137,7 @@ impl Axis {
         let vmax = tmc5160::velocity(usteps_per_s);
         self.chip.aim(target).map_err(fault)?;
         self.enable.on().map_err(|_| Fault::Bus("the motor's enable line"))?;
-        let permit = self.stop.permit(self.axis, admitted)?;
+        let permit = self.stop.permit(self.axis, admitted).map_err(StartError::Refused)?;
         self.going = Some(Going { from: now, nominal: Duration::ZERO, not_yet: now, target });
         self.chip.go(vmax, permit).map_err(fault)?;
         let nominal = self.ramp.duration(usteps.unsigned_abs().into(), vmax);

@@ -6,8 +6,9 @@
 use crate::board::{Enable, Spi};
 use crate::calibration::Calibration;
 use crate::chips::tmc5160::Ramp;
-use crate::devices::axis::{Axis, Expected, Look, Opening, StartError};
-use crate::stop::StopLine;
+use crate::devices::axis::{Axis, Expected, Look};
+use crate::devices::motor::{Motor, StartError};
+use crate::stop::{StopLine, Stopped};
 use planktor_protocol::focus::{Move, Refusal, Target};
 use planktor_protocol::units::Micrometres;
 use planktor_protocol::{self as protocol, Epochs, Fault, Instant};
@@ -53,73 +54,46 @@ pub struct Focus {
     axis: Axis,
     calibration: Calibration,
     height: Height,
-    was_reset: bool,
-}
-
-/// Why a move did not start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Error {
-    /// It was not begun.
-    Refused(Refusal),
-    /// Something is wrong.
-    Fault(Fault),
-}
-
-impl From<StartError> for Error {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::Stopped => Self::Refused(Refusal::Stopped),
-            StartError::Fault(fault) => Self::Fault(fault),
-        }
-    }
-}
-
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
 }
 
 impl Focus {
-    /// Touches nothing; [`Focus::open`] does.
+    /// Touches nothing; opening does.
     pub fn new(spi: Spi, enable: Enable, stop: StopLine, calibration: Calibration, height: Height) -> Self {
         let axis = Axis::new(spi, enable, stop, protocol::Axis::Focus, RAMP);
-        Self { axis, calibration, height, was_reset: false }
+        Self { axis, calibration, height }
     }
+}
 
-    /// One step of opening; `true` when it is open. A chip that was reset is told where the stage was.
-    ///
-    /// # Errors
-    /// [`Fault`]: nobody answers, or somebody else.
-    pub fn open(&mut self) -> Result<bool, Fault> {
-        match self.axis.open(&mut self.was_reset)? {
-            Opening::More => return Ok(false),
-            Opening::Open { was_reset: true } => self.axis.set_position(self.height.0.get().usteps)?,
-            Opening::Open { was_reset: false } => self.height.stands_at(self.axis.position()),
+impl Motor for Focus {
+    type Move = Move;
+    type Refusal = Refusal;
+    const BUSY: Refusal = Refusal::Busy;
+    const STOPPED: Refusal = Refusal::Stopped;
+
+    fn open(&mut self) -> Result<bool, Fault> {
+        if !self.axis.open()? {
+            return Ok(false);
+        }
+        if self.axis.was_reset() {
+            self.axis.set_position(self.height.0.get().usteps)?;
+        } else {
+            self.height.stands_at(self.axis.position());
         }
         Ok(true)
     }
 
-    /// Starts a move. One to where it stands already is expected to end at once.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] when it would leave the stage's travel, or a stop came in between.
-    pub fn start(&mut self, order: Move, admitted: Epochs, now: Instant) -> Result<Expected, Error> {
+    fn start(&mut self, order: Move, admitted: Epochs, now: Instant) -> Result<Expected, StartError<Refusal>> {
         let here = self.height.micrometres(&self.calibration);
-        let to = height_after(&self.calibration, here, order).map_err(Error::Refused)?;
+        let to = height_after(&self.calibration, here, order).map_err(StartError::Refused)?;
         let per_um = self.calibration.focus_usteps_per_mm() / 1e3;
         #[expect(clippy::cast_precision_loss, reason = "within the travel: far below 2^53")]
         let (to, speed) = (to.0 as f64, order.speed.0 as f64);
         #[expect(clippy::cast_possible_truncation, reason = "within the travel: below 2^30")]
         let usteps = (to * per_um).round() as i32 - self.axis.position();
-        Ok(self.axis.start(usteps, speed * per_um, admitted, now)?)
+        self.axis.start(usteps, speed * per_um, admitted, now).map_err(|e| e.refused_as(|Stopped| Refusal::Stopped))
     }
 
-    /// Whether the move is over.
-    ///
-    /// # Errors
-    /// [`Fault`]: it is too late, or the chip says why not.
-    pub fn look(&mut self, now: Instant) -> Result<Look, Fault> {
+    fn look(&mut self, now: Instant) -> Result<Look, Fault> {
         let look = self.axis.look(now)?;
         if look == Look::Reached {
             self.height.stands_at(self.axis.position());
@@ -127,19 +101,11 @@ impl Focus {
         Ok(look)
     }
 
-    /// Ramps down.
-    ///
-    /// # Errors
-    /// [`Fault`]: nobody answers.
-    pub fn brake(&mut self) -> Result<(), Fault> {
+    fn brake(&mut self) -> Result<(), Fault> {
         self.axis.brake()
     }
 
-    /// After [`Focus::brake`]: whether it stands; then its current is taken away.
-    ///
-    /// # Errors
-    /// [`Fault`]: nobody answers.
-    pub fn release(&mut self) -> Result<bool, Fault> {
+    fn release(&mut self) -> Result<bool, Fault> {
         let stands = self.axis.release()?;
         if stands {
             self.height.stands_at(self.axis.position());
@@ -147,8 +113,7 @@ impl Focus {
         Ok(stands)
     }
 
-    /// Off; cut off in mid-move its height is uncertain.
-    pub fn make_safe(&mut self) {
+    fn make_safe(&mut self) {
         if self.axis.is_moving() {
             self.height.cut_off();
         }

@@ -3,8 +3,9 @@
 use crate::board::{Enable, Spi};
 use crate::calibration::Calibration;
 use crate::chips::tmc5160::Ramp;
-use crate::devices::axis::{Axis, Expected, Look, Opening, StartError};
-use crate::stop::StopLine;
+use crate::devices::axis::{Axis, Expected, Look};
+use crate::devices::motor::{Motor, StartError};
+use crate::stop::{StopLine, Stopped};
 use planktor_protocol::pump::{Move, Refusal};
 use planktor_protocol::{self as protocol, Epochs, Fault, Instant};
 
@@ -18,82 +19,49 @@ const MOST_USTEPS: f64 = 700e6;
 pub struct Pump {
     axis: Axis,
     calibration: Calibration,
-    was_reset: bool,
-}
-
-/// Why a stroke did not start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Error {
-    /// It was not begun.
-    Refused(Refusal),
-    /// Something is wrong.
-    Fault(Fault),
-}
-
-impl From<StartError> for Error {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::Stopped => Self::Refused(Refusal::Stopped),
-            StartError::Fault(fault) => Self::Fault(fault),
-        }
-    }
 }
 
 impl Pump {
-    /// Touches nothing; [`Pump::open`] does.
+    /// Touches nothing; opening does.
     pub fn new(spi: Spi, enable: Enable, stop: StopLine, calibration: Calibration) -> Self {
         let axis = Axis::new(spi, enable, stop, protocol::Axis::Pump, RAMP);
-        Self { axis, calibration, was_reset: false }
+        Self { axis, calibration }
+    }
+}
+
+impl Motor for Pump {
+    type Move = Move;
+    type Refusal = Refusal;
+    const BUSY: Refusal = Refusal::Busy;
+    const STOPPED: Refusal = Refusal::Stopped;
+
+    fn open(&mut self) -> Result<bool, Fault> {
+        self.axis.open()
     }
 
-    /// One step of opening; `true` when it is open.
-    ///
-    /// # Errors
-    /// [`Fault`]: nobody answers, or somebody else.
-    pub fn open(&mut self) -> Result<bool, Fault> {
-        Ok(self.axis.open(&mut self.was_reset)? != Opening::More)
-    }
-
-    /// Starts a stroke.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] when this pump cannot do it or a stop came in between.
-    pub fn start(&mut self, stroke: Move, admitted: Epochs, now: Instant) -> Result<Expected, Error> {
-        check(&self.calibration, stroke).map_err(Error::Refused)?;
+    fn start(&mut self, stroke: Move, admitted: Epochs, now: Instant) -> Result<Expected, StartError<Refusal>> {
+        check(&self.calibration, stroke).map_err(StartError::Refused)?;
         let per_nl = self.calibration.pump_usteps_per_ml() / 1e6;
         #[expect(clippy::cast_precision_loss, reason = "checked: far below 2^53")]
         let (volume, flow) = (stroke.volume.0 as f64, stroke.flow.0 as f64);
         #[expect(clippy::cast_possible_truncation, reason = "checked: below 2^30")]
         let usteps = (volume * per_nl).round() as i32;
-        Ok(self.axis.start(usteps, flow * per_nl, admitted, now)?)
+        self.axis.start(usteps, flow * per_nl, admitted, now).map_err(|e| e.refused_as(|Stopped| Refusal::Stopped))
     }
 
-    /// Whether the stroke is over.
-    ///
-    /// # Errors
-    /// [`Fault`]: it is too late, or the chip says why not.
-    pub fn look(&mut self, now: Instant) -> Result<Look, Fault> {
+    fn look(&mut self, now: Instant) -> Result<Look, Fault> {
         self.axis.look(now)
     }
 
-    /// Ramps down.
-    ///
-    /// # Errors
-    /// [`Fault`]: nobody answers.
-    pub fn brake(&mut self) -> Result<(), Fault> {
+    fn brake(&mut self) -> Result<(), Fault> {
         self.axis.brake()
     }
 
-    /// After [`Pump::brake`]: whether it stands; then its current is taken away.
-    ///
-    /// # Errors
-    /// [`Fault`]: nobody answers.
-    pub fn release(&mut self) -> Result<bool, Fault> {
+    fn release(&mut self) -> Result<bool, Fault> {
         self.axis.release()
     }
 
-    /// Off.
-    pub fn make_safe(&mut self) {
+    fn make_safe(&mut self) {
         self.axis.make_safe();
     }
 }

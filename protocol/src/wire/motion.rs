@@ -87,8 +87,7 @@ pub(super) fn focus_words(refusal: &focus::Refusal) -> &'static str {
         focus::Refusal::Busy | focus::Refusal::Stopped => "Busy",
         focus::Refusal::NoDistance
         | focus::Refusal::Speed { .. }
-        | focus::Refusal::BeyondTravel { .. }
-        | focus::Refusal::PositionUnknown => "Error",
+        | focus::Refusal::BeyondTravel { .. } => "Error",
     }
 }
 

@@ -1,0 +1,224 @@
+//! To wait is to be sent a message later: an alarm is a deadline, a ticket and whom to ring.
+//!
+//! One queue for each arbiter; no lock, no closure. In real time one absolute timerfd rings it (tokio's own timers are
+//! a millisecond late). In virtual time the idle loop jumps to the next deadline: build its runtime with [`jump`] as
+//! `on_thread_park`.
+
+use crate::port::Port;
+use planktor_drivers::Clock;
+use planktor_drivers::clock::Monotonic;
+use planktor_protocol::Instant;
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Names one wait; a ticket that no state holds any more changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
+/// What is rung when a deadline is over.
+pub(crate) trait Ring {
+    fn ring(&self, ticket: Ticket);
+}
+
+impl Ring for Port<Ticket> {
+    fn ring(&self, ticket: Ticket) {
+        self.send(ticket);
+    }
+}
+
+/// An actor's own bell: its clock, and the only way in which it waits.
+#[derive(Clone)]
+pub struct Bell {
+    alarms: Alarms,
+    to: Rc<dyn Ring>,
+}
+
+impl Bell {
+    /// Rings at this instant, or at once if it is over.
+    pub fn at(&self, due: Instant) -> Ticket {
+        self.alarms.push(due, self.to.clone())
+    }
+
+    /// Now.
+    pub fn now(&self) -> Instant {
+        self.alarms.now()
+    }
+}
+
+/// A clock that stands still until somebody jumps it; shared with the twin.
+#[derive(Clone, Debug, Default)]
+pub struct VirtualClock(Arc<AtomicU64>);
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Instant {
+        Instant::from_nanos(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// The alarms of one arbiter.
+#[derive(Clone)]
+pub struct Alarms(Rc<Queue>);
+
+struct Queue {
+    heap: RefCell<BinaryHeap<Reverse<Entry>>>,
+    issued: Cell<u64>,
+    time: Time,
+}
+
+enum Time {
+    Real { timer: AsyncFd<OwnedFd>, armed: Cell<Instant> },
+    Virtual(VirtualClock),
+}
+
+struct Entry {
+    due: Instant,
+    ticket: Ticket,
+    to: Rc<dyn Ring>,
+}
+
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
+
+thread_local!(static HERE: RefCell<Option<Alarms>> = const { RefCell::new(None) });
+
+impl Alarms {
+    /// Starts the alarms of the arbiter on this thread, in real time.
+    ///
+    /// # Errors
+    /// The kernel has no timer for us.
+    pub fn start_real() -> io::Result<()> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let timer = watch(timer)?;
+        let alarms = Self::start(Time::Real { timer, armed: Cell::new(NEVER) });
+        actix_rt::spawn(alarms.serve());
+        Ok(())
+    }
+
+    /// Starts the alarms of the arbiter on this thread, in virtual time.
+    pub fn start_virtual(clock: VirtualClock) {
+        Self::start(Time::Virtual(clock));
+    }
+
+    /// The alarms of the arbiter on this thread.
+    ///
+    /// # Panics
+    /// If none were started: a mistake in the wiring.
+    pub fn here() -> Self {
+        HERE.with_borrow(Clone::clone).expect("alarms are started before the actors of an arbiter")
+    }
+
+    fn start(time: Time) -> Self {
+        let alarms = Self(Rc::new(Queue { heap: RefCell::default(), issued: Cell::new(0), time }));
+        HERE.set(Some(alarms.clone()));
+        alarms
+    }
+
+    /// A bell that rings at `of`.
+    pub fn bell(&self, of: Port<Ticket>) -> Bell {
+        Bell { alarms: self.clone(), to: Rc::new(of) }
+    }
+
+    /// Now.
+    pub fn now(&self) -> Instant {
+        match &self.0.time {
+            Time::Real { .. } => Monotonic.now(),
+            Time::Virtual(clock) => clock.now(),
+        }
+    }
+
+    pub(crate) fn is_virtual(&self) -> bool {
+        matches!(self.0.time, Time::Virtual(_))
+    }
+
+    pub(crate) fn push(&self, due: Instant, to: Rc<dyn Ring>) -> Ticket {
+        let ticket = Ticket(self.0.issued.replace(self.0.issued.get() + 1));
+        self.0.heap.borrow_mut().push(Reverse(Entry { due, ticket, to }));
+        self.arm();
+        ticket
+    }
+
+    /// Rings what is due, in order, for ever.
+    async fn serve(self) {
+        let Time::Real { timer, armed } = &self.0.time else { return };
+        while let Ok(mut ready) = timer.readable().await {
+            let _ = rustix::io::read(timer.get_ref(), &mut [0u8; 8]);
+            ready.clear_ready();
+            armed.set(NEVER);
+            while let Some(Entry { ticket, to, .. }) = self.pop_due(self.now()) {
+                to.ring(ticket);
+            }
+            self.arm();
+        }
+    }
+
+    fn pop_due(&self, now: Instant) -> Option<Entry> {
+        let mut heap = self.0.heap.borrow_mut();
+        if heap.peek()?.0.due > now {
+            return None;
+        }
+        heap.pop().map(|Reverse(entry)| entry)
+    }
+
+    /// Sets the timer to the next deadline, if that is earlier than what it is set to.
+    fn arm(&self) {
+        let Time::Real { timer, armed } = &self.0.time else { return };
+        let Some(due) = self.0.heap.borrow().peek().map(|Reverse(entry)| entry.due) else { return };
+        if due >= armed.get() {
+            return;
+        }
+        armed.set(due);
+        let seconds = i64::try_from(due.nanos() / 1_000_000_000).unwrap_or(i64::MAX);
+        // Zero would disarm it.
+        let nanos = i64::try_from(due.nanos() % 1_000_000_000).unwrap_or(0).max(1);
+        let once = Itimerspec {
+            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: Timespec { tv_sec: seconds, tv_nsec: nanos },
+        };
+        rustix::time::timerfd_settime(timer.get_ref(), TimerfdTimerFlags::ABSTIME, &once)
+            .expect("an absolute time that is not negative is always taken");
+    }
+}
+
+#[expect(unsafe_code, reason = "AsyncFd asks for a promise about its file")]
+fn watch(timer: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` stays open and the same as long as it lives, and the `AsyncFd` owns it.
+    unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }.map_err(|e| e.into_parts().1)
+}
+
+/// The loop of this thread is idle: in virtual time it is the next deadline now.
+pub fn jump() {
+    let Some(alarms) = HERE.with_borrow(Clone::clone) else { return };
+    let Time::Virtual(clock) = &alarms.0.time else { return };
+    let Some(Entry { due, ticket, to }) = alarms.pop_due(NEVER) else { return };
+    clock.0.store(due.max(clock.now()).nanos(), Ordering::SeqCst);
+    to.ring(ticket);
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.due, self.ticket).cmp(&(other.due, other.ticket))
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.ticket == other.ticket
+    }
+}
+
+impl Eq for Entry {}

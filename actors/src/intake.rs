@@ -1,0 +1,94 @@
+//! The one way in: bounded, one command a turn, stops first.
+//!
+//! Who stops raises the epoch and *then* queues the stop, so a command of a newer epoch proves that its stop is
+//! queued: the intake pops a command first and then delivers every stop before it.
+
+use crate::port::Port;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use planktor_drivers::stop::StopLine;
+use planktor_protocol::instrument::{Admitted, Command, CommandId};
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// Stops that may wait. When so many do, whatever one more could stop is stopped by those: each is served after the
+/// epoch was raised, so nothing older can start behind it.
+const STOPS: usize = 64;
+
+/// The outside's end; any thread.
+#[derive(Clone)]
+pub struct Gate {
+    stop: StopLine,
+    stops: Sender<Stop>,
+    commands: Sender<Admitted>,
+    wake: Arc<Notify>,
+}
+
+/// The arbiter's end.
+pub struct Intake {
+    stops: Receiver<Stop>,
+    commands: Receiver<Admitted>,
+    wake: Arc<Notify>,
+}
+
+/// A command that stops something; it overtakes the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop(pub Admitted);
+
+/// As many commands wait as may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many commands are waiting; send them one at a time")]
+pub struct Full;
+
+/// Both ends; at most `bound` commands wait.
+pub fn intake(bound: usize, stop: &StopLine) -> (Gate, Intake) {
+    let (stops_in, stops) = bounded(STOPS);
+    let (commands_in, commands) = bounded(bound);
+    let wake = Arc::new(Notify::new());
+    let gate = Gate { stop: stop.clone(), stops: stops_in, commands: commands_in, wake: wake.clone() };
+    (gate, Intake { stops, commands, wake })
+}
+
+impl Gate {
+    /// Admits a command.
+    ///
+    /// # Errors
+    /// [`Full`]: it was not admitted. A stop has its effect all the same.
+    pub fn send(&self, id: CommandId, command: Command) -> Result<(), Full> {
+        let axes = command.stops();
+        let sent = if axes.is_empty() {
+            let epochs = self.stop.epochs();
+            self.commands.try_send(Admitted { id, epochs, command }).map_err(full)
+        } else {
+            let epochs = self.stop.raise(axes);
+            self.stops.try_send(Stop(Admitted { id, epochs, command })).map_err(full)
+        };
+        self.wake.notify_one();
+        sent
+    }
+}
+
+fn full<T>(_: TrySendError<T>) -> Full {
+    Full
+}
+
+impl Intake {
+    /// Delivers, until the arbiter ends.
+    pub async fn serve(self, stops: Port<Stop>, commands: Port<Admitted>) {
+        loop {
+            let command = self.commands.try_recv().ok();
+            let mut idle = command.is_none();
+            for stop in self.stops.try_iter() {
+                stops.send(stop);
+                idle = false;
+            }
+            if let Some(command) = command {
+                commands.send(command);
+            }
+            if idle {
+                self.wake.notified().await;
+            } else {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}

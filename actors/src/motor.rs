@@ -1,0 +1,192 @@
+//! The actor of a motor: pump and stage are the same machine with other quantities.
+//!
+//! ```text
+//!   Opening ──step by step──> Idle ──Move──> Moving ──alarm, chip confirms──> Idle            (Done)
+//!                              ^                │  └──alarm, not yet there──> Moving
+//!                              │                └──Stop──> Braking                           (Interrupted)
+//!                              └──stands, released── Braking ──Move──> begins when it stands
+//! ```
+
+use crate::alarm::{Bell, Ticket};
+use crate::host::Machine;
+use crate::port::Port;
+use planktor_drivers::devices::axis::Look;
+use planktor_drivers::devices::motor::{Motor, StartError};
+use planktor_protocol::motion::{Command, Event};
+use planktor_protocol::{Epochs, Fault, Instant, Order, Report, Run};
+use std::time::Duration;
+
+/// While it brakes nobody waits for it but the next move.
+const LOOK_AT_BRAKING: Duration = Duration::from_millis(10);
+/// The fastest and slowest of our motors brakes in a second; who turns longer than that does not obey.
+const LONGEST_BRAKING: Duration = Duration::from_secs(10);
+
+/// What can reach it.
+#[derive(Debug)]
+pub enum Input<M> {
+    /// An order.
+    Order(Order<Command<M>>),
+    /// An alarm of its own.
+    Alarm(Ticket),
+}
+
+impl<M> From<Order<Command<M>>> for Input<M> {
+    fn from(order: Order<Command<M>>) -> Self {
+        Self::Order(order)
+    }
+}
+
+impl<M> From<Ticket> for Input<M> {
+    fn from(ticket: Ticket) -> Self {
+        Self::Alarm(ticket)
+    }
+}
+
+/// A move that may begin when the motor stands.
+struct Next<M> {
+    run: Run,
+    epochs: Epochs,
+    order: M,
+}
+
+enum State<M> {
+    Opening(Ticket),
+    Idle,
+    Moving { run: Run, look: Ticket },
+    Braking { look: Ticket, give_up: Instant, next: Option<Next<M>> },
+}
+
+/// The machine.
+pub struct Drive<D: Motor> {
+    motor: D,
+    bell: Bell,
+    events: Port<Report<Event<D::Refusal>>>,
+    state: State<D::Move>,
+}
+
+impl<D: Motor> Drive<D> {
+    /// Begins to open the motor.
+    pub fn new(motor: D, bell: Bell, events: Port<Report<Event<D::Refusal>>>) -> Self {
+        let state = State::Opening(bell.at(bell.now()));
+        Self { motor, bell, events, state }
+    }
+
+    fn next(&mut self, state: State<D::Move>, input: Input<D::Move>) -> Result<State<D::Move>, Fault> {
+        Ok(match (state, input) {
+            (State::Opening(step), Input::Alarm(ticket)) if ticket == step => match self.motor.open()? {
+                true => State::Idle,
+                false => State::Opening(self.bell.at(self.bell.now())),
+            },
+            (state @ State::Opening(_), Input::Order(Order { run, command: Command::Move(_), .. })) => {
+                self.tell(run, Event::Failed(Fault::NotOpen));
+                state
+            }
+            (state @ (State::Opening(_) | State::Idle), Input::Order(Order { run, command: Command::Stop, .. })) => {
+                self.motor.brake()?;
+                self.tell(run, Event::Interrupted);
+                state
+            }
+
+            (State::Idle, Input::Order(Order { run, epochs, command: Command::Move(order) })) => {
+                self.begin(Next { run, epochs, order })?
+            }
+
+            (State::Moving { run, look }, Input::Alarm(ticket)) if ticket == look => self.look(run)?,
+            (state @ State::Moving { .. }, Input::Order(Order { run, command: Command::Move(_), .. })) => {
+                self.tell(run, Event::Refused(D::BUSY));
+                state
+            }
+            (State::Moving { run, .. }, Input::Order(Order { command: Command::Stop, .. })) => {
+                self.motor.brake()?;
+                self.tell(run, Event::Interrupted);
+                let now = self.bell.now();
+                State::Braking { look: self.bell.at(now), give_up: now + LONGEST_BRAKING, next: None }
+            }
+
+            (State::Braking { look, give_up, next }, Input::Alarm(ticket)) if ticket == look => {
+                self.released(give_up, next)?
+            }
+            (
+                State::Braking { look, give_up, next: None },
+                Input::Order(Order { run, epochs, command: Command::Move(order) }),
+            ) => State::Braking { look, give_up, next: Some(Next { run, epochs, order }) },
+            (
+                state @ State::Braking { next: Some(_), .. },
+                Input::Order(Order { run, command: Command::Move(_), .. }),
+            ) => {
+                self.tell(run, Event::Refused(D::BUSY));
+                state
+            }
+            (State::Braking { look, give_up, next }, Input::Order(Order { run, command: Command::Stop, .. })) => {
+                if let Some(next) = next {
+                    self.tell(next.run, Event::Refused(D::STOPPED));
+                }
+                self.tell(run, Event::Interrupted);
+                State::Braking { look, give_up, next: None }
+            }
+
+            // A ticket that the state does not hold any more.
+            (
+                state @ (State::Opening(_) | State::Idle | State::Moving { .. } | State::Braking { .. }),
+                Input::Alarm(_),
+            ) => state,
+        })
+    }
+
+    fn begin(&mut self, Next { run, epochs, order }: Next<D::Move>) -> Result<State<D::Move>, Fault> {
+        let from = self.bell.now();
+        match self.motor.start(order, epochs, from) {
+            Ok(expected) => {
+                self.tell(run, Event::Started { from, until: expected.until });
+                Ok(State::Moving { run, look: self.bell.at(expected.look) })
+            }
+            Err(StartError::Refused(why)) => {
+                self.tell(run, Event::Refused(why));
+                Ok(State::Idle)
+            }
+            Err(StartError::Fault(fault)) => Err(fault),
+        }
+    }
+
+    fn look(&mut self, run: Run) -> Result<State<D::Move>, Fault> {
+        match self.motor.look(self.bell.now())? {
+            Look::Reached => {
+                self.tell(run, Event::Done(self.bell.now()));
+                Ok(State::Idle)
+            }
+            Look::Again(then) => Ok(State::Moving { run, look: self.bell.at(then) }),
+        }
+    }
+
+    fn released(&mut self, give_up: Instant, next: Option<Next<D::Move>>) -> Result<State<D::Move>, Fault> {
+        let now = self.bell.now();
+        match (self.motor.release()?, next) {
+            (true, Some(next)) => self.begin(next),
+            (true, None) => Ok(State::Idle),
+            (false, _) if now > give_up => Err(Fault::Late),
+            (false, next) => Ok(State::Braking { look: self.bell.at(now + LOOK_AT_BRAKING), give_up, next }),
+        }
+    }
+
+    fn tell(&self, run: Run, event: Event<D::Refusal>) {
+        self.events.send(Report { run, event });
+    }
+}
+
+impl<D: Motor> Machine for Drive<D> {
+    type Input = Input<D::Move>;
+
+    fn is_open(&self) -> bool {
+        !matches!(self.state, State::Opening(_))
+    }
+
+    fn on(&mut self, input: Self::Input) -> Result<(), Fault> {
+        let state = std::mem::replace(&mut self.state, State::Idle);
+        self.state = self.next(state, input)?;
+        Ok(())
+    }
+
+    fn make_safe(&mut self) {
+        self.motor.make_safe();
+    }
+}

@@ -1,0 +1,262 @@
+//! What encoders and recorder are asked and answer, and what is on its way through them.
+//!
+//! Encoders are pure: any number of them at once. The recorder is one thread and the only one that touches a data
+//! set, so its order is always the same. Who implements them is the runtime's business.
+
+use crate::beside::Worker;
+use crate::port::Port;
+use planktor_protocol::acquisition::{Metadata, Refusal};
+use planktor_protocol::camera::{Frame, Mode};
+use planktor_protocol::position::Fix;
+use planktor_protocol::timekeeping::Anchor;
+use planktor_protocol::units::{Fraction, Micrometres, Nanolitres};
+use planktor_protocol::{Instant, Interval, Run};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What the instrument knew about a frame when it arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The last motion before it, from the order to its confirmed end.
+    pub motion: Option<Interval>,
+    /// From when on nothing was to move: the end of that motion and the settling after it.
+    pub settled: Instant,
+    /// Pumped since the acquisition began, as asked; negative is backwards.
+    pub pumped: Nanolitres,
+    /// The stage's height above where it was switched on.
+    pub height: Micrometres,
+    /// Whether that height is in doubt, because the stage was cut off in mid-move.
+    pub height_uncertain: bool,
+    /// What the lamp was last set to; `None` if that is not known.
+    pub light: Option<Fraction>,
+    /// The newest fix.
+    pub fix: Option<Fix>,
+    /// The newest anchor, which may be better than the data set's own.
+    pub time: Option<Anchor>,
+}
+
+/// To an encoder.
+#[derive(Debug)]
+pub struct Encode {
+    /// Which data set.
+    pub batch: Run,
+    /// Which frame of it.
+    pub shot: Run,
+    /// Its file's name.
+    pub name: String,
+    /// The frame.
+    pub frame: Frame,
+    /// What was known about it.
+    pub facts: Facts,
+}
+
+/// From an encoder.
+#[derive(Debug)]
+pub struct Encoded {
+    /// Which data set.
+    pub batch: Run,
+    /// Which frame of it.
+    pub shot: Run,
+    /// The frame, ready to be written, or why not.
+    pub result: Result<Box<Picture>, String>,
+}
+
+/// A frame ready to be written.
+#[derive(Debug)]
+pub struct Picture {
+    /// Its file's name.
+    pub name: String,
+    /// Its file's content.
+    pub jpeg: Vec<u8>,
+    /// As `integrity.check` has it: SHA-1 over name, a zero byte and content, in hexadecimal.
+    pub sha1: String,
+    /// The camera's own number.
+    pub seq: u64,
+    /// First line's start to last line's end.
+    pub exposure: Interval,
+    /// What was known about it.
+    pub facts: Facts,
+}
+
+/// Why a data set ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Every frame of the plan is in it.
+    Complete,
+    /// Somebody stopped it.
+    Stopped,
+    /// It had to end.
+    Failed(String),
+}
+
+/// To the recorder.
+#[derive(Debug)]
+pub enum Record {
+    /// Create a data set.
+    Begin(Box<Begin>),
+    /// Add a frame.
+    Frame {
+        /// Which data set.
+        batch: Run,
+        /// Which frame of it.
+        shot: Run,
+        /// The frame.
+        picture: Box<Picture>,
+    },
+    /// Say that it ends, and why.
+    End {
+        /// Which data set.
+        batch: Run,
+        /// Why.
+        ending: Ending,
+    },
+}
+
+/// What a data set begins with.
+#[derive(Clone, Debug)]
+pub struct Begin {
+    /// The name it has until it ends.
+    pub batch: Run,
+    /// What the client said.
+    pub metadata: Arc<Metadata>,
+    /// Both names of one moment; its file names count from it.
+    pub anchor: Anchor,
+    /// Where the instrument was.
+    pub fix: Option<Fix>,
+    /// How the camera streams.
+    pub mode: Mode,
+    /// Frames that the plan takes.
+    pub total: u32,
+}
+
+/// From the recorder.
+#[derive(Debug)]
+pub enum Recorded {
+    /// The data set exists, or why not.
+    Begun {
+        /// Which data set.
+        batch: Run,
+        /// Its folder.
+        result: Result<Arc<Path>, Refusal>,
+    },
+    /// The frame is on disk, durably, or why not.
+    Saved {
+        /// Which data set.
+        batch: Run,
+        /// Which frame of it.
+        shot: Run,
+        /// Its file.
+        result: Result<Arc<Path>, String>,
+    },
+    /// The data set is closed, or why not.
+    Ended {
+        /// Which data set.
+        batch: Run,
+        /// Whether its end is on disk.
+        result: Result<(), String>,
+    },
+}
+
+/// Frames on their way to disk. A data set that was stopped still gets those that were under way, and its end after
+/// them, while the next one may have begun.
+pub struct Pipeline {
+    encoders: Worker<Encode, Encoded>,
+    recorder: Worker<Record, Recorded>,
+    encoded: Port<Encoded>,
+    recorded: Port<Recorded>,
+    batches: Vec<Batch>,
+}
+
+struct Batch {
+    run: Run,
+    under_way: u32,
+    ending: Option<Ending>,
+}
+
+/// Nobody takes the job: as many wait as may.
+const CROWDED: &str = "the disk is too slow: too many frames wait to be written";
+/// The worker's thread panicked.
+const PANICKED: &str = "the encoder or recorder panicked; please report it with the log";
+
+impl Pipeline {
+    /// Answers go to these ports.
+    pub fn new(
+        encoders: Worker<Encode, Encoded>,
+        recorder: Worker<Record, Recorded>,
+        encoded: Port<Encoded>,
+        recorded: Port<Recorded>,
+    ) -> Self {
+        Self { encoders, recorder, encoded, recorded, batches: Vec::new() }
+    }
+
+    /// Asks for a data set.
+    pub fn begin(&mut self, begin: Begin) {
+        let batch = begin.batch;
+        let lost = |why: &str| Recorded::Begun { batch, result: Err(Refusal::Disk(why.into())) };
+        self.record(Record::Begin(Box::new(begin)), lost);
+        self.batches.push(Batch { run: batch, under_way: 0, ending: None });
+    }
+
+    /// Sends a frame on its way.
+    pub fn keep(&mut self, encode: Encode) {
+        let (batch, shot) = (encode.batch, encode.shot);
+        if let Some(batch) = self.batches.iter_mut().find(|b| b.run == batch) {
+            batch.under_way += 1;
+        }
+        let lost = |why: &str| Encoded { batch, shot, result: Err(why.into()) };
+        if self.encoders.begin(encode, lost(PANICKED), &self.encoded).is_err() {
+            self.encoded.send(lost(CROWDED));
+        }
+    }
+
+    /// An encoder is done: on to the recorder.
+    pub fn encoded(&mut self, encoded: Encoded) {
+        let Encoded { batch, shot, result } = encoded;
+        let lost = |why: &str| Recorded::Saved { batch, shot, result: Err(why.into()) };
+        match result {
+            Ok(picture) => self.record(Record::Frame { batch, shot, picture }, lost),
+            Err(why) => self.recorded.send(lost(&why)),
+        }
+    }
+
+    /// A frame has come to the end of its way, this or that.
+    pub fn saved(&mut self, batch: Run) {
+        if let Some(batch) = self.batches.iter_mut().find(|b| b.run == batch) {
+            batch.under_way -= 1;
+        }
+        self.close(batch);
+    }
+
+    /// The data set ends as soon as nothing is under way to it.
+    pub fn end(&mut self, batch: Run, ending: Ending) {
+        if let Some(batch) = self.batches.iter_mut().find(|b| b.run == batch) {
+            batch.ending.get_or_insert(ending);
+        }
+        self.close(batch);
+    }
+
+    /// The data set was never begun.
+    pub fn forget(&mut self, batch: Run) {
+        self.batches.retain(|b| b.run != batch);
+    }
+
+    /// Whether a data set still waits for frames or its end.
+    pub fn is_busy(&self) -> bool {
+        !self.batches.is_empty()
+    }
+
+    fn close(&mut self, batch: Run) {
+        let over = |b: &mut Batch| b.run == batch && b.under_way == 0 && b.ending.is_some();
+        for Batch { run, ending, .. } in self.batches.extract_if(.., over).collect::<Vec<_>>() {
+            let ending = ending.expect("it is over");
+            let lost = |why: &str| Recorded::Ended { batch: run, result: Err(why.into()) };
+            self.record(Record::End { batch: run, ending }, lost);
+        }
+    }
+
+    fn record(&self, job: Record, lost: impl Fn(&str) -> Recorded) {
+        if self.recorder.begin(job, lost(PANICKED), &self.recorded).is_err() {
+            self.recorded.send(lost(CROWDED));
+        }
+    }
+}

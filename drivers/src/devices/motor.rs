@@ -1,0 +1,76 @@
+//! What pump and stage have in common for whoever moves them.
+
+use crate::devices::axis::{Expected, Look};
+use planktor_protocol::{Epochs, Fault, Instant};
+
+/// Why a move did not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartError<R> {
+    /// It was not begun.
+    Refused(R),
+    /// Something is wrong.
+    Fault(Fault),
+}
+
+impl<R> From<Fault> for StartError<R> {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl<R> StartError<R> {
+    /// The same in another device's words.
+    pub fn refused_as<S>(self, word: impl FnOnce(R) -> S) -> StartError<S> {
+        match self {
+            Self::Refused(refusal) => StartError::Refused(word(refusal)),
+            Self::Fault(fault) => StartError::Fault(fault),
+        }
+    }
+}
+
+/// A device that makes one move at a time.
+pub trait Motor: 'static {
+    /// What it can be asked.
+    type Move: Copy + Send;
+    /// Why it may not do it.
+    type Refusal: Send;
+
+    /// What it says to a move while it makes another one.
+    const BUSY: Self::Refusal;
+    /// What it says to a move that a stop came after.
+    const STOPPED: Self::Refusal;
+
+    /// One step of opening, at most 0.3 ms; `true` when it is open.
+    ///
+    /// # Errors
+    /// [`Fault`]: nobody answers, or somebody else.
+    fn open(&mut self) -> Result<bool, Fault>;
+
+    /// Starts a move.
+    ///
+    /// # Errors
+    /// [`StartError::Refused`] when it cannot be done or a stop came in between: then nothing moves.
+    fn start(&mut self, order: Self::Move, admitted: Epochs, now: Instant)
+    -> Result<Expected, StartError<Self::Refusal>>;
+
+    /// Whether the move is over.
+    ///
+    /// # Errors
+    /// [`Fault`]: it is too late, or the chip says why not.
+    fn look(&mut self, now: Instant) -> Result<Look, Fault>;
+
+    /// Ramps down. Right at any time.
+    ///
+    /// # Errors
+    /// [`Fault`]: nobody answers.
+    fn brake(&mut self) -> Result<(), Fault>;
+
+    /// After [`Motor::brake`]: whether it stands; then its current is taken away.
+    ///
+    /// # Errors
+    /// [`Fault`]: nobody answers.
+    fn release(&mut self) -> Result<bool, Fault>;
+
+    /// Off: first by what works when the bus does not.
+    fn make_safe(&mut self);
+}

@@ -1,0 +1,211 @@
+//! The simulated board: chip models behind embedded-hal types, all in one world.
+
+use crate::camera::TwinCamera;
+use crate::world::{Settings, World};
+use embedded_hal::digital::{self, OutputPin};
+use embedded_hal::i2c;
+use embedded_hal::spi::{self, SpiDevice};
+use planktor_drivers::board::{Board, Enable, Hardware, I2c, SlowBuses, Spi};
+use planktor_drivers::clock::{Clock, WallClock};
+use planktor_drivers::devices::camera::Camera;
+use planktor_drivers::devices::position::PositionSource;
+use planktor_protocol::position::Fix;
+use planktor_protocol::{Axis, Fault, Instant, Utc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// One simulated instrument. Cheap to clone: all clones are the same instrument.
+#[derive(Clone)]
+pub struct Twin {
+    world: Arc<Mutex<World>>,
+}
+
+impl Twin {
+    /// Just powered up.
+    pub fn new(clock: Arc<dyn Clock>, settings: Settings) -> Self {
+        Self { world: Arc::new(Mutex::new(World::new(clock, settings))) }
+    }
+
+    /// Looks into the world; for tests and summaries, not for the program that runs the instrument.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long the twin's computer takes to render and encode a frame, in virtual time: 20 ns a pixel, as a Pi 4's
+    /// core does with room to spare. Assumption.
+    pub fn encoding_takes(pixels: u64) -> Duration {
+        Duration::from_nanos(pixels.saturating_mul(20))
+    }
+
+    /// How long the twin's disk takes for one job, in virtual time: 20 ms to sync, and 20 MB/s. Assumption: an SD
+    /// card.
+    pub fn writing_takes(bytes: u64) -> Duration {
+        Duration::from_millis(20) + Duration::from_nanos(bytes.saturating_mul(50))
+    }
+}
+
+impl Board for Twin {
+    fn hardware(&self) -> Box<dyn Hardware> {
+        let enable = |axis| Enable::new(Pin { world: self.world.clone(), axis });
+        Box::new(Half { twin: self.clone(), pump: enable(Axis::Pump), focus: enable(Axis::Focus) })
+    }
+    fn slow_buses(&self) -> Box<dyn SlowBuses> {
+        Box::new(self.clone())
+    }
+}
+
+struct Half {
+    twin: Twin,
+    pump: Enable,
+    focus: Enable,
+}
+
+impl Hardware for Half {
+    fn pump_spi(&self) -> Result<Spi, Fault> {
+        Ok(Spi::new(ChipSelect { world: self.twin.world.clone(), axis: Axis::Pump }))
+    }
+    fn focus_spi(&self) -> Result<Spi, Fault> {
+        Ok(Spi::new(ChipSelect { world: self.twin.world.clone(), axis: Axis::Focus }))
+    }
+    fn pump_enable(&self) -> Enable {
+        self.pump.clone()
+    }
+    fn focus_enable(&self) -> Enable {
+        self.focus.clone()
+    }
+    fn camera(&self) -> Result<Box<dyn Camera>, Fault> {
+        Ok(Box::new(TwinCamera::new(self.twin.world.clone())))
+    }
+}
+
+impl SlowBuses for Twin {
+    fn light_i2c(&self) -> Result<I2c, Fault> {
+        Ok(I2c::new(Bus { world: self.world.clone() }))
+    }
+    fn position(&self) -> Box<dyn PositionSource> {
+        Box::new(Receiver { world: self.world.clone(), told: None })
+    }
+    fn wall_clock(&self) -> Box<dyn WallClock> {
+        Box::new(TwinClock { world: self.world.clone() })
+    }
+}
+
+fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
+    world.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One chip-select line of the SPI bus.
+struct ChipSelect {
+    world: Arc<Mutex<World>>,
+    axis: Axis,
+}
+
+impl spi::ErrorType for ChipSelect {
+    type Error = spi::ErrorKind;
+}
+
+impl SpiDevice for ChipSelect {
+    /// The chip knows transfers of forty bits; anything else is noise on the bus.
+    fn transaction(&mut self, operations: &mut [spi::Operation<'_, u8>]) -> Result<(), spi::ErrorKind> {
+        let mut world = lock(&self.world);
+        let now = world.now();
+        let chip = match self.axis {
+            Axis::Pump => &mut world.pump,
+            Axis::Focus => &mut world.focus,
+        };
+        for operation in operations {
+            let spi::Operation::TransferInPlace(bytes) = operation else { return Err(spi::ErrorKind::Other) };
+            let bytes = (&mut **bytes).try_into().map_err(|_| spi::ErrorKind::Other)?;
+            chip.datagram(bytes, now);
+        }
+        Ok(())
+    }
+}
+
+/// An enable line, active low.
+struct Pin {
+    world: Arc<Mutex<World>>,
+    axis: Axis,
+}
+
+impl Pin {
+    fn enable(&self, on: bool) {
+        let mut world = lock(&self.world);
+        let now = world.now();
+        match self.axis {
+            Axis::Pump => world.pump.enable(on, now),
+            Axis::Focus => world.focus.enable(on, now),
+        }
+    }
+}
+
+impl digital::ErrorType for Pin {
+    type Error = digital::ErrorKind;
+}
+
+impl OutputPin for Pin {
+    fn set_low(&mut self) -> Result<(), digital::ErrorKind> {
+        self.enable(true);
+        Ok(())
+    }
+    fn set_high(&mut self) -> Result<(), digital::ErrorKind> {
+        self.enable(false);
+        Ok(())
+    }
+}
+
+/// The I2C bus of HAT 3.3, as far as it is modelled: the lamp's converter at 0x62.
+struct Bus {
+    world: Arc<Mutex<World>>,
+}
+
+const NOBODY: i2c::ErrorKind = i2c::ErrorKind::NoAcknowledge(i2c::NoAcknowledgeSource::Address);
+const NOT_TAKEN: i2c::ErrorKind = i2c::ErrorKind::NoAcknowledge(i2c::NoAcknowledgeSource::Data);
+
+impl i2c::ErrorType for Bus {
+    type Error = i2c::ErrorKind;
+}
+
+impl i2c::I2c for Bus {
+    fn transaction(&mut self, address: u8, operations: &mut [i2c::Operation<'_>]) -> Result<(), i2c::ErrorKind> {
+        if address != 0x62 {
+            return Err(NOBODY);
+        }
+        let mut world = lock(&self.world);
+        let now = world.now();
+        for operation in operations {
+            match operation {
+                i2c::Operation::Write(bytes) => world.light.write(bytes, now).map_err(|_| NOT_TAKEN)?,
+                i2c::Operation::Read(bytes) => world.light.read(bytes),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A satellite receiver: one report a second.
+struct Receiver {
+    world: Arc<Mutex<World>>,
+    told: Option<Instant>,
+}
+
+impl PositionSource for Receiver {
+    fn latest(&mut self) -> Option<Fix> {
+        let fix = lock(&self.world).fix();
+        let new = self.told.is_none_or(|told| fix.at - told >= Duration::from_secs(1));
+        new.then(|| {
+            self.told = Some(fix.at);
+            fix
+        })
+    }
+}
+
+struct TwinClock {
+    world: Arc<Mutex<World>>,
+}
+
+impl WallClock for TwinClock {
+    fn utc(&self) -> Utc {
+        lock(&self.world).utc()
+    }
+}

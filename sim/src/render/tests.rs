@@ -1,0 +1,332 @@
+use super::*;
+
+/// A small picture of the usual field of view, without particles.
+fn water() -> Scene {
+    Scene {
+        width: 400,
+        height: 300,
+        um_per_px: 7.6,
+        seed: 1,
+        light: 1.0,
+        drift_um: [0.0; 9],
+        exposure_fraction: 0.0013,
+        particles: Vec::new(),
+    }
+}
+
+/// The largest particle, an air bubble of 230 um, in the middle of the picture.
+fn bubble() -> Particle {
+    let area = |i: &usize| vignettes()[*i].transmittance.len();
+    let largest = (0..vignettes().len()).max_by_key(area);
+    Particle {
+        vignette: largest.expect("there are vignettes") as u32,
+        x_um: 1520.0,
+        y_um: 1140.0,
+        scale: 1.0,
+        orientation: 0,
+        defocus_um: 0.0,
+    }
+}
+
+fn with(particles: &[Particle]) -> Scene {
+    Scene {
+        particles: particles.to_vec(),
+        ..water()
+    }
+}
+
+/// Green light missing in each pixel compared with the same picture without particles.
+fn shadow(scene: &Scene) -> Vec<f32> {
+    let empty = Scene {
+        particles: Vec::new(),
+        ..scene.clone()
+    };
+    (render(&empty).iter().zip(&render(scene)))
+        .map(|(&clear, &dimmed)| f32::from(clear) - f32::from(dimmed))
+        .skip(1)
+        .step_by(3)
+        .collect()
+}
+
+/// Centre of gravity of a shadow, and its spread (standard deviation) along x and y, in pixels.
+fn shape(shadow: &[f32], width: usize) -> ([f32; 2], [f32; 2]) {
+    let place = |i: usize| [(i % width) as f32 + 0.5, (i / width) as f32 + 0.5];
+    let dark: Vec<_> = (shadow.iter().enumerate())
+        .filter(|(_, depth)| **depth > 10.0)
+        .map(|(i, &depth)| (place(i), depth))
+        .collect();
+    let total: f32 = dark.iter().map(|(_, depth)| depth).sum();
+    let mean = |value: &dyn Fn([f32; 2]) -> f32| {
+        dark.iter()
+            .map(|&(at, depth)| depth * value(at))
+            .sum::<f32>()
+            / total
+    };
+    let centre = [mean(&|at| at[0]), mean(&|at| at[1])];
+    let spread = [0, 1].map(|axis| mean(&|at| (at[axis] - centre[axis]).powi(2)).sqrt());
+    (centre, spread)
+}
+
+/// Steepest change from one pixel to the next along the lines.
+fn steepest(shadow: &[f32], width: usize) -> f32 {
+    (shadow.chunks_exact(width))
+        .flat_map(|line| line.windows(2).map(|pair| (pair[1] - pair[0]).abs()))
+        .fold(0.0, f32::max)
+}
+
+#[test]
+fn equal_scenes_give_equal_bytes() {
+    let scene = with(&[bubble()]);
+    assert_eq!(render(&scene), render(&scene.clone()));
+}
+
+#[test]
+fn a_picture_has_three_bytes_for_each_pixel() {
+    assert_eq!(render(&with(&[bubble()])).len(), 400 * 300 * 3);
+    let empty = Scene {
+        width: 0,
+        ..with(&[bubble()])
+    };
+    assert!(render(&empty).is_empty());
+}
+
+#[test]
+fn another_seed_gives_other_noise_on_the_same_picture() {
+    let other = Scene { seed: 2, ..water() };
+    let (one, other) = (render(&water()), render(&other));
+    assert_ne!(one, other);
+    let apart = one.iter().zip(&other).map(|(a, b)| a.abs_diff(*b));
+    assert!(apart.max() < Some(20));
+}
+
+#[test]
+fn no_light_is_dark() {
+    let dark = render(&Scene {
+        light: 0.0,
+        ..with(&[bubble()])
+    });
+    assert!(dark.iter().all(|&sample| sample < 10));
+    assert!(dark.iter().any(|&sample| sample != dark[0]), "no noise");
+}
+
+#[test]
+fn the_light_is_warm_and_falls_off_towards_the_corners() {
+    let picture = render(&water());
+    let mean = |x: usize, y: usize, channel: usize| {
+        let samples = (y..y + 20).flat_map(|y| (x..x + 20).map(move |x| 3 * (y * 400 + x)));
+        samples
+            .map(|i| f32::from(picture[i + channel]))
+            .sum::<f32>()
+            / 400.0
+    };
+    assert!(mean(190, 140, 0) > mean(190, 140, 2) + 5.0);
+    assert!(mean(190, 140, 1) > mean(0, 0, 1) + 10.0);
+    assert!((mean(0, 0, 1) - mean(380, 280, 1)).abs() < 1.5);
+}
+
+#[test]
+fn a_defocused_particle_has_weaker_gradients_but_absorbs_as_much() {
+    let far = Particle {
+        defocus_um: -900.0,
+        ..bubble()
+    };
+    let (sharp, blurred) = (shadow(&with(&[bubble()])), shadow(&with(&[far])));
+    assert!(steepest(&blurred, 400) < 0.5 * steepest(&sharp, 400));
+    let (sharp, blurred): (f32, f32) = (sharp.iter().sum(), blurred.iter().sum());
+    assert!((blurred / sharp - 1.0).abs() < 0.02, "{sharp} {blurred}");
+}
+
+#[test]
+fn within_the_depth_of_field_a_particle_is_sharp() {
+    let near = Particle {
+        defocus_um: 47.0,
+        ..bubble()
+    };
+    assert_eq!(render(&with(&[near])), render(&with(&[bubble()])));
+}
+
+#[test]
+fn moving_a_particle_by_pixels_moves_its_shadow_by_as_many() {
+    let moved = Particle {
+        x_um: 1520.0 + 10.0 * 7.6,
+        y_um: 1140.0 - 5.0 * 7.6,
+        ..bubble()
+    };
+    let (from, _) = shape(&shadow(&with(&[bubble()])), 400);
+    let (to, _) = shape(&shadow(&with(&[moved])), 400);
+    assert!((to[0] - from[0] - 10.0).abs() < 0.1, "{from:?} {to:?}");
+    assert!((to[1] - from[1] + 5.0).abs() < 0.1, "{from:?} {to:?}");
+}
+
+#[test]
+fn water_at_rest_neither_moves_nor_shears_a_particle() {
+    let rest = Scene {
+        exposure_fraction: 1.0,
+        ..with(&[bubble()])
+    };
+    assert_eq!(render(&rest), render(&with(&[bubble()])));
+}
+
+#[test]
+fn drift_shears_a_particle_because_later_lines_see_it_further_on() {
+    let mut moving = with(&[bubble()]);
+    moving.drift_um = std::array::from_fn(|i| 250.0 * i as f32);
+    let shadow = shadow(&moving);
+    let centre_of = |y: usize| {
+        let line = &shadow[400 * y..400 * (y + 1)];
+        shape(line, 400).0[0]
+    };
+    let pixels_per_line = 8.0 * 250.0 / 7.6 / 300.0;
+    let moved = centre_of(160) - centre_of(140);
+    assert!((moved - 20.0 * pixels_per_line).abs() < 1.0, "{moved}");
+    assert!((centre_of(150) - 200.0 - 150.0 * pixels_per_line).abs() < 1.0);
+}
+
+#[test]
+fn a_long_exposure_smears_a_moving_particle_along_the_flow() {
+    let drift_um = std::array::from_fn(|i| 100.0 * i as f32);
+    let short = Scene {
+        drift_um,
+        ..with(&[bubble()])
+    };
+    let long = Scene {
+        exposure_fraction: 0.5,
+        ..short.clone()
+    };
+    let (short, long) = (shadow(&short), shadow(&long));
+    let ((before, narrow), (after, wide)) = (shape(&short, 400), shape(&long, 400));
+    let smear = 0.5 * 8.0 * 100.0 / 7.6;
+    assert!((after[0] - before[0] - 0.5 * smear).abs() < 1.0);
+    assert!(wide[0] > 1.2 * narrow[0], "{narrow:?} {wide:?}");
+    assert!(
+        (wide[1] / narrow[1] - 1.0).abs() < 0.05,
+        "{narrow:?} {wide:?}"
+    );
+    let (short, long): (f32, f32) = (short.iter().sum(), long.iter().sum());
+    assert!((long / short - 1.0).abs() < 0.02, "{short} {long}");
+}
+
+#[test]
+fn water_flowing_back_smears_the_other_way() {
+    let forth = Scene {
+        drift_um: std::array::from_fn(|i| 100.0 * i as f32),
+        exposure_fraction: 0.1,
+        ..with(&[bubble()])
+    };
+    let back = Scene {
+        drift_um: forth.drift_um.map(|um| -um),
+        ..forth.clone()
+    };
+    let middle = |scene| shape(&shadow(scene), 400).0[0] - 200.0;
+    assert!((middle(&forth) + middle(&back)).abs() < 1.0);
+}
+
+#[test]
+fn small_pictures_show_the_same_field_of_view() {
+    let small = Scene {
+        width: 128,
+        height: 96,
+        um_per_px: 3042.0 / 128.0,
+        ..with(&[bubble()])
+    };
+    let (small_centre, small_spread) = shape(&shadow(&small), 128);
+    let (centre, spread) = shape(&shadow(&with(&[bubble()])), 400);
+    let enlarged = 3042.0 / 128.0 / 7.6;
+    for axis in [0, 1] {
+        let apart = small_centre[axis] * enlarged - centre[axis];
+        assert!(apart.abs() < 0.5, "{apart} along {axis}");
+    }
+    let ratio = small_spread[0] / spread[0];
+    assert!((ratio * enlarged - 1.0).abs() < 0.1, "{ratio}");
+}
+
+#[test]
+fn scale_changes_the_absorbed_light_with_its_square() {
+    let twice = Particle {
+        scale: 2.0,
+        ..bubble()
+    };
+    let absorbed = |particle| shadow(&with(&[particle])).iter().sum::<f32>();
+    let ratio = absorbed(twice) / absorbed(bubble());
+    assert!((ratio - 4.0).abs() < 0.1, "{ratio}");
+}
+
+#[test]
+fn all_eight_orientations_differ_and_four_turns_agree_on_the_size() {
+    let drawings = [0, 1, 2, 3, 4, 5, 6, 7].map(|orientation| {
+        let particle = Particle {
+            orientation,
+            ..bubble()
+        };
+        let vignette = &vignettes()[particle.vignette as usize];
+        Drawing::new(vignette, &particle, 0.75)
+    });
+    for (i, one) in drawings.iter().enumerate() {
+        for other in &drawings[i + 1..] {
+            assert_ne!(one.absorbed, other.absorbed);
+        }
+    }
+    assert_eq!(drawings[0].width, drawings[1].height);
+    assert_eq!(drawings[0].width, drawings[6].width);
+}
+
+#[test]
+fn a_quarter_turn_is_clockwise() {
+    let vignette = Vignette {
+        width: 2,
+        height: 1,
+        um_per_px: 1.0,
+        transmittance: vec![[0.0; 3], [1.0; 3]],
+    };
+    let turned = Particle {
+        orientation: 1,
+        ..bubble()
+    };
+    let left_is_now_top = [[1.0; 3], [0.0; 3]];
+    let drawing = Drawing::new(&vignette, &turned, 1.0);
+    assert_eq!(drawing.absorbed, left_is_now_top);
+}
+
+#[test]
+fn particles_outside_or_nowhere_leave_clear_water() {
+    let mut moving = water();
+    moving.drift_um = std::array::from_fn(|i| 10.0 * i as f32);
+    for (x_um, y_um) in [
+        (-900.0, 1140.0),
+        (1520.0, -900.0),
+        (1e30, 0.0),
+        (0.0, 1e30),
+        (f32::NAN, 0.0),
+        (0.0, f32::NAN),
+    ] {
+        let particles = vec![Particle {
+            x_um,
+            y_um,
+            ..bubble()
+        }];
+        let scene = Scene {
+            particles,
+            ..moving.clone()
+        };
+        assert_eq!(render(&scene), render(&moving), "{x_um} {y_um}");
+    }
+}
+
+#[test]
+fn particles_at_every_edge_are_cut_off_there() {
+    for (x_um, y_um) in [
+        (0.0, 1140.0),
+        (3040.0, 1140.0),
+        (1520.0, 0.0),
+        (1520.0, 2280.0),
+    ] {
+        let edge = Particle {
+            x_um,
+            y_um,
+            ..bubble()
+        };
+        let absorbed = |particle| shadow(&with(&[particle])).iter().sum::<f32>();
+        let ratio = absorbed(edge) / absorbed(bubble());
+        assert!((0.3..0.6).contains(&ratio), "{ratio} at {x_um}, {y_um}");
+    }
+}

@@ -1,0 +1,58 @@
+//! What the camera of the simulated microscope looks at during one frame.
+//!
+//! Plain data: the moving parts of the simulator write it, [`render`](crate::render) turns it
+//! into a picture. It never changes by itself and knows nothing of clocks, pumps or files.
+//!
+//! Lengths are micrometres in the specimen. The origin is the picture's top left corner,
+//! x runs to the right, along the flow, and y runs down, in the order the sensor reads its lines.
+
+use crate::render::render;
+use planktor_protocol::camera::{Image, Picture};
+
+/// Everything one frame depends on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scene {
+    /// Width of the picture, in pixels.
+    pub width: u32,
+    /// Height of the picture, in pixels.
+    pub height: u32,
+    /// Side of one pixel of this picture in the specimen, in micrometres, above 0. It is 0.75 at
+    /// the full 4056 x 3040; smaller pictures show the same field of view with larger pixels.
+    pub um_per_px: f32,
+    /// Choice of this frame's sensor noise.
+    pub seed: u64,
+    /// Lamp brightness during the exposure, 0 (dark: only black level and noise) to 1.
+    pub light: f32,
+    /// How far the water has moved along +x since the first line's start, in micrometres, at nine
+    /// evenly spaced instants from the first line's start to the last line's end.
+    pub drift_um: [f32; 9],
+    /// Exposure time of one line as a part of the interval that `drift_um` spans, 0 to 1.
+    /// Usually 114 us of 87 ms, or 0.0013.
+    pub exposure_fraction: f32,
+    /// What floats in the water, in any order.
+    pub particles: Vec<Particle>,
+}
+
+/// One particle carried by the water.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Particle {
+    /// Which vignette it looks like: an index, taken modulo the number of vignettes.
+    pub vignette: u32,
+    /// Centre along the flow at the first line's start, in micrometres; may lie outside.
+    pub x_um: f32,
+    /// Centre across the flow, in micrometres; may lie outside.
+    pub y_um: f32,
+    /// Size relative to the real one, 1 = as photographed; drawn within 0.05 to 4.
+    pub scale: f32,
+    /// Quarter turns clockwise (0 to 3), and mirrored left to right before turning (+ 4); taken
+    /// modulo 8.
+    pub orientation: u8,
+    /// Signed distance from the plane of focus, in micrometres; drawn no more blurred than at 800.
+    pub defocus_um: f32,
+}
+
+impl Picture for Scene {
+    fn develop(&self) -> Image {
+        Image { width: self.width, height: self.height, rgb: render(self) }
+    }
+}
