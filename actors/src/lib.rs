@@ -15,6 +15,6 @@ pub mod outlet;
 pub mod port;
 pub mod position;
 pub mod recording;
-//pub mod sequence;
-//pub mod supervisor;
+pub mod sequence;
+pub mod supervisor;
 pub mod timekeeping;

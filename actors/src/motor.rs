@@ -53,7 +53,7 @@ enum State<M> {
     Opening(Ticket),
     Idle,
     Moving { run: Run, look: Ticket },
-    Braking { look: Ticket, give_up: Instant, next: Option<Next<M>> },
+    Braking { run: Run, look: Ticket, give_up: Instant, next: Option<Next<M>> },
 }
 
 /// The machine.
@@ -100,16 +100,16 @@ impl<D: Motor> Drive<D> {
                 self.motor.brake()?;
                 self.tell(run, Event::Interrupted);
                 let now = self.bell.now();
-                State::Braking { look: self.bell.at(now), give_up: now + LONGEST_BRAKING, next: None }
+                State::Braking { run, look: self.bell.at(now), give_up: now + LONGEST_BRAKING, next: None }
             }
 
-            (State::Braking { look, give_up, next }, Input::Alarm(ticket)) if ticket == look => {
-                self.released(give_up, next)?
+            (State::Braking { run, look, give_up, next }, Input::Alarm(ticket)) if ticket == look => {
+                self.released(run, give_up, next)?
             }
             (
-                State::Braking { look, give_up, next: None },
-                Input::Order(Order { run, epochs, command: Command::Move(order) }),
-            ) => State::Braking { look, give_up, next: Some(Next { run, epochs, order }) },
+                State::Braking { run, look, give_up, next: None },
+                Input::Order(Order { run: later, epochs, command: Command::Move(order) }),
+            ) => State::Braking { run, look, give_up, next: Some(Next { run: later, epochs, order }) },
             (
                 state @ State::Braking { next: Some(_), .. },
                 Input::Order(Order { run, command: Command::Move(_), .. }),
@@ -117,12 +117,15 @@ impl<D: Motor> Drive<D> {
                 self.tell(run, Event::Refused(D::BUSY));
                 state
             }
-            (State::Braking { look, give_up, next }, Input::Order(Order { run, command: Command::Stop, .. })) => {
+            (
+                State::Braking { run, look, give_up, next },
+                Input::Order(Order { run: stop, command: Command::Stop, .. }),
+            ) => {
                 if let Some(next) = next {
                     self.tell(next.run, Event::Refused(D::STOPPED));
                 }
-                self.tell(run, Event::Interrupted);
-                State::Braking { look, give_up, next: None }
+                self.tell(stop, Event::Interrupted);
+                State::Braking { run, look, give_up, next: None }
             }
 
             // A ticket that the state does not hold any more.
@@ -158,14 +161,16 @@ impl<D: Motor> Drive<D> {
         }
     }
 
-    fn released(&mut self, give_up: Instant, next: Option<Next<D::Move>>) -> Result<State<D::Move>, Fault> {
+    fn released(&mut self, run: Run, give_up: Instant, next: Option<Next<D::Move>>) -> Result<State<D::Move>, Fault> {
         let now = self.bell.now();
-        match (self.motor.release()?, next) {
-            (true, Some(next)) => self.begin(next),
-            (true, None) => Ok(State::Idle),
-            (false, _) if now > give_up => Err(Fault::Late),
-            (false, next) => Ok(State::Braking { look: self.bell.at(now + LOOK_AT_BRAKING), give_up, next }),
+        if !self.motor.release()? {
+            if now > give_up {
+                return Err(Fault::Late);
+            }
+            return Ok(State::Braking { run, look: self.bell.at(now + LOOK_AT_BRAKING), give_up, next });
         }
+        self.tell(run, Event::Released);
+        next.map_or(Ok(State::Idle), |next| self.begin(next))
     }
 
     fn tell(&self, run: Run, event: Event<D::Refusal>) {

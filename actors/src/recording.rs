@@ -170,7 +170,14 @@ pub struct Pipeline {
 struct Batch {
     run: Run,
     under_way: u32,
-    ending: Option<Ending>,
+    end: End,
+}
+
+#[derive(PartialEq)]
+enum End {
+    Open,
+    Due(Ending),
+    Told,
 }
 
 /// Nobody takes the job: as many wait as may.
@@ -194,7 +201,7 @@ impl Pipeline {
         let batch = begin.batch;
         let lost = |why: &str| Recorded::Begun { batch, result: Err(Refusal::Disk(why.into())) };
         self.record(Record::Begin(Box::new(begin)), lost);
-        self.batches.push(Batch { run: batch, under_way: 0, ending: None });
+        self.batches.push(Batch { run: batch, under_way: 0, end: End::Open });
     }
 
     /// Sends a frame on its way.
@@ -229,14 +236,14 @@ impl Pipeline {
 
     /// The data set ends as soon as nothing is under way to it.
     pub fn end(&mut self, batch: Run, ending: Ending) {
-        if let Some(batch) = self.batches.iter_mut().find(|b| b.run == batch) {
-            batch.ending.get_or_insert(ending);
+        if let Some(open) = self.batches.iter_mut().find(|b| b.run == batch && b.end == End::Open) {
+            open.end = End::Due(ending);
         }
         self.close(batch);
     }
 
-    /// The data set was never begun.
-    pub fn forget(&mut self, batch: Run) {
+    /// The data set has ended, or was never begun.
+    pub fn ended(&mut self, batch: Run) {
         self.batches.retain(|b| b.run != batch);
     }
 
@@ -245,12 +252,14 @@ impl Pipeline {
         !self.batches.is_empty()
     }
 
-    fn close(&mut self, batch: Run) {
-        let over = |b: &mut Batch| b.run == batch && b.under_way == 0 && b.ending.is_some();
-        for Batch { run, ending, .. } in self.batches.extract_if(.., over).collect::<Vec<_>>() {
-            let ending = ending.expect("it is over");
-            let lost = |why: &str| Recorded::Ended { batch: run, result: Err(why.into()) };
-            self.record(Record::End { batch: run, ending }, lost);
+    fn close(&mut self, run: Run) {
+        let Some(batch) = self.batches.iter_mut().find(|b| b.run == run && b.under_way == 0) else { return };
+        match std::mem::replace(&mut batch.end, End::Told) {
+            End::Due(ending) => {
+                let lost = |why: &str| Recorded::Ended { batch: run, result: Err(why.into()) };
+                self.record(Record::End { batch: run, ending }, lost);
+            }
+            end => batch.end = end,
         }
     }
 

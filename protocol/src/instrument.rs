@@ -49,6 +49,8 @@ pub struct Admitted {
 pub struct Answer {
     /// The command it answers; `None` when it happened for another reason.
     pub id: Option<CommandId>,
+    /// The stop that it answers as well.
+    pub stopped_by: Option<CommandId>,
     /// When.
     pub at: Instant,
     /// What.
@@ -76,7 +78,8 @@ impl Event {
     /// Whether the command that this answers will get no further answer.
     pub fn is_final(&self) -> bool {
         match self {
-            Self::Pump(pump::Event::Started { .. }) | Self::Focus(focus::Event::Started { .. }) => false,
+            Self::Pump(pump::Event::Started { .. } | pump::Event::Released)
+            | Self::Focus(focus::Event::Started { .. } | focus::Event::Released) => false,
             Self::Acquisition(acquisition::Event::Started | acquisition::Event::Saved { .. }) => false,
             Self::Pump(_) | Self::Focus(_) | Self::Light(_) | Self::Acquisition(_) => true,
             Self::Health(..) => false,

@@ -25,6 +25,8 @@ pub enum Event<R> {
     Done(Instant),
     /// A stop was sent; the motor brakes.
     Interrupted,
+    /// After that: it stands, and its current is off.
+    Released,
     /// It was not begun.
     Refused(R),
     /// It failed; where the motor is, is not known.

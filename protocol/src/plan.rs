@@ -250,6 +250,11 @@ impl Cursor {
         self.owed.push(capture);
     }
 
+    /// Whether a capture is owed.
+    pub fn owes(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
     /// The next step that does something, with its place; `None` at the end.
     pub fn advance(&mut self) -> Option<(Place, Step)> {
         loop {

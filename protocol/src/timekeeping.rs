@@ -3,6 +3,9 @@
 use crate::{Instant, Utc};
 use std::time::Duration;
 
+/// No clock is believed that says an earlier time than this: 2026-01-01, before this program was written.
+pub const NOT_BEFORE: Utc = Utc::from_micros(1_767_225_600_000_000);
+
 /// Where a time comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {

@@ -104,6 +104,7 @@ pub(super) fn status<R: Display>(topics: &Topics, event: &Event<R>, words: fn(&R
         Event::Done(_) => ended(json!({"status": "Done"})),
         Event::Interrupted => ended(json!({"status": "Interrupted"})),
         Event::Failed(fault) => ended(json!({"status": "Error", "reason": fault.to_string()})),
+        Event::Released => vec![],
         Event::Refused(why) => {
             let payload = json!({"status": words(why), "reason": why.to_string()});
             vec![Status { topic, payload, retain: false }]
@@ -120,6 +121,6 @@ pub(super) fn response<R: Display>(event: &Event<R>) -> Value {
         Event::Refused(why) => json!({"error": {"message": why.to_string()}}),
         Event::Failed(fault) => json!({"error": {"message": fault.to_string()}}),
         Event::Interrupted => json!({"status": "Interrupted"}),
-        Event::Started { .. } | Event::Done(_) => json!({}),
+        Event::Started { .. } | Event::Done(_) | Event::Released => json!({}),
     }
 }

@@ -1,0 +1,100 @@
+//! What a motor was asked and has not answered yet: one move, and stops in the order in which they were given.
+
+use crate::port::Port;
+use planktor_protocol::instrument::CommandId;
+use planktor_protocol::motion::{Command, Event};
+use planktor_protocol::{Epochs, Order, Run};
+use std::collections::VecDeque;
+
+/// Who gave an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// A command from outside, with its name.
+    Client(CommandId),
+    /// The acquisition.
+    Acquisition,
+}
+
+impl Who {
+    pub(super) fn id(self) -> Option<CommandId> {
+        match self {
+            Self::Client(id) => Some(id),
+            Self::Acquisition => None,
+        }
+    }
+}
+
+/// The way to a motor and its open orders.
+pub(super) struct Ledger<M: Send + 'static> {
+    port: Port<Order<Command<M>>>,
+    moving: Option<(Run, Who)>,
+    stops: VecDeque<Option<CommandId>>,
+    braking: bool,
+}
+
+/// Whom an event answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answered {
+    /// Who ordered the move.
+    pub(super) who: Option<Who>,
+    /// The stop.
+    pub(super) stopped_by: Option<CommandId>,
+}
+
+impl<M: Send + 'static> Ledger<M> {
+    pub(super) fn new(port: Port<Order<Command<M>>>) -> Self {
+        Self { port, moving: None, stops: VecDeque::new(), braking: false }
+    }
+
+    pub(super) fn order(&mut self, run: Run, epochs: Epochs, order: M, who: Who) {
+        self.moving = Some((run, who));
+        self.port.send(Order { run, epochs, command: Command::Move(order) });
+    }
+
+    pub(super) fn stop(&mut self, run: Run, epochs: Epochs, by: Option<CommandId>) {
+        self.stops.push_back(by);
+        self.port.send(Order { run, epochs, command: Command::Stop });
+    }
+
+    /// Whom an event answers; what ends is struck off.
+    pub(super) fn answer<R>(&mut self, run: Run, event: &Event<R>) -> Answered {
+        let who = self.moving.filter(|(moving, _)| *moving == run).map(|(_, who)| who);
+        let mut stopped_by = None;
+        match event {
+            Event::Started { .. } => {}
+            Event::Released => self.braking = false,
+            Event::Interrupted => {
+                stopped_by = self.stops.pop_front().flatten();
+                self.braking |= who.is_some();
+            }
+            Event::Done(_) | Event::Refused(_) | Event::Failed(_) => {}
+        }
+        if who.is_some() && !matches!(event, Event::Started { .. }) {
+            self.moving = None;
+        }
+        Answered { who, stopped_by }
+    }
+
+    /// Everything open, when nobody is left to answer it: the move, then the stops.
+    pub(super) fn lost(&mut self) -> Vec<Answered> {
+        self.braking = false;
+        let moving = self.moving.take().map(|(_, who)| Answered { who: Some(who), stopped_by: None });
+        let stops = self.stops.drain(..).map(|by| Answered { who: None, stopped_by: by });
+        moving.into_iter().chain(stops).collect()
+    }
+
+    /// Who ordered the move that is under way.
+    pub(super) fn moving(&self) -> Option<Who> {
+        self.moving.map(|(_, who)| who)
+    }
+
+    /// Whether every stop has been sent to the motor.
+    pub(super) fn stops_are_sent(&self) -> bool {
+        self.stops.is_empty()
+    }
+
+    /// Whether the motor stands and nothing is open.
+    pub(super) fn rests(&self) -> bool {
+        self.moving.is_none() && self.stops.is_empty() && !self.braking
+    }
+}
