@@ -1,1 +1,10 @@
-//! stub
+//! The program: threads, wiring, MQTT, data sets. What the instrument does is decided in the actors; nothing here
+//! moves a motor.
+
+pub mod dataset;
+pub mod figures;
+pub mod gateway;
+pub mod gpsd;
+pub mod instrument;
+pub mod mqtt;
+pub mod service;

@@ -10,7 +10,7 @@ use planktor_drivers::Clock;
 use planktor_drivers::calibration::Calibration;
 use planktor_protocol::position::{Fix, Place};
 use planktor_protocol::units::Nanodegrees;
-use planktor_protocol::{Instant, Interval, Utc};
+use planktor_protocol::{Axis, Instant, Interval, Utc};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,6 +138,14 @@ impl World {
     /// The height at which the stage really is, um above where it was switched on.
     pub fn stage_um(&self) -> f64 {
         self.stage_um_at(self.now())
+    }
+
+    /// Whether a motor has current.
+    pub fn is_enabled(&self, axis: Axis) -> bool {
+        match axis {
+            Axis::Pump => self.pump.is_enabled(),
+            Axis::Focus => self.focus.is_enabled(),
+        }
     }
 
     /// What the civil clock says.

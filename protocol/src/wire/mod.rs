@@ -127,6 +127,11 @@ pub fn response(event: &Event) -> Value {
     }
 }
 
+/// What is wrong with a message that cannot be taken now, whatever it says.
+pub fn crowded(topic: &str, id: Option<ClientId>, reason: String) -> Malformed {
+    Malformed { status_topic: status_topic(topic), status: "Busy", reason, id }
+}
+
 /// What is answered on the response topic of a message that could not be read.
 pub fn refused_response(malformed: &Malformed) -> Value {
     json!({"error": {"message": malformed.reason}})

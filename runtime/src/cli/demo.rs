@@ -1,0 +1,285 @@
+//! `planktor demo`: a service with a simulated instrument, and beside it an ordinary MQTT client that sends what the
+//! dashboard sends and tells what comes of it.
+
+use super::run::twin;
+use super::{DataRoot, Failure};
+use crossbeam_channel::{Receiver, bounded};
+use indicatif::{ProgressBar, ProgressStyle};
+use planktor_drivers::clock::{Computer, WallClock};
+use planktor_drivers::disk::FileSystem;
+use planktor_protocol::Axis;
+use planktor_runtime::dataset;
+use planktor_runtime::figures::{self, Parts};
+use planktor_runtime::instrument::{Config, Time};
+use planktor_runtime::mqtt::{Message, Outbox, link};
+use planktor_runtime::service::{BrokerChoice, Options, Service};
+use planktor_sim::{Settings, Twin};
+use serde_json::{Value, json};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Longer than anything in the demo takes; who is silent for so long is broken.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// As the dashboard asks: 6 uL at 3 mL/min, half a second of settling.
+const VOLUME_ML: f64 = 0.006;
+const FLOW_ML_PER_MIN: f64 = 3.0;
+const SETTLING: Duration = Duration::from_millis(500);
+const FRAMES: u32 = 10;
+const STOPS: u32 = 4;
+/// Of the twin's camera.
+const CADENCE: Duration = Duration::from_millis(100);
+/// Half a pixel at full size, um.
+const HALF_A_PIXEL_UM: f32 = 0.375;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Demo {
+    #[command(flatten)]
+    data: DataRoot,
+    /// What to do
+    #[arg(long, value_enum, default_value_t = Plan::StopFlow)]
+    plan: Plan,
+    /// What is random in the simulated instrument follows from this number
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Plan {
+    /// Ten frames, 6 uL each at 3 mL/min, 0.5 s of settling
+    StopFlow,
+    /// Four such stops with three focus planes each
+    FocusPlanes,
+}
+
+impl Plan {
+    fn stops(self) -> u32 {
+        match self {
+            Self::StopFlow => FRAMES,
+            Self::FocusPlanes => STOPS,
+        }
+    }
+
+    fn frames(self) -> u32 {
+        match self {
+            Self::StopFlow => FRAMES,
+            Self::FocusPlanes => STOPS * 3,
+        }
+    }
+
+    /// Topic and payload of the message that starts it.
+    fn start(self) -> (&'static str, Value) {
+        match self {
+            Self::StopFlow => (
+                "imager/image",
+                json!({"action": "image", "pump_direction": "FORWARD", "volume": VOLUME_ML, "nb_frame": FRAMES,
+                       "sleep": SETTLING.as_secs_f64(), "flowrate": FLOW_ML_PER_MIN}),
+            ),
+            Self::FocusPlanes => {
+                let mut stop = vec![
+                    json!({"step": "pump", "volume_ul": VOLUME_ML * 1e3, "flow_ml_per_min": FLOW_ML_PER_MIN}),
+                    json!({"step": "settle", "seconds": SETTLING.as_secs_f64()}),
+                ];
+                for um in [-60, 0, 60] {
+                    stop.push(json!({"step": "focus_to", "um": um}));
+                    stop.push(json!({"step": "settle", "seconds": 0.1}));
+                    stop.push(json!({"step": "capture"}));
+                }
+                stop.push(json!({"step": "write"}));
+                ("planktor/acquire", json!({"plan": [{"step": "repeat", "times": STOPS, "steps": stop}]}))
+            }
+        }
+    }
+}
+
+impl Demo {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let data = self.data.create()?;
+        let twin = twin(self.seed, Settings::FULL_FRAME);
+        let board = Arc::new(twin.clone());
+        let config = Config::new(board, "twin", Time::Real, Box::new(FileSystem), data.clone());
+        let options = Options {
+            broker: BrokerChoice::Embedded(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            gpsd: None,
+            signals: false,
+            say: Arc::new(|_| {}),
+        };
+        let service = Service::start(config, options)?;
+        let (host, port) = service.broker();
+        eprintln!("simulated PlanktoScope v3.0 (seed {}) on the MQTT broker {host}:{port}", self.seed);
+        let client = Client::connect(host, port)?;
+        let outcome = acquire(&client, self.plan, &twin);
+        client.close();
+        service.shut_down();
+        service.wait()?;
+        let (folder, pumped_nl) = outcome?;
+        summary(self.plan, &twin, &folder, &data, pumped_nl)
+    }
+}
+
+/// The demo's own client: knows the instrument by its messages only.
+struct Client {
+    outbox: Outbox,
+    messages: Receiver<Message>,
+    thread: JoinHandle<()>,
+}
+
+impl Client {
+    fn connect(host: &str, port: u16) -> Result<Self, Failure> {
+        let (arrived, messages) = bounded(1024);
+        let (outbox, connected) = (Outbox::new(), bounded(1));
+        let options = link::Options {
+            host: host.into(),
+            port,
+            client_id: "planktor-demo".into(),
+            subscriptions: vec!["status/#".into()],
+            will: Message { topic: "planktor/demo".into(), payload: b"gone".to_vec(), ..Message::default() },
+        };
+        let (queue, tell) = (outbox.clone(), connected.0);
+        let thread = std::thread::Builder::new().name("demo-client".into()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.expect("the system has an epoll for us");
+            let incoming = |message| drop(arrived.try_send(message));
+            let state = |state| {
+                if state == link::State::Connected {
+                    let _ = tell.try_send(());
+                }
+            };
+            runtime.block_on(link::serve(options, queue, incoming, state));
+        })?;
+        connected.1.recv_timeout(PATIENCE).map_err(|_| "the demo's client cannot connect to the broker")?;
+        Ok(Self { outbox, messages, thread })
+    }
+
+    fn send(&self, topic: &str, payload: &Value) -> Result<(), Failure> {
+        let (topic, payload) = (topic.into(), payload.to_string().into_bytes());
+        Ok(self.outbox.send(Message { topic, payload, ..Message::default() })?)
+    }
+
+    /// The next status on a topic; what says "error" ends the demo.
+    fn status(&self, topic: &str) -> Result<Value, Failure> {
+        loop {
+            let silent = |_| format!("nothing arrived on {topic} for {} s", PATIENCE.as_secs());
+            let message = self.messages.recv_timeout(PATIENCE).map_err(silent)?;
+            let status: Value = serde_json::from_slice(&message.payload)?;
+            if status["status"].as_str().is_some_and(|word| word.to_lowercase().contains("error")) {
+                return Err(format!("{}: {status}", message.topic).into());
+            }
+            if message.topic == topic {
+                return Ok(status);
+            }
+        }
+    }
+
+    fn wait_for(&self, topic: &str, word: &str) -> Result<(), Failure> {
+        while self.status(topic)?["status"] != word {}
+        Ok(())
+    }
+
+    fn close(self) {
+        self.outbox.close();
+        // A panic of that thread was reported by the panic hook.
+        let _ = self.thread.join();
+    }
+}
+
+/// Gives the data set's folder and the volume that the pump really moved.
+fn acquire(client: &Client, plan: Plan, twin: &Twin) -> Result<(PathBuf, f64), Failure> {
+    client.send("light", &json!({"action": "on"}))?;
+    client.wait_for("status/light", "On")?;
+    client.send("imager/image", &json!({"action": "update_config", "config": config(plan)}))?;
+    client.wait_for("status/imager", "Config updated")?;
+    let before = twin.world().pumped_nl();
+    let (topic, start) = plan.start();
+    client.send(topic, &start)?;
+    let bar = ProgressBar::new(plan.frames().into());
+    let style = "{bar:40} {pos}/{len} frames, {per_sec}, {eta} left  {msg}";
+    bar.set_style(ProgressStyle::with_template(style)?);
+    let folder = loop {
+        let status = client.status("status/imager")?;
+        if status["type"] == "progress" {
+            bar.set_position(status["current"].as_u64().unwrap_or_default());
+        }
+        match status["status"].as_str() {
+            Some("Done") => break status["path"].as_str().unwrap_or_default().into(),
+            Some("Interrupted" | "Busy") => return Err(format!("the acquisition ended: {status}").into()),
+            _ => {}
+        }
+    };
+    bar.finish();
+    let pumped = twin.world().pumped_nl() - before;
+    client.send("light", &json!({"action": "off"}))?;
+    client.wait_for("status/light", "Off")?;
+    Ok((folder, pumped))
+}
+
+fn config(plan: Plan) -> Value {
+    let now = Computer.utc();
+    let name = match plan {
+        Plan::StopFlow => "stop-flow",
+        Plan::FocusPlanes => "focus-planes",
+    };
+    json!({
+        "object_date": now.rfc3339()[..10], "object_time": now.rfc3339()[11..19],
+        "sample_project": "demonstration", "sample_id": "demo", "sample_operator": "planktor demo",
+        "acq_id": format!("{name} {}", now.file_stem()), "acq_instrument": "PlanktoScope v3.0",
+        "acq_nb_frame": plan.frames(), "process_pixel": 0.75,
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "the answer")]
+fn summary(plan: Plan, twin: &Twin, folder: &Path, data: &Path, pumped_nl: f64) -> Result<ExitCode, Failure> {
+    let world = twin.world();
+    let truths: Vec<_> = world.truths().cloned().collect();
+    let in_motion = truths.iter().filter(|t| t.in_motion() || t.displacement_um() > HALF_A_PIXEL_UM).count();
+    let lamp_is_dark = world.light.now() == 0;
+    let motors_are_off = !world.is_enabled(Axis::Pump) && !world.is_enabled(Axis::Focus);
+    drop(world);
+    let sheet = dataset::contact_sheet(folder, &data.join("contact-sheet.jpg"))?;
+    let report = dataset::verify(folder);
+
+    println!("data set       {}", folder.display());
+    println!("contact sheet  {}", sheet.display());
+    println!("frames         {} of {}", truths.len(), plan.frames());
+    println!("in motion      {in_motion} (exposed while a motor turned, or moved by more than half a pixel)");
+    let asked_ul = f64::from(plan.stops()) * VOLUME_ML * 1e3;
+    println!("pumped         {:.3} uL of {asked_ul:.3} uL asked", pumped_nl / 1e3);
+    match plan {
+        Plan::StopFlow => println!("{}", Period(figures::parts(&truths, SETTLING, CADENCE))),
+        Plan::FocusPlanes => println!("planes         3 at each of {STOPS} stops, 60 um apart"),
+    }
+    println!("{}", known(folder)?);
+    println!("afterwards     lamp {}, motors {}", if lamp_is_dark { "dark" } else { "LIT" }, if motors_are_off { "off" } else { "ON" });
+    println!("verify         {report}");
+    let good = report.is_valid() && in_motion == 0 && truths.len() == plan.frames() as usize;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How time and position were known, from the data set's own metadata.
+fn known(folder: &Path) -> Result<String, Failure> {
+    let metadata: Value = serde_json::from_slice(&std::fs::read(folder.join("metadata.json"))?)?;
+    let (time, place) = (&metadata["planktor_time"], &metadata["planktor_position"]);
+    Ok(format!("time           {time}\nposition       {place}"))
+}
+
+/// The medians of a run's periods.
+struct Period(Vec<Parts>);
+
+impl std::fmt::Display for Period {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ms = |part: fn(&Parts) -> Duration| {
+            figures::median(self.0.iter().map(part)).unwrap_or_default().as_secs_f64() * 1e3
+        };
+        let missed: u32 = self.0.iter().map(|parts| parts.missed).sum();
+        write!(
+            f,
+            "frame period   {:.1} ms = move {:.1} + settling {:.1} + exposure with read-out {:.1} + wait for the \
+             camera's cadence {:.1} + overhead {:.1} (medians; {missed} frame starts missed)",
+            ms(|p| p.period), ms(|p| p.motion), ms(|p| p.settling), ms(|p| p.exposure), ms(|p| p.cadence),
+            ms(|p| p.overhead)
+        )
+    }
+}

@@ -1,0 +1,78 @@
+//! The commands of the program.
+
+mod demo;
+mod run;
+mod verify;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs a PlanktoScope: moves the pump and the stage, lights the sample, takes the pictures and writes them down with
+/// where and when they were taken. With --twin (and in the demo) the instrument is simulated, so everything runs on
+/// any computer.
+#[derive(Debug, Parser)]
+#[command(
+    name = "planktor",
+    version,
+    after_help = "First steps:\n  planktor demo                        a whole acquisition on a simulated instrument\n  planktor demo --plan focus-planes    three focus planes at every stop\n  planktor run --twin                  a simulated instrument to which MQTT clients can connect\n  planktor verify DATA_SET             whether a data set is complete and unharmed"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the instrument until it is told to end (Ctrl-C, SIGTERM)
+    Run(run::Run),
+    /// Run a whole acquisition on a simulated instrument and show what came of it
+    Demo(demo::Demo),
+    /// Check a data set: every file, its size and digest, and how the acquisition ended
+    Verify(verify::Verify),
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> ExitCode {
+        let result = match self.command {
+            Command::Run(run) => run.run(),
+            Command::Demo(demo) => demo.run(),
+            Command::Verify(verify) => verify.run(),
+        };
+        result.unwrap_or_else(|error| {
+            eprintln!("planktor: {error}");
+            ExitCode::FAILURE
+        })
+    }
+}
+
+/// What a command says when it cannot do what it was asked.
+type Failure = Box<dyn std::error::Error>;
+
+/// Where data sets go.
+#[derive(Debug, clap::Args)]
+struct DataRoot {
+    /// Folder of all data sets [default: /home/pi/data on an instrument, else planktor in the user's data folder]
+    #[arg(long, value_name = "FOLDER", env = "PLANKTOR_DATA")]
+    data: Option<PathBuf>,
+}
+
+impl DataRoot {
+    /// The absolute path of the folder, which exists then.
+    fn create(self) -> Result<PathBuf, Failure> {
+        let root = self.data.or_else(default_root).ok_or("no home folder is known; say --data FOLDER")?;
+        let failed = |error| format!("failed to create the data folder {}: {error}; choose another with --data", root.display());
+        std::fs::create_dir_all(&root).map_err(failed)?;
+        root.canonicalize().map_err(|error| failed(error).into())
+    }
+}
+
+/// PlanktoScopes have a user pi, and their other programs look there.
+fn default_root() -> Option<PathBuf> {
+    if std::path::Path::new("/home/pi").is_dir() {
+        return Some("/home/pi/data".into());
+    }
+    let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let data = folder("XDG_DATA_HOME").or_else(|| Some(folder("HOME")?.join(".local/share")))?;
+    Some(data.join("planktor"))
+}

@@ -1,0 +1,41 @@
+//! Makes a frame's bytes: develops the picture, encodes and digests it. Pure, so any number at once; never touches a
+//! disk.
+
+use super::digest;
+use jpeg_encoder::{ColorType, Encoder, EncodingError, SamplingFactor};
+use planktor_actors::recording::{Encode, Encoded, Picture};
+use planktor_protocol::camera::Image;
+
+/// High enough that a segmenter finds no blocks; as today's instruments have it.
+const QUALITY: u8 = 95;
+/// Room for a full frame's file, so that it need not grow: a quarter of a byte a pixel is seldom exceeded.
+const PIXELS_PER_BYTE: usize = 4;
+
+/// Does an encoder's job; takes about a tenth of a second for 12 megapixels.
+///
+/// The answer holds an error's text if the picture is empty, larger than JPEG allows (65,535 a side) or not what it
+/// says it is.
+pub fn encode(job: Encode) -> Encoded {
+    let Encode { batch, shot, name, frame, facts } = job;
+    let result = jpeg(&frame.picture.develop())
+        .map(|jpeg| {
+            let sha1 = digest(&name, &jpeg);
+            Box::new(Picture { sha1, jpeg, seq: frame.seq, exposure: frame.interval, facts, name: name.clone() })
+        })
+        .map_err(|why| format!("failed to encode {name}: {why}; check the camera's mode"));
+    Encoded { batch, shot, result }
+}
+
+pub(super) fn jpeg(image: &Image) -> Result<Vec<u8>, String> {
+    let side = |pixels: u32| match u16::try_from(pixels) {
+        Ok(pixels @ 1..) => Ok(pixels),
+        _ => Err(format!("{} x {} pixels do not fit into a JPEG", image.width, image.height)),
+    };
+    let mut bytes = Vec::with_capacity(image.rgb.len() / 3 / PIXELS_PER_BYTE);
+    let mut encoder = Encoder::new(&mut bytes, QUALITY);
+    encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
+    encoder
+        .encode(&image.rgb, side(image.width)?, side(image.height)?, ColorType::Rgb)
+        .map_err(|why: EncodingError| why.to_string())?;
+    Ok(bytes)
+}

@@ -1,0 +1,70 @@
+//! Where a data set goes: what the client said becomes a folder's name, or is refused. Never leads out of the root,
+//! whatever was said; touches no disk.
+
+use planktor_protocol::acquisition::{Metadata, Refusal};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// The keys that name the folders, from the top.
+pub(super) const KEYS: [&str; 3] = ["object_date", "sample_id", "acq_id"];
+/// File systems allow 255 bytes a name; the rest is for tools that add to it.
+const LONGEST: usize = 200;
+
+/// The three ids as text, in the order of [`KEYS`]. Clients send whole numbers too.
+///
+/// # Errors
+/// [`Refusal::MissingKey`], or [`Refusal::BadId`] for what is neither text nor a whole number.
+pub(super) fn ids(metadata: &Metadata) -> Result<[String; 3], Refusal> {
+    let id = |key| match metadata.get(key) {
+        None => Err(Refusal::MissingKey(key)),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(Value::Number(number)) if !number.is_f64() => Ok(number.to_string()),
+        Some(_) => Err(Refusal::BadId { key, why: "it is neither text nor a whole number" }),
+    };
+    let [date, sample, acq] = KEYS;
+    Ok([id(date)?, id(sample)?, id(acq)?])
+}
+
+/// The data set's folder under the root.
+///
+/// # Errors
+/// [`Refusal::BadId`].
+pub(super) fn place(root: &Path, ids: &[String; 3]) -> Result<PathBuf, Refusal> {
+    let mut folder = root.join("img");
+    for (key, id) in KEYS.into_iter().zip(ids) {
+        let name = name(id);
+        check(key, &name).map_err(|why| Refusal::BadId { key, why })?;
+        folder.push(name);
+    }
+    Ok(folder)
+}
+
+/// As existing tools have it: blanks become `_`, apostrophes at both ends go.
+fn name(id: &str) -> String {
+    id.replace(' ', "_").trim_matches('\'').to_owned()
+}
+
+fn check(key: &str, name: &str) -> Result<(), &'static str> {
+    match name {
+        "" => Err("it is empty"),
+        "." | ".." => Err("it means another folder"),
+        _ if name.contains(['/', '\\']) => Err("it contains a slash"),
+        _ if name.contains(char::is_control) => Err("it contains a control character"),
+        _ if name.len() > LONGEST => Err("it is longer than 200 bytes"),
+        _ if key == KEYS[0] && !is_date(name) => Err("it is no date like 2026-06-01"),
+        _ => Ok(()),
+    }
+}
+
+fn is_date(text: &str) -> bool {
+    let number = |range: std::ops::Range<usize>| {
+        let digits = text.get(range).filter(|t| t.bytes().all(|b| b.is_ascii_digit()));
+        digits.and_then(|t| t.parse::<u16>().ok())
+    };
+    text.len() == 10
+        && text.bytes().nth(4) == Some(b'-')
+        && text.bytes().nth(7) == Some(b'-')
+        && number(0..4).is_some()
+        && number(5..7).is_some_and(|month| (1..=12).contains(&month))
+        && number(8..10).is_some_and(|day| (1..=31).contains(&day))
+}

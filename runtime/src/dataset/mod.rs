@@ -1,0 +1,67 @@
+//! A data set on disk: its names, and who makes, checks and shows it. Nothing here moves, waits or asks for the time.
+//!
+//! ```text
+//! <root>/img/<object_date>/<sample_id>/<acq_id>/
+//!   metadata.json     what the client said and what the instrument adds      metadata.rs
+//!   frames.jsonl      the truth: a line a frame, synced before its name is    records.rs
+//!   integrity.check   name, size and SHA-1 of metadata.json and every frame
+//!   <UTC>.jpg         the frames; <UTC>.jpg.part is one that is being written
+//! ```
+//!
+//! [`encode`] makes a frame's bytes, [`Recorder`] is the only one that writes here, [`verify()`] reads it all again
+//! and knows nothing of the recorder, [`contact_sheet()`] shows it at a glance.
+
+mod contact_sheet;
+mod encoder;
+mod folder;
+mod metadata;
+mod recorder;
+mod records;
+mod report;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use contact_sheet::{Error, contact_sheet};
+pub use encoder::encode;
+pub use recorder::Recorder;
+pub use report::{Early, Problem, Reached, Report, Unfinished, Verdict};
+pub use verify::verify;
+
+use sha1::{Digest, Sha1};
+use std::path::{Component, Path};
+
+/// What was said about the data set.
+const METADATA: &str = "metadata.json";
+/// The record file.
+const RECORDS: &str = "frames.jsonl";
+/// Names, sizes and digests, as every existing tool reads them.
+const INTEGRITY: &str = "integrity.check";
+/// How that one begins.
+const INTEGRITY_HEAD: &str =
+    "# planktoscope integrity file, see https://www.planktoscope.org\n# filename,size,sha1\n";
+/// Follows the name of a file that is being written; no viewer takes such a file for a frame.
+const PART: &str = ".part";
+
+/// SHA-1 over a file's name, a zero byte and its content, in hexadecimal.
+fn digest(name: &str, content: &[u8]) -> String {
+    let digest = Sha1::new().chain_update(name).chain_update([0]).chain_update(content).finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A line of `integrity.check`.
+fn integrity_line(name: &str, size: usize, sha1: &str) -> String {
+    format!("{name},{size},{sha1}\n")
+}
+
+/// Whether a viewer takes a file of this name for a frame.
+fn looks_like_frame(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("jpg"))
+}
+
+/// Whether a frame may be called so: one plain name in its folder, that fits into a line of `integrity.check`.
+fn is_frame_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(n)), None) if n == name);
+    plain && name.ends_with(".jpg") && !name.starts_with('.') && !name.contains(|c: char| c.is_control() || matches!(c, ',' | '/' | '\\'))
+}

@@ -1,0 +1,343 @@
+//! Writes data sets, and is the only one that does. Everything goes through [`Disk`]; nothing is held in memory that
+//! the disk has not, and no frame stands under its name before its record is safe.
+//!
+//! ```text
+//!           temporary file      record line         rename          integrity line
+//! a frame   write, sync ──────► append, sync ─────► and sync ─────► append, sync ─────► Saved
+//!               │ fails             │ fails           │ fails           │ fails
+//!               ▼                   ▼                 ▼                 ▼
+//! undone    file removed ◄───── line taken back ◄── name taken back ◄ line taken back
+//! ```
+//!
+//! A frame that fails is undone before the next is begun, so that at most one is unfinished, whenever the power goes.
+//! What cannot be undone, because the disk is gone or full, is tried again before the next frame.
+
+use super::{INTEGRITY, INTEGRITY_HEAD, METADATA, PART, RECORDS};
+use super::{digest, folder, integrity_line, is_frame_name, metadata, records};
+use planktor_actors::recording::{Begin, Ending, Picture, Record, Recorded};
+use planktor_drivers::disk::Disk;
+use planktor_protocol::Run;
+use planktor_protocol::acquisition::Refusal;
+use planktor_protocol::timekeeping::Anchor;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Keeps the data sets that are open. A stopped one may still get frames while the next has begun.
+pub struct Recorder {
+    disk: Careful,
+    root: PathBuf,
+    board: &'static str,
+    open: BTreeMap<Run, DataSet>,
+}
+
+impl Recorder {
+    /// Writes below `root`, which is made absolute. `board` goes into the metadata: the board's name, or `twin`.
+    pub fn new(disk: Box<dyn Disk>, root: PathBuf, board: &'static str) -> Self {
+        let root = std::path::absolute(&root).unwrap_or(root);
+        Self { disk: Careful(disk), root, board, open: BTreeMap::new() }
+    }
+
+    /// Does one job, however long the disk takes.
+    ///
+    /// The answer holds a refusal or an error's text: what failed, on which file, why, and what to do. After an error
+    /// the next job may succeed.
+    pub fn record(&mut self, job: Record) -> Recorded {
+        match job {
+            Record::Begin(begin) => Recorded::Begun { batch: begin.batch, result: self.begin(&begin) },
+            Record::Frame { batch, shot, picture } => {
+                Recorded::Saved { batch, shot, result: self.frame(batch, &picture) }
+            }
+            Record::End { batch, ending } => Recorded::Ended { batch, result: self.end(batch, &ending) },
+        }
+    }
+
+    fn begin(&mut self, begin: &Begin) -> Result<Arc<Path>, Refusal> {
+        let ids = folder::ids(&begin.metadata)?;
+        let place = folder::place(&self.root, &ids)?;
+        self.claim(&place)?;
+        let set = DataSet::create(&mut self.disk, begin, &ids, self.board, &place).map_err(|why| {
+            clear(&mut self.disk, &place);
+            Refusal::Disk(why)
+        })?;
+        let folder = set.folder.clone();
+        self.open.insert(begin.batch, set);
+        Ok(folder)
+    }
+
+    /// Makes the folder this data set's own. An empty one is what a failed beginning leaves, and may be had.
+    fn claim(&mut self, place: &Path) -> Result<(), Refusal> {
+        let Self { disk, root, .. } = self;
+        let above = place.parent().unwrap_or(root);
+        disk.create_dir_all(above).map_err(Refusal::Disk)?;
+        for folder in above.ancestors().take_while(|folder| folder.starts_with(&*root)) {
+            disk.sync_dir(folder).map_err(Refusal::Disk)?;
+        }
+        match disk.create_dir(place) {
+            Ok(true) => Ok(()),
+            Ok(false) if disk.is_empty(place) => Ok(()),
+            Ok(false) => Err(Refusal::IdsInUse(place.display().to_string())),
+            Err(why) => Err(Refusal::Disk(why)),
+        }?;
+        disk.sync_dir(above).map_err(Refusal::Disk)
+    }
+
+    fn frame(&mut self, batch: Run, picture: &Picture) -> Result<Arc<Path>, String> {
+        let Self { disk, open, .. } = self;
+        let set = open.get_mut(&batch).ok_or_else(|| not_open(batch, &picture.name))?;
+        set.undo(disk)?;
+        set.check(&picture.name)?;
+        set.write(disk, picture).inspect_err(|_| {
+            let _ = set.undo(disk);
+        })
+    }
+
+    fn end(&mut self, batch: Run, ending: &Ending) -> Result<(), String> {
+        let mut set = self.open.remove(&batch).ok_or_else(|| not_open(batch, RECORDS))?;
+        set.undo(&mut self.disk)?;
+        set.end(&mut self.disk, ending).inspect_err(|_| {
+            let _ = set.restore(&mut self.disk, RECORDS, set.records);
+        })
+    }
+}
+
+/// A data set that takes frames.
+struct DataSet {
+    folder: Arc<Path>,
+    anchor: Anchor,
+    planned: u32,
+    names: BTreeSet<String>,
+    /// How many bytes of the record file are true.
+    records: usize,
+    /// How many of `integrity.check`.
+    integrity: usize,
+    unfinished: Option<Unfinished>,
+}
+
+/// A frame between nothing and saved.
+struct Unfinished {
+    name: String,
+    reached: Step,
+}
+
+/// What may have been done, in part or as a whole.
+#[derive(Clone, Copy)]
+enum Step {
+    Written,
+    Recorded,
+    Renamed,
+    Listed,
+}
+
+impl DataSet {
+    /// The record file comes last: whoever finds its first line finds all the rest.
+    fn create(
+        disk: &mut Careful,
+        begin: &Begin,
+        ids: &[String; 3],
+        board: &str,
+        place: &Path,
+    ) -> Result<Self, String> {
+        let metadata = metadata::complete(begin, ids, board);
+        let content = metadata::bytes(&metadata);
+        let sha1 = digest(METADATA, &content);
+        let integrity = INTEGRITY_HEAD.to_owned() + &integrity_line(METADATA, content.len(), &sha1);
+        let head = records::head(begin, &metadata);
+        let part = place.join(with_part(METADATA));
+        disk.write(&part, &content)?;
+        disk.rename(&part, &place.join(METADATA))?;
+        disk.write(&place.join(INTEGRITY), integrity.as_bytes())?;
+        disk.sync_dir(place)?;
+        disk.write(&place.join(RECORDS), head.as_bytes())?;
+        disk.sync_dir(place)?;
+        Ok(Self {
+            folder: place.into(),
+            anchor: begin.anchor,
+            planned: begin.total,
+            names: BTreeSet::new(),
+            records: head.len(),
+            integrity: integrity.len(),
+            unfinished: None,
+        })
+    }
+
+    /// A name that leads elsewhere or would replace a frame is the caller's mistake, and costs only that frame.
+    fn check(&self, name: &str) -> Result<(), String> {
+        let at = self.folder.display();
+        if !is_frame_name(name) {
+            return Err(format!("failed to save {name:?} in {at}: no frame can be called so; please report it"));
+        }
+        if self.names.contains(name) {
+            return Err(format!("failed to save {name} in {at}: there is such a frame; please report it"));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, disk: &mut Careful, picture: &Picture) -> Result<Arc<Path>, String> {
+        let Picture { name, jpeg, sha1, .. } = picture;
+        let (part, path) = (self.folder.join(with_part(name)), self.folder.join(name));
+        let record = records::frame(picture, &self.anchor);
+        let entry = integrity_line(name, jpeg.len(), sha1);
+        self.begin_step(name, Step::Written);
+        disk.write(&part, jpeg)?;
+        self.begin_step(name, Step::Recorded);
+        disk.append(&self.folder.join(RECORDS), record.as_bytes())?;
+        self.begin_step(name, Step::Renamed);
+        disk.rename(&part, &path)?;
+        disk.sync_dir(&self.folder)?;
+        self.begin_step(name, Step::Listed);
+        disk.append(&self.folder.join(INTEGRITY), entry.as_bytes())?;
+        self.records += record.len();
+        self.integrity += entry.len();
+        self.names.insert(name.clone());
+        self.unfinished = None;
+        Ok(path.into())
+    }
+
+    fn begin_step(&mut self, name: &str, reached: Step) {
+        self.unfinished = Some(Unfinished { name: name.to_owned(), reached });
+    }
+
+    /// Takes back what was done to a frame that failed, last step first, so that a power cut in between leaves what a
+    /// power cut during the saving would have left.
+    fn undo(&mut self, disk: &mut Careful) -> Result<(), String> {
+        let Some(Unfinished { name, reached }) = self.unfinished.take() else { return Ok(()) };
+        let undone = self.take_back(disk, &name, reached);
+        undone.map_err(|(reached, why)| {
+            self.unfinished = Some(Unfinished { name: name.clone(), reached });
+            format!("failed to take back the unfinished frame {name}, so that no other can follow: {why}")
+        })
+    }
+
+    fn take_back(&self, disk: &mut Careful, name: &str, reached: Step) -> Result<(), (Step, String)> {
+        let mut step = reached;
+        loop {
+            let done = match step {
+                Step::Listed => self.restore(disk, INTEGRITY, self.integrity),
+                Step::Renamed => self.take_name(disk, name),
+                Step::Recorded => self.restore(disk, RECORDS, self.records),
+                Step::Written => disk.remove(&self.folder.join(with_part(name))),
+            };
+            done.map_err(|why| (step, why))?;
+            step = match step {
+                Step::Listed => Step::Renamed,
+                Step::Renamed => Step::Recorded,
+                Step::Recorded => Step::Written,
+                Step::Written => return disk.sync_dir(&self.folder).map_err(|why| (step, why)),
+            };
+        }
+    }
+
+    fn take_name(&self, disk: &mut Careful, name: &str) -> Result<(), String> {
+        disk.rename_back(&self.folder.join(name), &self.folder.join(with_part(name)))?;
+        disk.sync_dir(&self.folder)
+    }
+
+    /// Cuts a file to what is true of it, at once or not at all: a copy takes its place.
+    fn restore(&self, disk: &mut Careful, name: &str, length: usize) -> Result<(), String> {
+        let (path, part) = (self.folder.join(name), self.folder.join(with_part(name)));
+        let mut content = disk.read(&path)?;
+        if content.len() < length {
+            return Err(format!("failed to repair {}: {}", path.display(), "it has become shorter; run verify"));
+        }
+        content.truncate(length);
+        disk.write(&part, &content)?;
+        disk.rename(&part, &path)?;
+        disk.sync_dir(&self.folder)
+    }
+
+    fn end(&self, disk: &mut Careful, ending: &Ending) -> Result<(), String> {
+        let line = records::end(ending, self.names.len(), self.planned);
+        disk.append(&self.folder.join(RECORDS), line.as_bytes())
+    }
+}
+
+/// What a beginning may have left, the record file first. The empty folder stays and may be had again.
+fn clear(disk: &mut Careful, place: &Path) {
+    for name in [RECORDS.into(), INTEGRITY.into(), METADATA.into(), with_part(METADATA)] {
+        let _ = disk.remove(&place.join(name));
+    }
+    let _ = disk.sync_dir(place);
+}
+
+fn with_part(name: &str) -> String {
+    name.to_owned() + PART
+}
+
+fn not_open(batch: Run, what: &str) -> String {
+    format!("failed to write {what}: data set {} is not open; begin it first", batch.0)
+}
+
+/// A disk whose errors say what failed, where, why and what to do, and whose writing is safe when it returns.
+struct Careful(Box<dyn Disk>);
+
+impl Careful {
+    fn create_dir_all(&mut self, path: &Path) -> Result<(), String> {
+        self.0.create_dir_all(path).map_err(|why| failed("create the folder", path, &why))
+    }
+
+    /// Whether it is new.
+    fn create_dir(&mut self, path: &Path) -> Result<bool, String> {
+        match self.0.create_dir(path) {
+            Ok(()) => Ok(true),
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(why) => Err(failed("create the folder", path, &why)),
+        }
+    }
+
+    fn is_empty(&self, folder: &Path) -> bool {
+        self.0.list(folder).is_ok_and(|names| names.is_empty())
+    }
+
+    fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<(), String> {
+        self.0.write(path, bytes).map_err(|why| failed("write", path, &why))?;
+        self.sync(path)
+    }
+
+    fn append(&mut self, path: &Path, bytes: &[u8]) -> Result<(), String> {
+        self.0.append(path, bytes).map_err(|why| failed("append to", path, &why))?;
+        self.sync(path)
+    }
+
+    fn sync(&mut self, path: &Path) -> Result<(), String> {
+        self.0.sync(path).map_err(|why| failed("sync", path, &why))
+    }
+
+    fn sync_dir(&mut self, path: &Path) -> Result<(), String> {
+        self.0.sync_dir(path).map_err(|why| failed("sync the folder", path, &why))
+    }
+
+    fn rename(&mut self, from: &Path, to: &Path) -> Result<(), String> {
+        self.0.rename(from, to).map_err(|why| failed("rename", from, &why))
+    }
+
+    /// A rename that may not have happened at all.
+    fn rename_back(&mut self, from: &Path, to: &Path) -> Result<(), String> {
+        if_there(self.0.rename(from, to)).map_err(|why| failed("rename", from, &why))
+    }
+
+    /// Of a file that may not be there.
+    fn remove(&mut self, path: &Path) -> Result<(), String> {
+        if_there(self.0.remove(path)).map_err(|why| failed("remove", path, &why))
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>, String> {
+        self.0.read(path).map_err(|why| failed("read", path, &why))
+    }
+}
+
+fn if_there(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|why| if why.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(why) })
+}
+
+fn failed(what: &str, path: &Path, why: &io::Error) -> String {
+    let remedy = match why.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space",
+        io::ErrorKind::PermissionDenied => "give the program's user the right to write there",
+        io::ErrorKind::ReadOnlyFilesystem => "check the disk, then mount it for writing",
+        io::ErrorKind::NotFound => "check that the disk is mounted",
+        _ => "check the disk",
+    };
+    format!("failed to {what} {}: {why}; {remedy}", path.display())
+}

@@ -1,0 +1,153 @@
+//! What a check of a data set found, and how it is said in plain words. Checks nothing itself.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// What [`verify()`](super::verify()) found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The data set.
+    pub folder: PathBuf,
+    /// Frames that are recorded and under their names.
+    pub frames: u64,
+    /// Frames that the plan takes, if the record file says it.
+    pub planned: Option<u64>,
+    /// What it comes to.
+    pub verdict: Verdict,
+    /// What is right and yet surprises.
+    pub remarks: Vec<String>,
+}
+
+/// What it comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Valid, and every frame of the plan is in it.
+    Complete,
+    /// Valid, with fewer frames than the plan takes.
+    Early(Early),
+    /// Valid, with one thing unfinished.
+    Unfinished(Unfinished),
+    /// Not as it was written.
+    Invalid(Vec<Problem>),
+}
+
+/// Why a data set ended early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Early {
+    /// Somebody stopped it.
+    Stopped,
+    /// It had to end; the reason as it was recorded.
+    Failed(String),
+    /// It has no end: it is being written, or was cut off between two frames.
+    CutOff,
+}
+
+/// What a power cut, a kill or a dead disk left unfinished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// The data set itself; it has no frame.
+    Creation,
+    /// A frame.
+    Frame {
+        /// Its name, or what it was to be.
+        name: String,
+        /// How far it came.
+        reached: Reached,
+    },
+    /// The end of the record file: its last line is torn.
+    Line,
+    /// The repair of a file: its copy was not put in place.
+    Repair(String),
+}
+
+/// How far an unfinished frame came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// There is a temporary file, whole or not.
+    Written,
+    /// And a record of it.
+    Recorded,
+    /// And its name, but no line in `integrity.check`.
+    Renamed,
+}
+
+/// Something that is not as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong.
+    pub what: String,
+    /// Which file, or which line of it.
+    pub at: String,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+impl Report {
+    /// Whether every finished frame is as it was written, and at most one is unfinished.
+    pub fn is_valid(&self) -> bool {
+        !matches!(self.verdict, Verdict::Invalid(_))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.folder.display())?;
+        match &self.verdict {
+            Verdict::Complete => write!(f, "valid and complete, {} frames", self.frames),
+            Verdict::Early(early) => write!(f, "valid, {} of {} frames: {early}", self.frames, self.plan()),
+            Verdict::Unfinished(unfinished) => {
+                write!(f, "valid, {} of {} frames: {unfinished}", self.frames, self.plan())
+            }
+            Verdict::Invalid(problems) => {
+                write!(f, "NOT valid, {} problems:", problems.len())?;
+                problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+            }
+        }?;
+        self.remarks.iter().try_for_each(|remark| write!(f, "\n  note: {}", remark.escape_debug()))
+    }
+}
+
+impl Report {
+    fn plan(&self) -> String {
+        self.planned.map_or("an unknown number of".into(), |planned| planned.to_string())
+    }
+}
+
+impl fmt::Display for Early {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => write!(f, "it was stopped"),
+            Self::Failed(reason) => write!(f, "it failed: {}", reason.escape_debug()),
+            Self::CutOff => write!(f, "it has no end: it is being written, or was cut off between two frames"),
+        }
+    }
+}
+
+impl fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Creation => write!(f, "it was cut off while it was created; remove the folder"),
+            Self::Frame { name, reached } => write!(f, "frame {} is unfinished, {reached}", name.escape_debug()),
+            Self::Line => write!(f, "the last line of the record file is torn; nothing is lost but that line"),
+            Self::Repair(file) => {
+                write!(f, "a repair of {file} was cut off; {file}.part can be removed", file = file.escape_debug())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Reached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Written => "written but not recorded; its .part file can be removed",
+            Self::Recorded => "recorded but not under its name; its .part file is whole and can be renamed",
+            Self::Renamed => "recorded and whole but not listed in integrity.check",
+        })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.at.escape_debug(), self.what.escape_debug(), self.remedy)
+    }
+}

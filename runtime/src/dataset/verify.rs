@@ -1,0 +1,389 @@
+//! Checks a data set from outside: reads everything, believes nothing, and knows nothing of who wrote it. Writes
+//! nothing, and follows no name that leads out of the folder.
+//!
+//! A power cut leaves at most one frame between nothing and saved. Such a data set is valid, and the frame is named:
+//!
+//! | temporary file | record line | under its name | in `integrity.check` | |
+//! |---|---|---|---|---|
+//! | whole or torn | none or torn | | | [`Reached::Written`] |
+//! | whole | whole | | | [`Reached::Recorded`] |
+//! | | whole | whole | none or torn | [`Reached::Renamed`] |
+
+use super::records::SCHEMA;
+use super::{INTEGRITY, INTEGRITY_HEAD, METADATA, PART, RECORDS};
+use super::{digest, is_frame_name, looks_like_frame};
+use super::report::{Early, Problem, Reached, Report, Unfinished, Verdict};
+use jpeg_decoder::Decoder;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// No file of a data set is larger: a frame has some 5 MB, a record some 700 bytes.
+const LARGEST: u64 = 256 << 20;
+
+const RESTORE: &str = "restore it from a backup";
+const MOVE_AWAY: &str = "move it out of the data set";
+const NOT_OURS: &str = "restore the file from a backup, or keep the frames without it";
+
+/// Reads a whole data set; 12-megapixel frames take about 10 ms each. Errors are problems in the report.
+pub fn verify(folder: &Path) -> Report {
+    let mut check = Check::new(folder);
+    let verdict = match check.names() {
+        Err(why) => {
+            check.problem(".", format!("the folder cannot be read: {why}"), "check the path and the disk");
+            Verdict::Invalid(check.problems)
+        }
+        Ok(names) => check.data_set(&names),
+    };
+    let Check { frames, planned, remarks, .. } = check;
+    Report { folder: folder.into(), frames, planned, verdict, remarks }
+}
+
+struct Check<'a> {
+    folder: &'a Path,
+    frames: u64,
+    planned: Option<u64>,
+    remarks: Vec<String>,
+    problems: Vec<Problem>,
+    unfinished: Option<Unfinished>,
+}
+
+/// What the record file says.
+#[derive(Default)]
+struct Records {
+    frames: Vec<Entry>,
+    end: Option<End>,
+    torn: bool,
+}
+
+/// What `integrity.check` says.
+#[derive(Default)]
+struct Integrity {
+    entries: BTreeMap<String, Entry>,
+    torn: bool,
+}
+
+/// A file as it was written.
+#[derive(Clone, PartialEq, Eq)]
+struct Entry {
+    name: String,
+    size: u64,
+    sha1: String,
+}
+
+struct End {
+    word: String,
+    reason: Option<String>,
+    frames: u64,
+}
+
+/// A text file's whole lines, and whether another is torn.
+struct Lines {
+    whole: Vec<Vec<u8>>,
+    torn: bool,
+}
+
+impl<'a> Check<'a> {
+    fn new(folder: &'a Path) -> Self {
+        let (remarks, problems) = (Vec::new(), Vec::new());
+        Self { folder, frames: 0, planned: None, remarks, problems, unfinished: None }
+    }
+
+    fn names(&self) -> io::Result<BTreeSet<String>> {
+        fs::read_dir(self.folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn data_set(&mut self, names: &BTreeSet<String>) -> Verdict {
+        let lines = if names.contains(RECORDS) { self.lines(RECORDS) } else { None };
+        if lines.as_ref().is_none_or(|lines| lines.whole.is_empty()) && self.problems.is_empty() {
+            return self.not_begun(names);
+        }
+        let records = lines.map(|lines| self.records(lines)).unwrap_or_default();
+        let integrity = self.integrity();
+        let resolution = self.metadata(&integrity);
+        self.recorded_frames(&records, &integrity, names, resolution);
+        self.unrecorded(&records, &integrity, names);
+        self.torn_lines(&records, &integrity);
+        self.repairs(names);
+        self.verdict(records.end)
+    }
+
+    /// Without a first line in the record file nothing was ever begun, so there may be nothing but its beginnings.
+    fn not_begun(&mut self, names: &BTreeSet<String>) -> Verdict {
+        let part = METADATA.to_owned() + PART;
+        let ours = |name: &String| [METADATA, INTEGRITY, RECORDS, &part].contains(&name.as_str());
+        if names.iter().all(ours) {
+            return Verdict::Unfinished(Unfinished::Creation);
+        }
+        self.problem(RECORDS, "the record file is missing or empty, and yet there are other files", NOT_OURS);
+        Verdict::Invalid(std::mem::take(&mut self.problems))
+    }
+
+    fn records(&mut self, lines: Lines) -> Records {
+        let mut records = Records { torn: lines.torn, ..Records::default() };
+        let mut known = BTreeSet::new();
+        for (number, line) in lines.whole.iter().enumerate() {
+            let parsed = serde_json::from_slice::<Map<String, Value>>(line).ok();
+            let right = match parsed {
+                Some(head) if number == 0 => self.head(&head),
+                Some(line) if number > 0 && records.end.is_none() => match (frame(&line), end(&line)) {
+                    (Some(frame), _) if known.insert(frame.name.clone()) => {
+                        records.frames.push(frame);
+                        true
+                    }
+                    (None, Some(end)) => {
+                        records.end = Some(end);
+                        true
+                    }
+                    _ => false,
+                },
+                _ => false,
+            };
+            if !right {
+                let at = format!("{RECORDS}, line {}", number + 1);
+                self.problem(&at, "this is no record of a frame of this data set", NOT_OURS);
+            }
+        }
+        records
+    }
+
+    fn head(&mut self, head: &Map<String, Value>) -> bool {
+        self.planned = head.get("planned").and_then(Value::as_u64);
+        self.planned.is_some() && head.get("planktor_frames").and_then(Value::as_u64) == Some(SCHEMA)
+    }
+
+    fn integrity(&mut self) -> Integrity {
+        let mut integrity = Integrity::default();
+        let Some(lines) = self.lines(INTEGRITY) else { return integrity };
+        integrity.torn = lines.torn;
+        let heads = INTEGRITY_HEAD.lines().count();
+        if !INTEGRITY_HEAD.lines().map(str::as_bytes).eq(lines.whole.iter().take(heads)) {
+            self.problem(INTEGRITY, "it does not begin as it must", RESTORE);
+        }
+        for (number, line) in lines.whole.iter().enumerate().skip(heads) {
+            let entry = std::str::from_utf8(line).ok().and_then(listed);
+            if entry.is_none_or(|e| integrity.entries.insert(e.name.clone(), e).is_some()) {
+                let at = format!("{INTEGRITY}, line {}", number + 1);
+                self.problem(&at, "this is no new file's name, size and digest", RESTORE);
+            }
+        }
+        integrity
+    }
+
+    /// The frames' width and height, if they are known.
+    fn metadata(&mut self, integrity: &Integrity) -> Option<(u64, u64)> {
+        let content = self.read(METADATA)?;
+        let entry = integrity.entries.get(METADATA);
+        if entry.is_none_or(|entry| !entry.is_of(&content)) {
+            self.problem(METADATA, "integrity.check says otherwise or nothing of it", RESTORE);
+        }
+        let Ok(metadata) = serde_json::from_slice::<Map<String, Value>>(&content) else {
+            self.problem(METADATA, "it is no JSON object", RESTORE);
+            return None;
+        };
+        self.count(metadata.get("acq_nb_frame"));
+        let resolution = metadata.get("acq_camera_resolution").and_then(Value::as_str).and_then(|text| {
+            let (width, height) = text.split_once('x')?;
+            Some((width.parse().ok()?, height.parse().ok()?))
+        });
+        if resolution.is_none() {
+            self.problem(METADATA, "acq_camera_resolution is not like 4056x3040", RESTORE);
+        }
+        resolution
+    }
+
+    /// Viewers compare it with the number of frames.
+    fn count(&mut self, said: Option<&Value>) {
+        match said {
+            Some(Value::Number(said)) if said.as_u64() == self.planned => {}
+            Some(Value::Number(said)) => self.remarks.push(format!(
+                "acq_nb_frame is {said} and not the number of frames planned: viewers may call it interrupted"
+            )),
+            _ => self.problem(METADATA, "acq_nb_frame is no number, so viewers cannot show it", RESTORE),
+        }
+    }
+
+    fn recorded_frames(
+        &mut self,
+        records: &Records,
+        integrity: &Integrity,
+        names: &BTreeSet<String>,
+        resolution: Option<(u64, u64)>,
+    ) {
+        let last = records.frames.len().saturating_sub(1);
+        for (number, frame) in records.frames.iter().enumerate() {
+            let may_be_unfinished = number == last && records.end.is_none();
+            let part = frame.name.clone() + PART;
+            let under_way = may_be_unfinished && !names.contains(&frame.name) && names.contains(&part);
+            let file = if under_way { &part } else { &frame.name };
+            self.content(file, frame, resolution);
+            if under_way {
+                self.leave(&frame.name, Reached::Recorded);
+            } else {
+                self.frames += u64::from(names.contains(&frame.name));
+            }
+            match integrity.entries.get(&frame.name) {
+                Some(entry) if entry == frame => {}
+                None if under_way => {}
+                None if may_be_unfinished => self.leave(&frame.name, Reached::Renamed),
+                _ => self.problem(INTEGRITY, format!("it does not say of {} what its record says", frame.name), RESTORE),
+            }
+        }
+    }
+
+    fn content(&mut self, file: &str, frame: &Entry, resolution: Option<(u64, u64)>) {
+        let Some(content) = self.read(file) else { return };
+        let wrong = if content.len() as u64 != frame.size {
+            format!("it has {} bytes, and had {} when it was written", content.len(), frame.size)
+        } else if !frame.is_of(&content) {
+            "its content has changed since it was written".into()
+        } else if !(content.starts_with(&[0xff, 0xd8]) && content.ends_with(&[0xff, 0xd9])) {
+            "it is no complete JPEG".into()
+        } else if let Some((width, height)) = resolution
+            && dimensions(&content) != Some((width, height))
+        {
+            format!("it is no JPEG of {width} x {height} pixels")
+        } else {
+            return;
+        };
+        self.problem(file, wrong, RESTORE);
+    }
+
+    fn unrecorded(&mut self, records: &Records, integrity: &Integrity, names: &BTreeSet<String>) {
+        let known: BTreeSet<_> = records.frames.iter().map(|frame| frame.name.as_str()).collect();
+        for name in integrity.entries.keys().filter(|name| *name != METADATA && !known.contains(name.as_str())) {
+            self.problem(INTEGRITY, format!("it lists {name}, of which there is no record"), RESTORE);
+        }
+        for name in names.iter().filter(|name| looks_like_frame(name) && !known.contains(name.as_str())) {
+            self.problem(name, "there is no record of it, and viewers count it", MOVE_AWAY);
+        }
+        for part in names.iter() {
+            match part.strip_suffix(PART).filter(|name| looks_like_frame(name)) {
+                Some(name) if self.is_left(name) => {}
+                Some(name) if records.end.is_none() && self.unfinished.is_none() && !known.contains(name) => {
+                    self.leave(name, Reached::Written);
+                }
+                Some(_) => self.problem(part, "it is one temporary file too many", MOVE_AWAY),
+                None => {}
+            }
+        }
+    }
+
+    fn torn_lines(&mut self, records: &Records, integrity: &Integrity) {
+        let reached = match self.unfinished {
+            Some(Unfinished::Frame { reached, .. }) => Some(reached),
+            _ => None,
+        };
+        match (records.torn, reached) {
+            (false, _) | (true, Some(Reached::Written)) => {}
+            (true, None) if records.end.is_none() => self.unfinished = Some(Unfinished::Line),
+            (true, _) => self.problem(RECORDS, "its last line is torn, and nothing explains it", NOT_OURS),
+        }
+        if integrity.torn && reached != Some(Reached::Renamed) {
+            self.problem(INTEGRITY, "its last line is torn, and nothing explains it", RESTORE);
+        }
+    }
+
+    fn repairs(&mut self, names: &BTreeSet<String>) {
+        for name in [RECORDS, INTEGRITY] {
+            if names.contains(&(name.to_owned() + PART)) {
+                self.unfinished.get_or_insert_with(|| Unfinished::Repair(name.into()));
+            }
+        }
+    }
+
+    fn verdict(&mut self, end: Option<End>) -> Verdict {
+        if let Some(end) = &end {
+            self.numbers(end);
+        }
+        let problems = std::mem::take(&mut self.problems);
+        match (self.unfinished.take(), end) {
+            _ if !problems.is_empty() => Verdict::Invalid(problems),
+            (Some(unfinished), _) => Verdict::Unfinished(unfinished),
+            (None, None) => Verdict::Early(Early::CutOff),
+            (None, Some(end)) => match end.word.as_str() {
+                "complete" => Verdict::Complete,
+                "stopped" => Verdict::Early(Early::Stopped),
+                _ => Verdict::Early(Early::Failed(end.reason.unwrap_or_default())),
+            },
+        }
+    }
+
+    fn numbers(&mut self, end: &End) {
+        if end.frames != self.frames {
+            let what = format!("its end says {} frames, and there are {}", end.frames, self.frames);
+            self.problem(RECORDS, what, "look for the missing frames in a backup");
+        }
+        if end.word == "complete" && Some(self.frames) != self.planned {
+            self.problem(RECORDS, "it calls itself complete and has not the frames planned", NOT_OURS);
+        }
+    }
+
+    fn leave(&mut self, name: &str, reached: Reached) {
+        self.unfinished = Some(Unfinished::Frame { name: name.into(), reached });
+    }
+
+    fn is_left(&self, name: &str) -> bool {
+        let recorded = Unfinished::Frame { name: name.into(), reached: Reached::Recorded };
+        self.unfinished.as_ref() == Some(&recorded)
+    }
+
+    fn lines(&mut self, name: &str) -> Option<Lines> {
+        let content = self.read(name)?;
+        let mut whole: Vec<_> = content.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+        let torn = whole.pop().is_some_and(|rest| !rest.is_empty());
+        Some(Lines { whole, torn })
+    }
+
+    /// A plain file's content; anything else is a problem.
+    fn read(&mut self, name: &str) -> Option<Vec<u8>> {
+        let path = self.folder.join(name);
+        let content = match fs::symlink_metadata(&path) {
+            Ok(about) if !about.is_file() => Err("it is no plain file".into()),
+            Ok(about) if about.len() > LARGEST => Err(format!("it is larger than {LARGEST} bytes")),
+            Ok(_) => fs::read(&path).map_err(|why| format!("it cannot be read: {why}")),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Err("it is missing".into()),
+            Err(why) => Err(format!("it cannot be read: {why}")),
+        };
+        content.map_err(|what| self.problem(name, what, RESTORE)).ok()
+    }
+
+    fn problem(&mut self, at: &str, what: impl Into<String>, remedy: &'static str) {
+        self.problems.push(Problem { what: what.into(), at: at.into(), remedy });
+    }
+}
+
+impl Entry {
+    fn is_of(&self, content: &[u8]) -> bool {
+        self.size == content.len() as u64 && self.sha1 == digest(&self.name, content)
+    }
+}
+
+/// A frame's record, if the line is one. Names that lead elsewhere are none.
+fn frame(line: &Map<String, Value>) -> Option<Entry> {
+    let name = line.get("file")?.as_str().filter(|name| is_frame_name(name))?;
+    let size = line.get("size")?.as_u64()?;
+    let sha1 = line.get("sha1")?.as_str()?;
+    Some(Entry { name: name.into(), size, sha1: sha1.into() })
+}
+
+fn end(line: &Map<String, Value>) -> Option<End> {
+    let word = line.get("end")?.as_str().filter(|word| ["complete", "stopped", "failed"].contains(word))?;
+    let reason = line.get("reason").and_then(Value::as_str).map(str::to_owned);
+    Some(End { word: word.into(), reason, frames: line.get("frames")?.as_u64()? })
+}
+
+/// An entry of `integrity.check`.
+fn listed(line: &str) -> Option<Entry> {
+    let mut fields = line.rsplitn(3, ',');
+    let (sha1, size, name) = (fields.next()?, fields.next()?, fields.next()?);
+    Some(Entry { name: name.into(), size: size.parse().ok()?, sha1: sha1.into() })
+}
+
+fn dimensions(jpeg: &[u8]) -> Option<(u64, u64)> {
+    let mut decoder = Decoder::new(jpeg);
+    decoder.read_info().ok()?;
+    decoder.info().map(|info| (info.width.into(), info.height.into()))
+}

@@ -1,0 +1,90 @@
+//! What an acquisition's time was spent on, from what was true in the twin's world.
+
+use planktor_sim::world::Truth;
+use std::time::Duration;
+
+/// One stop-flow frame's period, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// From the end of the exposure before it to the end of its own.
+    pub period: Duration,
+    /// The pump's shaft turned.
+    pub motion: Duration,
+    /// What was asked.
+    pub settling: Duration,
+    /// First line's start to last line's end.
+    pub exposure: Duration,
+    /// From the end of settling to the first possible frame start.
+    pub cadence: Duration,
+    /// What is left; a frame start that was missed counts whole.
+    pub overhead: Duration,
+    /// Frame starts that were missed.
+    pub missed: u32,
+}
+
+/// Of every frame but the first.
+pub fn parts(truths: &[Truth], settling: Duration, cadence: Duration) -> Vec<Parts> {
+    let pair = |pair: &[Truth]| part(pair[0].exposure.to, &pair[1], settling, cadence);
+    truths.windows(2).filter_map(pair).collect()
+}
+
+fn part(
+    before: planktor_protocol::Instant,
+    truth: &Truth,
+    settling: Duration,
+    cadence: Duration,
+) -> Option<Parts> {
+    let motion = truth.motion?;
+    let waited = truth.exposure.from - (motion.to + settling);
+    let missed = u32::try_from(waited.as_nanos() / cadence.as_nanos()).unwrap_or(u32::MAX);
+    let wait = waited - cadence * missed;
+    let period = truth.exposure.to - before;
+    let necessary = motion.duration() + settling + truth.exposure.duration() + wait;
+    Some(Parts {
+        period,
+        motion: motion.duration(),
+        settling,
+        exposure: truth.exposure.duration(),
+        cadence: wait,
+        overhead: period.saturating_sub(necessary),
+        missed,
+    })
+}
+
+/// The middle one; `None` of nothing.
+pub fn median(durations: impl Iterator<Item = Duration>) -> Option<Duration> {
+    let mut sorted: Vec<_> = durations.collect();
+    sorted.sort();
+    sorted.get(sorted.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use planktor_protocol::{Instant, Interval};
+    use planktor_sim::scene::Scene;
+    use std::sync::Arc;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn truth(motion: (u64, u64), exposure: (u64, u64)) -> Truth {
+        let interval = |(from, to)| Interval { from: Instant::ZERO + ms(from), to: Instant::ZERO + ms(to) };
+        let scene = Scene {
+            width: 1, height: 1, um_per_px: 1.0, seed: 0, light: 0.0, drift_um: [0.0; 9], exposure_fraction: 0.0,
+            particles: vec![],
+        };
+        Truth { seq: 0, exposure: interval(exposure), motion: Some(interval(motion)), scene: Arc::new(scene) }
+    }
+
+    #[test]
+    fn a_missed_frame_start_counts_as_overhead() {
+        let on_time = [truth((0, 390), (900, 987)), truth((990, 1380), (1900, 1987))];
+        let parts_on_time = parts(&on_time, ms(500), ms(100));
+        assert_eq!((parts_on_time[0].cadence, parts_on_time[0].overhead, parts_on_time[0].missed), (ms(20), ms(3), 0));
+        let late = [on_time[0].clone(), truth((990, 1380), (2000, 2087))];
+        let parts_late = parts(&late, ms(500), ms(100));
+        assert_eq!((parts_late[0].cadence, parts_late[0].overhead, parts_late[0].missed), (ms(20), ms(103), 1));
+    }
+}

@@ -1,0 +1,127 @@
+//! Between MQTT and the instrument: messages in, commands out; answers in, messages out. Knows no socket and no
+//! thread, so it is the same in virtual time.
+
+use crate::mqtt::Message;
+use planktor_actors::intake::Gate;
+use planktor_protocol::instrument::{Answer, Command, CommandId};
+use planktor_protocol::wire::{self, ClientId, Malformed, Request, Status};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Commands that may be unanswered; each holds a response topic.
+const MOST_PENDING: usize = 1024;
+
+/// The gateway.
+pub struct Gateway {
+    gate: Gate,
+    last: u64,
+    pending: BTreeMap<CommandId, Pending>,
+}
+
+/// How a command is to be answered.
+struct Pending {
+    client: Option<ClientId>,
+    reply: Option<Reply>,
+}
+
+/// Where a response goes.
+struct Reply {
+    topic: String,
+    correlation: Option<Vec<u8>>,
+}
+
+impl Gateway {
+    /// Lets commands in through `gate`.
+    pub fn new(gate: Gate) -> Self {
+        Self { gate, last: 0, pending: BTreeMap::new() }
+    }
+
+    /// Takes a message; what it gives back is to be published at once. A retained message is the state of a topic
+    /// from some time ago, never a command.
+    pub fn receive(&mut self, message: &Message) -> Vec<Message> {
+        if message.retain {
+            return Vec::new();
+        }
+        let reply = message.response_topic.clone();
+        let reply = reply.map(|topic| Reply { topic, correlation: message.correlation.clone() });
+        match wire::read(&message.topic, &message.payload) {
+            Ok(Request { command, id }) => self.admit(&message.topic, command, Pending { client: id, reply }),
+            Err(malformed) => refuse(&malformed, reply),
+        }
+    }
+
+    /// Asks the instrument to end.
+    pub fn shut_down(&mut self) {
+        let id = self.new_id();
+        // A full lane is full of stops: the motors stop all the same, and the caller's own deadline ends the rest.
+        let _ = self.gate.send(id, Command::Shutdown);
+    }
+
+    /// Takes an answer; gives back the messages that tell it.
+    pub fn tell(&mut self, answer: &Answer) -> Vec<Message> {
+        let ids = [answer.id, answer.stopped_by];
+        let client = ids.iter().flatten().find_map(|id| self.pending.get(id)?.client.as_ref());
+        let statuses = wire::status(&answer.event, client);
+        let mut messages: Vec<_> = statuses.into_iter().map(publish).collect();
+        if answer.event.is_final() {
+            let replies = ids.iter().flatten().filter_map(|id| self.pending.remove(id)?.reply);
+            let response = wire::response(&answer.event);
+            messages.extend(replies.map(|reply| respond(reply, &response)));
+        }
+        messages
+    }
+
+    fn admit(&mut self, topic: &str, command: Command, pending: Pending) -> Vec<Message> {
+        let crowded = |pending: Pending, reason: String| {
+            refuse(&wire::crowded(topic, pending.client, reason), pending.reply)
+        };
+        // A stop is never held up: it has its effect, answered or not.
+        if self.pending.len() >= MOST_PENDING && command.stops().is_empty() {
+            return crowded(pending, "too many commands are unanswered; wait for their answers".into());
+        }
+        let id = self.new_id();
+        match self.gate.send(id, command) {
+            Ok(()) => {
+                self.pending.insert(id, pending);
+                Vec::new()
+            }
+            Err(full) => crowded(pending, full.to_string()),
+        }
+    }
+
+    fn new_id(&mut self) -> CommandId {
+        self.last += 1;
+        CommandId(self.last)
+    }
+}
+
+/// What is published when the connection to a broker is there for the first time.
+pub fn ready() -> Vec<Message> {
+    wire::ready().into_iter().map(publish).collect()
+}
+
+/// What the broker publishes should the program be gone without a word.
+pub fn last_will() -> Message {
+    publish(wire::last_will())
+}
+
+fn publish(status: Status) -> Message {
+    let Status { topic, payload, retain } = status;
+    Message { topic: topic.into(), payload: payload.to_string().into_bytes(), retain, ..Message::default() }
+}
+
+fn refuse(malformed: &Malformed, reply: Option<Reply>) -> Vec<Message> {
+    let mut messages = vec![publish(wire::refusal(malformed))];
+    messages.extend(reply.map(|reply| respond(reply, &wire::refused_response(malformed))));
+    messages
+}
+
+fn respond(reply: Reply, response: &Value) -> Message {
+    Message {
+        topic: reply.topic,
+        payload: response.to_string().into_bytes(),
+        at_least_once: true,
+        correlation: reply.correlation,
+        ..Message::default()
+    }
+}

@@ -1,0 +1,88 @@
+//! Asks a gpsd for the position, over TCP, for as long as the program runs. It may be absent, slow, or mad.
+
+use planktor_drivers::clock::{Clock, Monotonic};
+use planktor_drivers::devices::position::PositionSource;
+use planktor_drivers::gpsd;
+use planktor_protocol::position::Fix;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// gpsd reports every second; who is silent for so long is gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// The newest report; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Newest(Arc<Mutex<Option<Fix>>>);
+
+impl PositionSource for Newest {
+    fn latest(&mut self) -> Option<Fix> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Follows the gpsd at `address` (`host:port`); `state` is told of each change, in words.
+pub async fn follow(address: String, newest: Newest, mut state: impl FnMut(&str)) {
+    let mut reported = None;
+    loop {
+        let cause = match session(&address, &newest).await {
+            Ok(()) => "it closed the connection".to_string(),
+            Err(error) => error.to_string(),
+        };
+        if reported.as_ref() != Some(&cause) {
+            state(&format!("no position from gpsd at {address}: {cause}; check that gpsd runs"));
+            reported = Some(cause);
+        }
+        #[expect(clippy::disallowed_methods, reason = "outside the instrument nothing depends on a millisecond")]
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn session(address: &str, newest: &Newest) -> io::Result<()> {
+    let mut stream = timeout(PATIENCE, TcpStream::connect(address)).await??;
+    stream.write_all(gpsd::WATCH.as_bytes()).await?;
+    let mut lines = BufReader::new(stream);
+    let longest = u64::try_from(gpsd::LONGEST_LINE).unwrap_or(u64::MAX);
+    loop {
+        let mut line = Vec::new();
+        let mut limited = (&mut lines).take(longest);
+        let read = timeout(PATIENCE, limited.read_until(b'\n', &mut line)).await??;
+        if read == 0 {
+            return Ok(());
+        }
+        // What is longer than gpsd's own limit is cut here, is no JSON then, and is passed over.
+        if let Some(fix) = gpsd::fix(&line, Monotonic.now()) {
+            *newest.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(fix);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_report_between_noise_is_found() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap().to_string();
+        let gpsd = std::thread::spawn(move || {
+            let (mut client, _) = server.accept().unwrap();
+            client.write_all(b"{\"class\":\"VERSION\"}\n\xff\xfe\n{\"class\":\"TOFF\"}\n").unwrap();
+            client.write_all(&vec![b'x'; 100_000]).unwrap();
+            client.write_all(b"\n{\"class\":\"TPV\",\"mode\":2,\"lat\":48.7,\"lon\":-3.9}\n").unwrap();
+        });
+        let mut newest = Newest::default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(session(&address, &newest)).unwrap();
+        gpsd.join().unwrap();
+        assert_eq!(newest.latest().unwrap().place.unwrap().latitude.0, 48_700_000_000);
+        assert_eq!(newest.latest(), None, "each report is told once");
+    }
+}

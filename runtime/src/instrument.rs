@@ -1,0 +1,265 @@
+//! Threads and wiring: the one place where a board, a clock and a disk become an instrument.
+//!
+//! In real time the hardware thread and the slow buses' thread are two arbiters; in virtual time they are one loop.
+//! Nothing else differs.
+
+use crate::dataset;
+use actix::{Actor, Arbiter, ArbiterHandle, AsyncContext, Recipient};
+use planktor_actors::alarm::{self, Alarms, VirtualClock};
+use planktor_actors::beside::{Hand, Model, Worker};
+use planktor_actors::camera::Eye;
+use planktor_actors::host::{Host, Noted, Reopen};
+use planktor_actors::intake::{Gate, Intake, intake};
+use planktor_actors::journal::Journal;
+use planktor_actors::light::Lamp;
+use planktor_actors::motor::Drive;
+use planktor_actors::outlet::{Answers, Outlet, outlet};
+use planktor_actors::port::Port;
+use planktor_actors::position::Position;
+use planktor_actors::recording::{Encode, Encoded, Pipeline, Record, Recorded};
+use planktor_actors::supervisor::{Parts, Supervisor};
+use planktor_actors::timekeeping::Timekeeping;
+use planktor_drivers::board::{Board, Hardware};
+use planktor_drivers::calibration::Calibration;
+use planktor_drivers::devices::focus::{Focus, Height};
+use planktor_drivers::devices::light::Light;
+use planktor_drivers::devices::position::PositionSource;
+use planktor_drivers::devices::pump::Pump;
+use planktor_drivers::disk::Disk;
+use planktor_drivers::stop::StopLine;
+use planktor_protocol::instrument::Device;
+use planktor_protocol::timekeeping::NOT_BEFORE;
+use planktor_protocol::{Utc, light};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Commands that may wait at the intake.
+const COMMANDS: usize = 256;
+/// Answers that may wait for the outside.
+const ANSWERS: usize = 1024;
+/// Frames that may wait for an encoder, and jobs for the recorder: more than the camera's pool ever has out.
+const JOBS: usize = 16;
+
+/// Which time it runs in.
+#[derive(Clone)]
+pub enum Time {
+    /// The world's.
+    Real,
+    /// As fast as it goes; the twin has the same clock.
+    Virtual(VirtualClock),
+}
+
+/// How long work takes in virtual time.
+#[derive(Clone, Copy)]
+pub struct Models {
+    /// Rendering and encoding.
+    pub encoding: fn(&Encode) -> Duration,
+    /// A job of the recorder.
+    pub recording: fn(&Record) -> Duration,
+}
+
+/// Makes the position source on the thread where it lives.
+pub type MakePosition = Box<dyn FnOnce() -> Box<dyn PositionSource> + Send>;
+
+/// Everything that makes one instrument.
+pub struct Config {
+    /// The hardware, real or not.
+    pub board: Arc<dyn Board>,
+    /// Its name, for the metadata.
+    pub board_name: &'static str,
+    /// Its constants.
+    pub calibration: Calibration,
+    /// Which time.
+    pub time: Time,
+    /// How long work takes; used in virtual time only.
+    pub models: Models,
+    /// Where data sets go.
+    pub disk: Box<dyn Disk>,
+    /// Their root.
+    pub data: PathBuf,
+    /// Encoder threads.
+    pub encoders: usize,
+    /// Instead of the board's own position.
+    pub position: Option<MakePosition>,
+    /// No clock is believed that says less.
+    pub not_before: Utc,
+    /// What happened.
+    pub journal: Journal,
+}
+
+impl Config {
+    /// With the board's own constants and position, and nothing journalled.
+    pub fn new(board: Arc<dyn Board>, board_name: &'static str, time: Time, disk: Box<dyn Disk>, data: PathBuf) -> Self {
+        let models = Models { encoding: |_| Duration::ZERO, recording: |_| Duration::ZERO };
+        let encoders = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(2);
+        Self {
+            board,
+            board_name,
+            calibration: Calibration::V3_0,
+            time,
+            models,
+            disk,
+            data,
+            encoders,
+            position: None,
+            not_before: NOT_BEFORE,
+            journal: Journal::default(),
+        }
+    }
+}
+
+/// A running instrument.
+pub struct Instrument {
+    /// The way in.
+    pub gate: Gate,
+    /// The hardware thread; virtual time's only one.
+    pub hardware: Arbiter,
+    slow: Option<Arbiter>,
+}
+
+impl Instrument {
+    /// Starts it. Needs an actix system on the calling thread.
+    ///
+    /// # Errors
+    /// The system has no thread or timer for us.
+    pub fn start(config: Config) -> io::Result<(Self, Answers)> {
+        let stop = StopLine::default();
+        let (gate, intake) = intake(COMMANDS, &stop);
+        let (outlet, answers) = outlet(ANSWERS);
+        let hardware = arbiter(&config.time);
+        let slow = match config.time {
+            Time::Real => Some(arbiter(&config.time)),
+            Time::Virtual(_) => None,
+        };
+        let slow_handle = slow.as_ref().map_or_else(|| hardware.handle(), Arbiter::handle);
+        let (started, start) = crossbeam_channel::bounded(2);
+        if let Some(slow) = &slow {
+            let (time, started) = (config.time.clone(), started.clone());
+            slow.spawn_fn(move || drop(started.send(start_alarms(time))));
+        }
+        hardware.spawn_fn(move || {
+            let built = start_alarms(config.time.clone());
+            let _ = started.send(built.and_then(|()| build(config, stop, intake, outlet, &slow_handle)));
+        });
+        for _ in 0..=usize::from(slow.is_some()) {
+            start.recv().map_err(|_| io::Error::other("the hardware thread ended at its start"))??;
+        }
+        Ok((Self { gate, hardware, slow }, answers))
+    }
+
+    /// Ends its threads.
+    pub fn end(self) {
+        for arbiter in [Some(self.hardware), self.slow].into_iter().flatten() {
+            arbiter.stop();
+            // A panic of that thread was reported by the panic hook; there is nothing left to stop.
+            let _ = arbiter.join();
+        }
+    }
+}
+
+fn arbiter(time: &Time) -> Arbiter {
+    let virtual_time = matches!(time, Time::Virtual(_));
+    Arbiter::with_tokio_rt(move || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_io();
+        if virtual_time {
+            builder.on_thread_park(alarm::jump);
+        }
+        builder.build().expect("the system has an epoll for us")
+    })
+}
+
+fn start_alarms(time: Time) -> io::Result<()> {
+    match time {
+        Time::Real => Alarms::start_real(),
+        Time::Virtual(clock) => {
+            Alarms::start_virtual(clock);
+            Ok(())
+        }
+    }
+}
+
+/// On the hardware thread.
+fn build(config: Config, stop: StopLine, intake: Intake, outlet: Outlet, slow: &ArbiterHandle) -> io::Result<()> {
+    let encoders = (0..config.encoders).map(|_| Box::new(dataset::encode) as Hand<Encode, Encoded>).collect();
+    let encoders = Worker::start("encoder", JOBS, model(config.models.encoding), encoders)?;
+    let mut recorder = dataset::Recorder::new(config.disk, config.data, config.board_name);
+    let record: Hand<Record, Recorded> = Box::new(move |job| recorder.record(job));
+    let recorder = Worker::start("recorder", JOBS, model(config.models.recording), vec![record])?;
+
+    let hardware: Rc<dyn Hardware> = config.board.hardware().into();
+    let (board, calibration, height) = (config.board, config.calibration, Height::default());
+    let supervisor = Supervisor::create(|ctx| {
+        let me = ctx.address();
+        let health: Port<Noted> = Port::of(&me);
+        let pump = {
+            let (hardware, stop, events) = (hardware.clone(), stop.clone(), Port::of(&me));
+            Host::start(Device::Pump, health.clone(), Box::new(move |bell| {
+                let pump = Pump::new(hardware.pump_spi()?, hardware.pump_enable(), stop.clone(), calibration);
+                Ok(Drive::new(pump, bell, events.clone()))
+            }))
+        };
+        let focus = {
+            let (hardware, height, events) = (hardware.clone(), height.clone(), Port::of(&me));
+            Host::start(Device::Focus, health.clone(), Box::new(move |bell| {
+                let (spi, enable) = (hardware.focus_spi()?, hardware.focus_enable());
+                let focus = Focus::new(spi, enable, stop.clone(), calibration, height.clone());
+                Ok(Drive::new(focus, bell, events.clone()))
+            }))
+        };
+        let camera = {
+            let (hardware, events) = (hardware.clone(), Port::of(&me));
+            let open = Box::new(move |bell| Ok(Eye::new(hardware.camera()?, bell, events.clone())));
+            Host::start(Device::Camera, health.clone(), open)
+        };
+        let light = {
+            let (board, events) = (board.clone(), Port::<planktor_protocol::Report<light::Event>>::of(&me));
+            Host::start_in_arbiter(slow, move |ctx| {
+                let buses = board.slow_buses();
+                let open = Box::new(move |_| Ok(Lamp::new(Light::open(buses.light_i2c()?)?, events.clone())));
+                Host::new(ctx, Device::Light, health, open)
+            })
+        };
+        let timekeeping = {
+            let (board, not_before, anchors) = (board.clone(), config.not_before, Port::of(&me));
+            Timekeeping::start_in_arbiter(slow, move |ctx| {
+                Timekeeping::new(ctx, board.slow_buses().wall_clock(), not_before, anchors)
+            })
+        };
+        let listeners = vec![Port::of(&me), Port::of(&timekeeping)];
+        let position = config.position.unwrap_or_else(|| Box::new(move || board.slow_buses().position()));
+        Position::start_in_arbiter(slow, move |ctx| Position::new(ctx, position(), listeners));
+
+        let reopen: [(Device, Recipient<Reopen>); 4] = [
+            (Device::Pump, pump.clone().recipient()),
+            (Device::Focus, focus.clone().recipient()),
+            (Device::Light, light.clone().recipient()),
+            (Device::Camera, camera.clone().recipient()),
+        ];
+        let parts = Parts {
+            pump: Port::of(&pump),
+            pump_enable: hardware.pump_enable(),
+            focus: Port::of(&focus),
+            focus_enable: hardware.focus_enable(),
+            height: height.clone(),
+            light: Port::of(&light),
+            camera: Port::of(&camera),
+            reopen: BTreeMap::from(reopen),
+            pipeline: Pipeline::new(encoders, recorder, Port::of(&me), Port::of(&me)),
+            calibration,
+            outlet,
+            journal: config.journal,
+        };
+        Supervisor::new(ctx, parts)
+    });
+    actix_rt::spawn(intake.serve(Port::of(&supervisor), Port::of(&supervisor)));
+    Ok(())
+}
+
+fn model<J: 'static>(takes: fn(&J) -> Duration) -> Model<J> {
+    Rc::new(takes)
+}

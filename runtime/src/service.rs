@@ -1,0 +1,259 @@
+//! The program as it runs on an instrument: a broker or somebody else's, the gateway, the instrument, until it is
+//! told to end. Everything outside the hardware threads lives on one thread here.
+
+use crate::gateway::{self, Gateway};
+use crate::gpsd;
+use crate::instrument::{Config, Instrument};
+use crate::mqtt::broker::BrokerError;
+use crate::mqtt::link::{self, State};
+use crate::mqtt::{Broker, Message, Outbox};
+use planktor_actors::outlet::Answers;
+use planktor_protocol::instrument::{Answer, Event};
+use planktor_protocol::wire;
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+/// Which broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BrokerChoice {
+    /// Our own, on this address; port 0 is any free one.
+    Embedded(SocketAddr),
+    /// Somebody else's.
+    External {
+        /// Name or address.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+}
+
+/// What is said to whoever watches the program, line by line.
+pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Everything around the instrument.
+pub struct Options {
+    /// Which broker.
+    pub broker: BrokerChoice,
+    /// A gpsd (`host:port`) to ask for the position.
+    pub gpsd: Option<String>,
+    /// Whether SIGTERM and SIGINT end it.
+    pub signals: bool,
+    /// Who watches.
+    pub say: Say,
+}
+
+/// Why it could not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// No broker.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// No threads or timers.
+    #[error("the instrument's threads cannot be started: {0}; free memory or raise the limit of threads and files")]
+    Threads(io::Error),
+    /// The supervisor is gone.
+    #[error(
+        "the supervisor died; motors are off, the lamp may be on: switch it off; please report this with what was printed above"
+    )]
+    SupervisorDied,
+    /// The outside thread is gone.
+    #[error("the program's outside thread panicked; please report this with what was printed above")]
+    OutsideDied,
+}
+
+/// A running service.
+pub struct Service {
+    outside: JoinHandle<Result<(), ServiceError>>,
+    end: Arc<Notify>,
+    broker: Option<Broker>,
+    address: (String, u16),
+}
+
+impl Service {
+    /// Starts everything; returns when the instrument's threads run.
+    ///
+    /// # Errors
+    /// What could not be started, and what to do.
+    pub fn start(config: Config, options: Options) -> Result<Self, ServiceError> {
+        let broker = match options.broker {
+            BrokerChoice::Embedded(listen) => Some(Broker::start(listen)?),
+            BrokerChoice::External { .. } => None,
+        };
+        let address = match (&broker, &options.broker) {
+            (Some(broker), _) => (reachable(broker.address()), broker.address().port()),
+            (None, BrokerChoice::External { host, port }) => (host.clone(), *port),
+            (None, BrokerChoice::Embedded(_)) => unreachable!("an embedded broker was started"),
+        };
+        let end = Arc::new(Notify::new());
+        let (started, start) = crossbeam_channel::bounded(1);
+        let (to, ended) = (address.clone(), end.clone());
+        let outside = std::thread::Builder::new().name("outside".into());
+        let outside = outside.spawn(move || outside_thread(config, options, to, &ended, &started));
+        let outside = outside.map_err(ServiceError::Threads)?;
+        match start.recv() {
+            Ok(Ok(())) => Ok(Self { outside, end, broker, address }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ServiceError::OutsideDied),
+        }
+    }
+
+    /// Host and port of the broker.
+    pub fn broker(&self) -> (&str, u16) {
+        (&self.address.0, self.address.1)
+    }
+
+    /// Asks it to end: motors off, light off, `Dead` published.
+    pub fn shut_down(&self) {
+        self.end.notify_one();
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// If it did not end by itself but died.
+    pub fn wait(self) -> Result<(), ServiceError> {
+        let ended = self.outside.join().map_err(|_| ServiceError::OutsideDied)?;
+        drop(self.broker);
+        ended
+    }
+}
+
+/// Who listens everywhere is reached on the loopback.
+fn reachable(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(a) if a.ip().is_unspecified() => "127.0.0.1".into(),
+        SocketAddr::V6(a) if a.ip().is_unspecified() => "[::1]".into(),
+        SocketAddr::V4(a) => a.ip().to_string(),
+        SocketAddr::V6(a) => format!("[{}]", a.ip()),
+    }
+}
+
+type Started = crossbeam_channel::Sender<Result<(), ServiceError>>;
+
+fn outside_thread(
+    mut config: Config,
+    options: Options,
+    broker: (String, u16),
+    end: &Notify,
+    started: &Started,
+) -> Result<(), ServiceError> {
+    let system = actix_rt::System::with_tokio_rt(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("the system has an epoll for us")
+    });
+    let newest = gpsd::Newest::default();
+    if options.gpsd.is_some() {
+        let newest = newest.clone();
+        config.position = Some(Box::new(move || Box::new(newest)));
+    }
+    let (instrument, answers) = match Instrument::start(config) {
+        Ok(both) => both,
+        Err(error) => {
+            // Whoever started us reports it.
+            let _ = started.send(Err(ServiceError::Threads(error)));
+            return Ok(());
+        }
+    };
+    let _ = started.send(Ok(()));
+    let gateway = RefCell::new(Gateway::new(instrument.gate.clone()));
+    let ended = system.block_on(outside(&gateway, &answers, options, broker, newest, end));
+    instrument.end();
+    ended
+}
+
+async fn outside(
+    gateway: &RefCell<Gateway>,
+    answers: &Answers,
+    options: Options,
+    (host, port): (String, u16),
+    newest: gpsd::Newest,
+    end: &Notify,
+) -> Result<(), ServiceError> {
+    let outbox = Outbox::new();
+    let say = options.say.clone();
+    let send_all = |messages: Vec<Message>| {
+        for message in messages {
+            if let Err(error) = outbox.send(message) {
+                say(&error.to_string());
+            }
+        }
+    };
+    send_all(gateway::ready());
+    let link = link::serve(
+        link::Options {
+            host,
+            port,
+            client_id: format!("planktor-{}", std::process::id()),
+            subscriptions: wire::SUBSCRIPTIONS.map(String::from).to_vec(),
+            will: gateway::last_will(),
+        },
+        outbox.clone(),
+        |message| send_all(gateway.borrow_mut().receive(&message)),
+        |state| match state {
+            State::Connected => say("connected to the MQTT broker"),
+            State::Disconnected { cause } => say(&cause.to_string()),
+        },
+    );
+    let tell = async {
+        while let Some(answer) = answers.next().await {
+            watch(&answer, &say);
+            send_all(gateway.borrow_mut().tell(&answer));
+            if answer.event == Event::Ended {
+                return Ok(());
+            }
+        }
+        Err(ServiceError::SupervisorDied)
+    };
+    let ask_to_end = async {
+        tokio::select! {
+            () = end.notified() => {}
+            () = signalled(options.signals) => {}
+        }
+        gateway.borrow_mut().shut_down();
+        std::future::pending().await
+    };
+    let follow_gpsd = async {
+        if let Some(address) = options.gpsd {
+            gpsd::follow(address, newest, |words| say(words)).await;
+        }
+        std::future::pending().await
+    };
+    let told = async {
+        let ended = tokio::select! {
+            ended = tell => ended,
+            never = ask_to_end => never,
+            never = follow_gpsd => never,
+        };
+        if ended.is_err() {
+            send_all(vec![gateway::last_will()]);
+        }
+        outbox.close();
+        ended
+    };
+    let (ended, ()) = tokio::join!(told, link);
+    ended
+}
+
+async fn signalled(listen: bool) {
+    let (true, Ok(mut terminate), Ok(mut interrupt)) =
+        (listen, signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// What somebody who looks at the log wants to know.
+fn watch(answer: &Answer, say: &Say) {
+    if let Event::Health(device, health) = &answer.event {
+        say(&format!("{device:?}: {health:?}"));
+    }
+}
