@@ -15,13 +15,13 @@ use crate::instrument::{Command, Event};
 use fields::Fields;
 use serde_json::{Map, Value, json};
 
-/// Topics that a controller subscribes to.
-pub const SUBSCRIPTIONS: [&str; 7] = [
+/// Topics that a controller subscribes to. No two of them match the same topic (`a/#` matches `a` as well), or a broker
+/// may deliver a command twice.
+pub const SUBSCRIPTIONS: [&str; 6] = [
     motion::PUMP.command_topic,
     motion::FOCUS.command_topic,
     light::TOPICS[0],
     light::TOPICS[1],
-    imager::TOPIC,
     "imager/image/#",
     imager::ACQUIRE_TOPIC,
 ];
