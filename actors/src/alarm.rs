@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -54,13 +54,39 @@ impl Bell {
     }
 }
 
-/// A clock that stands still until somebody jumps it; shared with the twin.
+/// A clock that stands still but when the idle loop jumps it to the next deadline; shared with the twin.
 #[derive(Clone, Debug, Default)]
-pub struct VirtualClock(Arc<AtomicU64>);
+pub struct VirtualClock(Arc<Hands>);
+
+#[derive(Debug, Default)]
+struct Hands {
+    now: AtomicU64,
+    released: AtomicBool,
+}
+
+impl VirtualClock {
+    /// Lets it jump. Until then it stands, so that whoever plays the world can take his place first.
+    pub fn release(&self) {
+        self.0.released.store(true, Ordering::SeqCst);
+    }
+
+    /// Makes it stand again: whoever looks at the world now sees one instant.
+    pub fn hold(&self) {
+        self.0.released.store(false, Ordering::SeqCst);
+    }
+
+    fn is_held(&self) -> bool {
+        !self.0.released.load(Ordering::SeqCst)
+    }
+
+    fn jump_to(&self, instant: Instant) {
+        self.0.now.fetch_max(instant.nanos(), Ordering::SeqCst);
+    }
+}
 
 impl Clock for VirtualClock {
     fn now(&self) -> Instant {
-        Instant::from_nanos(self.0.load(Ordering::SeqCst))
+        Instant::from_nanos(self.0.now.load(Ordering::SeqCst))
     }
 }
 
@@ -198,8 +224,11 @@ fn watch(timer: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 pub fn jump() {
     let Some(alarms) = HERE.with_borrow(Clone::clone) else { return };
     let Time::Virtual(clock) = &alarms.0.time else { return };
+    if clock.is_held() {
+        return;
+    }
     let Some(Entry { due, ticket, to }) = alarms.pop_due(NEVER) else { return };
-    clock.0.store(due.max(clock.now()).nanos(), Ordering::SeqCst);
+    clock.jump_to(due);
     to.ring(ticket);
 }
 

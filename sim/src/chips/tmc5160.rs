@@ -98,6 +98,7 @@ pub struct Model {
     clock_hz: f64,
     registers: [u32; 128],
     asked: u32,
+    unplugged: bool,
     eras: VecDeque<Era>,
 }
 
@@ -108,11 +109,15 @@ impl Model {
         registers[usize::from(GSTAT)] = RESET;
         let rest = Track { from: Instant::ZERO, pieces: vec![still(0.0)] };
         let eras = VecDeque::from([Era { since: Instant::ZERO, track: rest, torque: false, shaft: 0.0 }]);
-        Self { clock_hz, registers, asked: 0, eras }
+        Self { clock_hz, registers, asked: 0, unplugged: false, eras }
     }
 
     /// Forty bits in, forty bits out: the status byte, and what the datagram before this one asked for (section 4.1).
     pub fn datagram(&mut self, bytes: &mut [u8; 5], now: Instant) {
+        if self.unplugged {
+            *bytes = [0; 5];
+            return;
+        }
         let [address, a, b, c, d] = *bytes;
         let answer = self.asked.to_be_bytes();
         let (write, address) = (address & 0x80 != 0, address & 0x7F);
@@ -123,6 +128,11 @@ impl Model {
         }
         bytes[0] = self.status(now);
         bytes[1..].copy_from_slice(&answer);
+    }
+
+    /// Pulls the SPI cable, or plugs it in again: nobody hears and nobody answers, but the motor goes on.
+    pub fn unplug(&mut self, unplugged: bool) {
+        self.unplugged = unplugged;
     }
 
     /// The ENABLE pin (DRV_ENN, active low).
