@@ -84,7 +84,10 @@ impl Eye {
                 State::Closed
             }
 
-            (state @ State::Streaming { mode, .. }, Input::Order(Order { run, command: Command::Open, .. })) => {
+            (
+                state @ State::Streaming { mode, .. },
+                Input::Order(Order { run, command: Command::Open, .. }),
+            ) => {
                 self.tell(run, Event::Opened(mode));
                 state
             }

@@ -23,7 +23,8 @@ impl Journal {
 
     /// All so far.
     pub fn lines(&self) -> Vec<String> {
-        let lines = |kept: &Arc<Mutex<Vec<String>>>| kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let lines =
+            |kept: &Arc<Mutex<Vec<String>>>| kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.0.as_ref().map(lines).unwrap_or_default()
     }
 }

@@ -81,7 +81,10 @@ impl<D: Motor> Drive<D> {
                 self.tell(run, Event::Failed(Fault::NotOpen));
                 state
             }
-            (state @ (State::Opening(_) | State::Idle), Input::Order(Order { run, command: Command::Stop, .. })) => {
+            (
+                state @ (State::Opening(_) | State::Idle),
+                Input::Order(Order { run, command: Command::Stop, .. }),
+            ) => {
                 self.motor.brake()?;
                 self.tell(run, Event::Interrupted);
                 state
@@ -161,7 +164,12 @@ impl<D: Motor> Drive<D> {
         }
     }
 
-    fn released(&mut self, run: Run, give_up: Instant, next: Option<Next<D::Move>>) -> Result<State<D::Move>, Fault> {
+    fn released(
+        &mut self,
+        run: Run,
+        give_up: Instant,
+        next: Option<Next<D::Move>>,
+    ) -> Result<State<D::Move>, Fault> {
         let now = self.bell.now();
         if !self.motor.release()? {
             if now > give_up {

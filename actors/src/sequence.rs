@@ -320,14 +320,30 @@ mod tests {
     fn facts(still: Stillness) -> Box<Facts> {
         let Stillness { motion, settled, pumped } = still;
         let (height, height_uncertain) = (Micrometres(0), false);
-        Box::new(Facts { motion, settled, pumped, height, height_uncertain, light: None, fix: None, time: None })
+        Box::new(Facts {
+            motion,
+            settled,
+            pumped,
+            height,
+            height_uncertain,
+            light: None,
+            fix: None,
+            time: None,
+        })
     }
 
     impl Bench {
         fn run(plan: Plan, missing: Vec<usize>) -> Self {
             let sequence = Sequence::begin(plan, Run(1), Instant::ZERO);
             let mut bench = Self {
-                sequence, now: Instant::ZERO, due: vec![], log: String::new(), kept: vec![], missing, captures: 0, most_out: 0,
+                sequence,
+                now: Instant::ZERO,
+                due: vec![],
+                log: String::new(),
+                kept: vec![],
+                missing,
+                captures: 0,
+                most_out: 0,
             };
             loop {
                 while let Some(act) = bench.sequence.act() {
@@ -360,7 +376,8 @@ mod tests {
                     let frame = Frame { seq: run.0, interval, picture: Arc::new(Blank) };
                     let missing = self.missing.contains(&self.captures);
                     self.captures += 1;
-                    self.due.push((arrives, if missing { Input::Missed(run) } else { Input::Frame(run, frame) }));
+                    self.due
+                        .push((arrives, if missing { Input::Missed(run) } else { Input::Frame(run, frame) }));
                 }
                 Act::Keep(run, frame, facts) => {
                     self.log.push('k');
@@ -387,7 +404,10 @@ mod tests {
             assert!(exposure.from >= facts.settled);
         }
         for pair in bench.kept.windows(2) {
-            assert!(pair[1].1.motion.unwrap().from >= pair[0].0.to, "the next stroke waits for the exposure's end");
+            assert!(
+                pair[1].1.motion.unwrap().from >= pair[0].0.to,
+                "the next stroke waits for the exposure's end"
+            );
         }
     }
 
@@ -431,7 +451,8 @@ mod tests {
         let predicted = Interval { from: at(900), to: at(987) };
         let facts = facts(sequence.still());
         sequence.on(at(900), Input::Exposing(predicted, facts));
-        let early = Frame { seq: 1, interval: Interval { from: at(899), to: at(986) }, picture: Arc::new(Blank) };
+        let early =
+            Frame { seq: 1, interval: Interval { from: at(899), to: at(986) }, picture: Arc::new(Blank) };
         sequence.on(at(995), Input::Frame(Run(1), early));
         sequence.on(at(995), Input::Woken);
         let acts: Vec<_> = std::iter::from_fn(|| sequence.act()).collect();

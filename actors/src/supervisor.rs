@@ -241,15 +241,15 @@ impl Supervisor {
             }
             (state, Input::Noted(Noted { device, health })) => self.noted(state, device, health),
 
-            (State::Opening(a, plan, metadata), Input::Camera(Report { run, event: camera::Event::Opened(mode) }))
-                if run == a.batch =>
-            {
-                self.create(a, plan, metadata, mode)
-            }
             (
-                State::Creating(a, plan),
-                Input::Recorded(Recorded::Begun { batch, result: Ok(folder) }),
-            ) if batch == a.batch => self.begin(a, plan, folder),
+                State::Opening(a, plan, metadata),
+                Input::Camera(Report { run, event: camera::Event::Opened(mode) }),
+            ) if run == a.batch => self.create(a, plan, metadata, mode),
+            (State::Creating(a, plan), Input::Recorded(Recorded::Begun { batch, result: Ok(folder) }))
+                if batch == a.batch =>
+            {
+                self.begin(a, plan, folder)
+            }
             (State::Creating(a, _), Input::Recorded(Recorded::Begun { batch, result: Err(why) }))
                 if batch == a.batch =>
             {
@@ -336,7 +336,9 @@ impl Supervisor {
                 self.tell(Some(id), Event::Acquisition(event));
                 state
             }
-            Command::Acquisition(acquisition::Command::Acquire(plan)) => self.acquire(state, id, epochs, plan),
+            Command::Acquisition(acquisition::Command::Acquire(plan)) => {
+                self.acquire(state, id, epochs, plan)
+            }
             Command::Pump(motion::Command::Stop)
             | Command::Focus(motion::Command::Stop)
             | Command::Acquisition(acquisition::Command::Stop)
@@ -521,7 +523,9 @@ impl Supervisor {
 
     fn recorded(&mut self, state: State, recorded: Recorded) -> State {
         match (state, recorded) {
-            (State::Running(a, mut running), Recorded::Saved { batch, shot, result: Ok(path) }) if batch == a.batch => {
+            (State::Running(a, mut running), Recorded::Saved { batch, shot, result: Ok(path) })
+                if batch == a.batch =>
+            {
                 self.pipeline.saved(batch);
                 running.saved += 1;
                 let (current, total) = (running.saved, a.total);
@@ -823,7 +827,9 @@ impl State {
     fn acquisition(&self) -> Option<&Acquisition> {
         match self {
             Self::Idle => None,
-            Self::Opening(a, ..) | Self::Creating(a, _) | Self::Running(a, _) | Self::Closing(a, _) => Some(a),
+            Self::Opening(a, ..) | Self::Creating(a, _) | Self::Running(a, _) | Self::Closing(a, _) => {
+                Some(a)
+            }
         }
     }
 }

@@ -108,7 +108,11 @@ mod tests {
         assert_eq!(keeper.fix(fix("1980-01-06T00:00:00Z")), None);
         let unset = keeper.computer(Instant::from_nanos(1), utc("2019-02-14T10:00:00Z")).unwrap();
         assert_eq!((unset.source, unset.utc), (Source::Unset, utc("2026-01-01T00:00:00Z")));
-        assert_eq!(keeper.computer(Instant::from_nanos(2), utc("2019-02-14T10:00:01Z")), None, "the anchor stays");
+        assert_eq!(
+            keeper.computer(Instant::from_nanos(2), utc("2019-02-14T10:00:01Z")),
+            None,
+            "the anchor stays"
+        );
     }
 
     #[test]

@@ -92,7 +92,11 @@ impl i2c::ErrorType for I2c {
 }
 
 impl i2c::I2c for I2c {
-    fn transaction(&mut self, address: u8, operations: &mut [i2c::Operation<'_>]) -> Result<(), i2c::ErrorKind> {
+    fn transaction(
+        &mut self,
+        address: u8,
+        operations: &mut [i2c::Operation<'_>],
+    ) -> Result<(), i2c::ErrorKind> {
         self.0.transaction(address, operations)
     }
 }
@@ -115,7 +119,11 @@ impl<B> i2c::ErrorType for Kind<B> {
 }
 
 impl<B: i2c::I2c> i2c::I2c for Kind<B> {
-    fn transaction(&mut self, address: u8, operations: &mut [i2c::Operation<'_>]) -> Result<(), i2c::ErrorKind> {
+    fn transaction(
+        &mut self,
+        address: u8,
+        operations: &mut [i2c::Operation<'_>],
+    ) -> Result<(), i2c::ErrorKind> {
         self.0.transaction(address, operations).map_err(|e| i2c::Error::kind(&e))
     }
 }

@@ -93,7 +93,8 @@ impl Disk for FileSystem {
         fs::read(path)
     }
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
-        let mut names = fs::read_dir(path)?.map(|entry| entry.map(|e| e.path())).collect::<io::Result<Vec<_>>>()?;
+        let mut names =
+            fs::read_dir(path)?.map(|entry| entry.map(|e| e.path())).collect::<io::Result<Vec<_>>>()?;
         names.sort();
         Ok(names)
     }

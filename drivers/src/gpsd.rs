@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn without_a_fix_there_is_neither_time_nor_place() {
-        let fix = read(r#"{"class":"TPV","mode":1,"time":"1980-01-06T00:00:00.000Z","lat":0.0,"lon":0.0}"#).unwrap();
+        let fix = read(r#"{"class":"TPV","mode":1,"time":"1980-01-06T00:00:00.000Z","lat":0.0,"lon":0.0}"#)
+            .unwrap();
         assert_eq!((fix.time, fix.place), (None, None));
     }
 

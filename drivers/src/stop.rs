@@ -41,7 +41,11 @@ impl StopLine {
     /// # Errors
     /// [`Stopped`] if that axis has been stopped since.
     pub fn permit(&self, axis: Axis, epochs: Epochs) -> Result<Permit<'_>, Stopped> {
-        if self.count(axis).load(SeqCst) == epochs.of(axis) { Ok(Permit(std::marker::PhantomData)) } else { Err(Stopped) }
+        if self.count(axis).load(SeqCst) == epochs.of(axis) {
+            Ok(Permit(std::marker::PhantomData))
+        } else {
+            Err(Stopped)
+        }
     }
 
     fn count(&self, axis: Axis) -> &AtomicU32 {

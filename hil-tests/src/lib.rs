@@ -123,7 +123,8 @@ impl Scenario {
         let (width, height) = self.frame;
         let settings = Settings { seed: self.seed, width, height, began: began() };
         let twin = Twin::new(Arc::new(clock.clone()), settings);
-        let board = self.wrap.map_or_else(|| Arc::new(twin.clone()) as Arc<dyn Board>, |wrap| wrap(twin.clone()));
+        let board =
+            self.wrap.map_or_else(|| Arc::new(twin.clone()) as Arc<dyn Board>, |wrap| wrap(twin.clone()));
         let journal = Journal::kept();
         let config = Config {
             models: models(),
@@ -145,7 +146,12 @@ impl Scenario {
         };
         instrument.hardware.spawn_fn(move || client.start(gateway, answers));
         let seen = over.recv_timeout(STUCK).unwrap_or_else(|_| {
-            panic!("seed {}: stuck at {:?}; the journal ends with {:#?}", self.seed, clock.now(), tail(&journal))
+            panic!(
+                "seed {}: stuck at {:?}; the journal ends with {:#?}",
+                self.seed,
+                clock.now(),
+                tail(&journal)
+            )
         });
         instrument.end();
         Played { seen, twin, clock, journal: journal.lines(), data, _folder: folder }
@@ -164,10 +170,7 @@ pub fn began() -> Utc {
 
 /// The twin's own guess of how long its computer and disk take.
 fn models() -> Models {
-    Models {
-        encoding: |_| Twin::encoding_takes(12_330_240),
-        recording: |_| Twin::writing_takes(4_000_000),
-    }
+    Models { encoding: |_| Twin::encoding_takes(12_330_240), recording: |_| Twin::writing_takes(4_000_000) }
 }
 
 /// A scenario that was played.
@@ -248,7 +251,8 @@ impl Start {
         Client::create(move |ctx| {
             let bell = Alarms::here().bell(Port::of(&ctx.address()));
             let start = bell.now();
-            let script = script.into_iter().map(|(after, message)| (bell.at(start + after), message)).collect();
+            let script =
+                script.into_iter().map(|(after, message)| (bell.at(start + after), message)).collect();
             let limit = bell.at(start + limit);
             let place = Place { gateway, react, until, twin, clock, seen: vec![], done: Some(done), bell };
             let place = Rc::new(RefCell::new(place));

@@ -22,7 +22,11 @@ fn assert_still(truths: &[Truth], settling: Duration) {
     for truth in truths {
         assert!(!truth.in_motion(), "frame {} was exposed in motion", truth.seq);
         let motion = truth.motion.expect("there was a stroke before every frame");
-        assert!(truth.exposure.from >= motion.to + settling, "frame {} was exposed before settling was over", truth.seq);
+        assert!(
+            truth.exposure.from >= motion.to + settling,
+            "frame {} was exposed before settling was over",
+            truth.seq
+        );
         let moved = truth.displacement_um();
         assert!(moved <= HALF_A_PIXEL_UM, "frame {}: the water moved by {moved} um", truth.seq);
     }
@@ -30,7 +34,8 @@ fn assert_still(truths: &[Truth], settling: Duration) {
 
 #[test]
 fn the_dashboards_own_sequence_gives_a_complete_data_set() {
-    let played = Scenario::new(dashboard("first light", 10), ms(60_000)).until("status/imager", "Done").play();
+    let played =
+        Scenario::new(dashboard("first light", 10), ms(60_000)).until("status/imager", "Done").play();
     let mut expected = vec!["Config updated".to_string(), "Started".into()];
     let names: Vec<String> = saved(&played).map(|path| file_name(&path)).collect();
     for (i, name) in names.iter().enumerate() {
@@ -68,7 +73,10 @@ fn a_started_stroke_says_how_long_it_will_really_take() {
     let real = truths(&played)[0].motion.unwrap().duration().as_secs_f64();
     assert!(durations.iter().all(|said| (said / real - 1.0).abs() < 0.1), "{durations:?} s, really {real} s");
     let last = durations.last().unwrap();
-    assert!((last / real - 1.0).abs() < 0.002, "after ten strokes the chip's clock is known: {last} s, really {real} s");
+    assert!(
+        (last / real - 1.0).abs() < 0.002,
+        "after ten strokes the chip's clock is known: {last} s, really {real} s"
+    );
     assert!(real > 0.3, "a ramp takes longer than volume / flow rate, which would be 0.12 s");
 }
 
@@ -137,7 +145,10 @@ fn equal_seed_and_equal_commands_give_equal_bytes() {
         scenario.until("status/imager", "Done").play()
     };
     let (first, second, other) = (play(7), play(7), play(8));
-    assert_eq!(first.journal, second.journal.iter().map(|l| same_root(l, &second, &first)).collect::<Vec<_>>());
+    assert_eq!(
+        first.journal,
+        second.journal.iter().map(|l| same_root(l, &second, &first)).collect::<Vec<_>>()
+    );
     assert_eq!(first.files(), second.files());
     assert_eq!(first.files().len(), 5 + 3);
     assert_ne!(first.files(), other.files(), "a comparison that cannot fail is none");
@@ -161,7 +172,8 @@ fn frames_are_dark_without_light_and_differ_after_every_stroke() {
 
 #[test]
 fn position_and_time_are_recorded_with_their_source() {
-    let played = Scenario::new(dashboard("where and when", 1), ms(60_000)).until("status/imager", "Done").play();
+    let played =
+        Scenario::new(dashboard("where and when", 1), ms(60_000)).until("status/imager", "Done").play();
     let metadata = std::fs::read(played.data_sets()[0].join("metadata.json")).unwrap();
     let metadata: Value = serde_json::from_slice(&metadata).unwrap();
     assert_eq!(metadata["planktor_time"]["source"], "gps");

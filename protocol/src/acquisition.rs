@@ -54,7 +54,7 @@ pub enum Refusal {
     #[error("an acquisition is running; stop it or wait for its end")]
     Acquiring,
     /// A motor is moving on somebody's order.
-    #[error("the {0:?} is moving; wait for its end or stop it")]
+    #[error("the {0} is moving; wait for its end or stop it")]
     Moving(Axis),
     /// A stop came after it.
     #[error("a stop came after this command")]
@@ -80,7 +80,7 @@ pub enum Refusal {
     #[error("no camera: {0}")]
     NoCamera(Fault),
     /// A motor does not answer.
-    #[error("the {0:?} is not available: {1}")]
+    #[error("the {0} is not available: {1}")]
     NoMotor(Axis, Fault),
     /// The pump cannot do a stroke of the plan.
     #[error(transparent)]
@@ -97,7 +97,7 @@ pub enum Refusal {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// A motor.
-    #[error("the {0:?} failed: {1}")]
+    #[error("the {0} failed: {1}")]
     Motor(Axis, Fault),
     /// The stage refused a step of the plan.
     #[error("the stage cannot go there: {0}")]

@@ -95,7 +95,10 @@ impl Plan {
         match u32::try_from(count.frames) {
             Ok(0) => Err(Flaw::new("", "takes no frame; add capture and write steps")),
             Ok(frames) if count.frames <= MOST_FRAMES => Ok(Self { ops, frames }),
-            _ => Err(Flaw::new("", format!("takes {} frames; at most {MOST_FRAMES} are possible", count.frames))),
+            _ => Err(Flaw::new(
+                "",
+                format!("takes {} frames; at most {MOST_FRAMES} are possible", count.frames),
+            )),
         }
     }
 
@@ -131,13 +134,7 @@ struct Count {
 }
 
 /// Checks `steps` and appends them to `ops`; `held` frames are in the pool when they begin.
-fn unroll(
-    steps: Vec<Step>,
-    path: &str,
-    depth: usize,
-    held: u32,
-    ops: &mut Vec<Op>,
-) -> Result<Count, Flaw> {
+fn unroll(steps: Vec<Step>, path: &str, depth: usize, held: u32, ops: &mut Vec<Op>) -> Result<Count, Flaw> {
     if depth > MOST_NESTED {
         return Err(Flaw::new(path, format!("is nested deeper than {MOST_NESTED} repeats")));
     }
@@ -181,9 +178,7 @@ fn repeat(
     let writes = ops[begin..].contains(&Op::Do(Step::Write));
     let held = if writes { u64::from(body.held) } else { kept };
     match u32::try_from(held) {
-        Ok(held) if held <= POOL => {
-            Ok(Count { frames: body.frames.saturating_mul(u64::from(times)), held })
-        }
+        Ok(held) if held <= POOL => Ok(Count { frames: body.frames.saturating_mul(u64::from(times)), held }),
         _ => Err(Flaw::new(path, too_many_held())),
     }
 }
@@ -201,7 +196,10 @@ fn single(step: &Step, path: &str, count: &mut Count) -> Result<(), Flaw> {
             return Err(Flaw::new(path, format!("pumps at {flow}; the flow rate must be greater than 0")));
         }
         Step::Focus { speed, .. } if speed.0 <= 0 => {
-            return Err(Flaw::new(path, format!("moves the stage at {speed}; the speed must be greater than 0")));
+            return Err(Flaw::new(
+                path,
+                format!("moves the stage at {speed}; the speed must be greater than 0"),
+            ));
         }
         Step::Focus { target: focus::Target::By(Micrometres(0)), .. } => {
             return Err(Flaw::new(path, "moves the stage by nothing"));
@@ -394,7 +392,8 @@ mod tests {
 
     #[test]
     fn frames_are_counted() {
-        let plan = Plan::new(vec![repeat(4, vec![repeat(3, vec![up(), Step::Capture]), Step::Write])]).unwrap();
+        let plan =
+            Plan::new(vec![repeat(4, vec![repeat(3, vec![up(), Step::Capture]), Step::Write])]).unwrap();
         assert_eq!(plan.frames(), 12);
     }
 
@@ -403,8 +402,13 @@ mod tests {
         let flaw = |steps| Plan::new(steps).unwrap_err().to_string();
         assert!(flaw(vec![]).contains("no frame"));
         assert!(flaw(vec![Step::Capture]).contains("write"));
-        assert!(flaw(vec![repeat(4, vec![Step::Capture]), Step::Write]).starts_with("plan[0]: captures more than"));
-        assert!(flaw(vec![repeat(2, vec![pump(1), pump(0)])]).starts_with("plan[0].steps[1]: pumps no volume"));
+        assert!(
+            flaw(vec![repeat(4, vec![Step::Capture]), Step::Write])
+                .starts_with("plan[0]: captures more than")
+        );
+        assert!(
+            flaw(vec![repeat(2, vec![pump(1), pump(0)])]).starts_with("plan[0].steps[1]: pumps no volume")
+        );
         assert!(flaw(vec![repeat(0, vec![pump(1)])]).contains("repeats nothing"));
         assert!(flaw(vec![repeat(u32::MAX, vec![Step::Capture, Step::Write])]).contains("frames"));
         assert!(flaw(vec![pump(1); 1_001]).contains("1000 steps"));

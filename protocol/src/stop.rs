@@ -9,6 +9,15 @@ pub enum Axis {
     Focus,
 }
 
+impl std::fmt::Display for Axis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pump => "pump",
+            Self::Focus => "stage",
+        })
+    }
+}
+
 /// How many stops each axis had been given when a command was admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Epochs {

@@ -71,6 +71,8 @@ impl Fraction {
 impl Nanolitres {
     /// How long this volume takes at a steady flow; a real stroke takes longer, it has ramps.
     pub fn at(self, flow: NanolitresPerSecond) -> Duration {
-        Duration::from_nanos(self.0.unsigned_abs().saturating_mul(1_000_000_000) / flow.0.unsigned_abs().max(1))
+        Duration::from_nanos(
+            self.0.unsigned_abs().saturating_mul(1_000_000_000) / flow.0.unsigned_abs().max(1),
+        )
     }
 }

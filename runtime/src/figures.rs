@@ -72,7 +72,13 @@ mod tests {
     fn truth(motion: (u64, u64), exposure: (u64, u64)) -> Truth {
         let interval = |(from, to)| Interval { from: Instant::ZERO + ms(from), to: Instant::ZERO + ms(to) };
         let scene = Scene {
-            width: 1, height: 1, um_per_px: 1.0, seed: 0, light: 0.0, drift_um: [0.0; 9], exposure_fraction: 0.0,
+            width: 1,
+            height: 1,
+            um_per_px: 1.0,
+            seed: 0,
+            light: 0.0,
+            drift_um: [0.0; 9],
+            exposure_fraction: 0.0,
             particles: vec![],
         };
         Truth { seq: 0, exposure: interval(exposure), motion: Some(interval(motion)), scene: Arc::new(scene) }
@@ -82,9 +88,15 @@ mod tests {
     fn a_missed_frame_start_counts_as_overhead() {
         let on_time = [truth((0, 390), (900, 987)), truth((990, 1380), (1900, 1987))];
         let parts_on_time = parts(&on_time, ms(500), ms(100));
-        assert_eq!((parts_on_time[0].cadence, parts_on_time[0].overhead, parts_on_time[0].missed), (ms(20), ms(3), 0));
+        assert_eq!(
+            (parts_on_time[0].cadence, parts_on_time[0].overhead, parts_on_time[0].missed),
+            (ms(20), ms(3), 0)
+        );
         let late = [on_time[0].clone(), truth((990, 1380), (2000, 2087))];
         let parts_late = parts(&late, ms(500), ms(100));
-        assert_eq!((parts_late[0].cadence, parts_late[0].overhead, parts_late[0].missed), (ms(20), ms(103), 1));
+        assert_eq!(
+            (parts_late[0].cadence, parts_late[0].overhead, parts_late[0].missed),
+            (ms(20), ms(103), 1)
+        );
     }
 }

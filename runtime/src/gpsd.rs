@@ -38,7 +38,6 @@ pub async fn follow(address: String, newest: Newest, mut state: impl FnMut(&str)
             state(&format!("no position from gpsd at {address}: {cause}; check that gpsd runs"));
             reported = Some(cause);
         }
-        #[expect(clippy::disallowed_methods, reason = "outside the instrument nothing depends on a millisecond")]
         tokio::time::sleep(PAUSE).await;
     }
 }

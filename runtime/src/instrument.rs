@@ -93,7 +93,13 @@ pub struct Config {
 
 impl Config {
     /// With the board's own constants and position, and nothing journalled.
-    pub fn new(board: Arc<dyn Board>, board_name: &'static str, time: Time, disk: Box<dyn Disk>, data: PathBuf) -> Self {
+    pub fn new(
+        board: Arc<dyn Board>,
+        board_name: &'static str,
+        time: Time,
+        disk: Box<dyn Disk>,
+        data: PathBuf,
+    ) -> Self {
         let models = Models { encoding: |_| Duration::ZERO, recording: |_| Duration::ZERO };
         let encoders = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(2);
         Self {
@@ -184,7 +190,13 @@ fn start_alarms(time: Time) -> io::Result<()> {
 }
 
 /// On the hardware thread.
-fn build(config: Config, stop: StopLine, intake: Intake, outlet: Outlet, slow: &ArbiterHandle) -> io::Result<()> {
+fn build(
+    config: Config,
+    stop: StopLine,
+    intake: Intake,
+    outlet: Outlet,
+    slow: &ArbiterHandle,
+) -> io::Result<()> {
     let encoders = (0..config.encoders).map(|_| Box::new(dataset::encode) as Hand<Encode, Encoded>).collect();
     let encoders = Worker::start("encoder", JOBS, model(config.models.encoding), encoders)?;
     let mut recorder = dataset::Recorder::new(config.disk, config.data, config.board_name);
@@ -198,18 +210,27 @@ fn build(config: Config, stop: StopLine, intake: Intake, outlet: Outlet, slow: &
         let health: Port<Noted> = Port::of(&me);
         let pump = {
             let (hardware, stop, events) = (hardware.clone(), stop.clone(), Port::of(&me));
-            Host::start(Device::Pump, health.clone(), Box::new(move |bell| {
-                let pump = Pump::new(hardware.pump_spi()?, hardware.pump_enable(), stop.clone(), calibration);
-                Ok(Drive::new(pump, bell, events.clone()))
-            }))
+            Host::start(
+                Device::Pump,
+                health.clone(),
+                Box::new(move |bell| {
+                    let pump =
+                        Pump::new(hardware.pump_spi()?, hardware.pump_enable(), stop.clone(), calibration);
+                    Ok(Drive::new(pump, bell, events.clone()))
+                }),
+            )
         };
         let focus = {
             let (hardware, height, events) = (hardware.clone(), height.clone(), Port::of(&me));
-            Host::start(Device::Focus, health.clone(), Box::new(move |bell| {
-                let (spi, enable) = (hardware.focus_spi()?, hardware.focus_enable());
-                let focus = Focus::new(spi, enable, stop.clone(), calibration, height.clone());
-                Ok(Drive::new(focus, bell, events.clone()))
-            }))
+            Host::start(
+                Device::Focus,
+                health.clone(),
+                Box::new(move |bell| {
+                    let (spi, enable) = (hardware.focus_spi()?, hardware.focus_enable());
+                    let focus = Focus::new(spi, enable, stop.clone(), calibration, height.clone());
+                    Ok(Drive::new(focus, bell, events.clone()))
+                }),
+            )
         };
         let camera = {
             let (hardware, events) = (hardware.clone(), Port::of(&me));

@@ -54,7 +54,9 @@ pub enum ServiceError {
     #[error(transparent)]
     Broker(#[from] BrokerError),
     /// No threads or timers.
-    #[error("the instrument's threads cannot be started: {0}; free memory or raise the limit of threads and files")]
+    #[error(
+        "the instrument's threads cannot be started: {0}; free memory or raise the limit of threads and files"
+    )]
     Threads(io::Error),
     /// The supervisor is gone.
     #[error(
@@ -190,6 +192,7 @@ async fn outside(
             port,
             client_id: format!("planktor-{}", std::process::id()),
             subscriptions: wire::SUBSCRIPTIONS.map(String::from).to_vec(),
+            hears_itself: false,
             will: gateway::last_will(),
         },
         outbox.clone(),

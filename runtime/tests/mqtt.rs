@@ -10,10 +10,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use mqttlink::broker::Broker;
-use mqttlink::link::{Options, State, serve};
-use mqttlink::message::Message;
-use mqttlink::outbox::Outbox;
+use planktor_runtime::mqtt::broker::Broker;
+use planktor_runtime::mqtt::link::{Options, State, serve};
+use planktor_runtime::mqtt::message::Message;
+use planktor_runtime::mqtt::outbox::Outbox;
 use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 
@@ -35,6 +35,7 @@ impl TestLink {
             port,
             client_id: client_id.into(),
             subscriptions: subscriptions.iter().map(ToString::to_string).collect(),
+            hears_itself: client_id != "deaf to itself",
             will: message(&format!("will/{client_id}"), "gone"),
         };
         let (arrived, incoming) = channel();
@@ -43,24 +44,14 @@ impl TestLink {
         let outbox = Outbox::new();
         let queue = outbox.clone();
         let thread = std::thread::spawn(move || {
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap()
-                .block_on(async {
-                    tokio::select! {
-                        () = serve(options, queue, forward(arrived), forward(changed)) => {}
-                        Ok(()) = crashed => {}
-                    }
-                });
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+                tokio::select! {
+                    () = serve(options, queue, forward(arrived), forward(changed)) => {}
+                    Ok(()) = crashed => {}
+                }
+            });
         });
-        Self {
-            outbox,
-            incoming,
-            states,
-            crash,
-            thread,
-        }
+        Self { outbox, incoming, states, crash, thread }
     }
 
     fn connected(port: u16, client_id: &str, subscriptions: &[&str]) -> Self {
@@ -128,25 +119,15 @@ impl Port {
 }
 
 fn message(topic: &str, payload: impl Into<Vec<u8>>) -> Message {
-    Message {
-        topic: topic.into(),
-        payload: payload.into(),
-        ..Message::default()
-    }
+    Message { topic: topic.into(), payload: payload.into(), ..Message::default() }
 }
 
 fn reliable(topic: &str, payload: impl Into<Vec<u8>>) -> Message {
-    Message {
-        at_least_once: true,
-        ..message(topic, payload)
-    }
+    Message { at_least_once: true, ..message(topic, payload) }
 }
 
 fn retained(topic: &str, payload: impl Into<Vec<u8>>) -> Message {
-    Message {
-        retain: true,
-        ..message(topic, payload)
-    }
+    Message { retain: true, ..message(topic, payload) }
 }
 
 #[test]
@@ -167,6 +148,18 @@ fn messages_pass_in_order_with_both_qualities() {
         assert!(payloads.map(|m| m.payload.clone()).eq(expected));
     }
     assert_eq!(link.outbox.dropped(), 0);
+}
+
+#[test]
+fn a_response_below_its_own_command_topic_does_not_come_back_as_a_command() {
+    let broker = broker();
+    let port = broker.address().port();
+    let observer = TestLink::connected(port, "observer", &["imager/image/#"]);
+    let link = TestLink::connected(port, "deaf to itself", &["imager/image/#"]);
+    link.send(message("imager/image/7/response", "{}"));
+    assert_eq!(observer.receive().topic, "imager/image/7/response");
+    observer.send(message("imager/image", "a command"));
+    assert_eq!(link.receive().payload, b"a command");
 }
 
 #[test]
@@ -192,8 +185,7 @@ fn clients_of_both_protocol_versions_share_the_port() {
     assert_eq!(publish.topic, "status/pump");
     assert_eq!(&publish.payload[..], b"Started");
 
-    old.publish("actuator/pump", QoS::AtMostOnce, false, "stop")
-        .unwrap();
+    old.publish("actuator/pump", QoS::AtMostOnce, false, "stop").unwrap();
     let driver = std::thread::spawn(move || {
         for event in events.iter() {
             if event.is_err() {
@@ -235,10 +227,8 @@ fn requests_carry_response_topic_and_correlation_data() {
     let command = link.receive();
     assert_eq!(command, request);
 
-    let reply = Message {
-        correlation: command.correlation,
-        ..reliable(&command.response_topic.unwrap(), "{}")
-    };
+    let reply =
+        Message { correlation: command.correlation, ..reliable(&command.response_topic.unwrap(), "{}") };
     link.send(reply.clone());
     assert_eq!(asker.receive(), reply);
 }
@@ -327,9 +317,7 @@ fn publish_too_much(port: u16) {
     let mut options = MqttOptions::new("careless", "127.0.0.1", port);
     options.set_max_packet_size(2 << 20, 2 << 20);
     let (client, mut events) = Client::new(options, 10);
-    client
-        .publish("actuator/pump", QoS::AtMostOnce, false, vec![b'x'; 1 << 20])
-        .unwrap();
+    client.publish("actuator/pump", QoS::AtMostOnce, false, vec![b'x'; 1 << 20]).unwrap();
     client.disconnect().unwrap();
     while let Ok(Ok(_)) = events.recv_timeout(DEADLINE) {}
 }
@@ -344,12 +332,7 @@ fn large_payloads_arrive_and_too_large_ones_do_no_harm() {
     assert_eq!(link.receive().payload.len(), 200 * 1024);
 
     publish_too_much(port);
-    assert!(
-        other
-            .outbox
-            .send(message("actuator/pump", vec![b'x'; 1 << 20]))
-            .is_err()
-    );
+    assert!(other.outbox.send(message("actuator/pump", vec![b'x'; 1 << 20])).is_err());
     other.send(message("actuator/pump", "stop"));
     assert_eq!(link.receive(), message("actuator/pump", "stop"));
     assert!(link.states.try_recv().is_err(), "the link was disturbed");

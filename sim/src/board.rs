@@ -167,7 +167,11 @@ impl i2c::ErrorType for Bus {
 }
 
 impl i2c::I2c for Bus {
-    fn transaction(&mut self, address: u8, operations: &mut [i2c::Operation<'_>]) -> Result<(), i2c::ErrorKind> {
+    fn transaction(
+        &mut self,
+        address: u8,
+        operations: &mut [i2c::Operation<'_>],
+    ) -> Result<(), i2c::ErrorKind> {
         if address != 0x62 {
             return Err(NOBODY);
         }

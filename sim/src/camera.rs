@@ -54,7 +54,13 @@ impl Camera for TwinCamera {
         }
         let world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         let settings = world.settings();
-        Ok(Mode { width: settings.width, height: settings.height, cadence: CADENCE, exposure: EXPOSURE, iso: ISO })
+        Ok(Mode {
+            width: settings.width,
+            height: settings.height,
+            cadence: CADENCE,
+            exposure: EXPOSURE,
+            iso: ISO,
+        })
     }
 
     fn predict(&self, not_before: Instant) -> Option<Prediction> {

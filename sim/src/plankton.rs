@@ -55,9 +55,7 @@ pub fn vignettes() -> &'static [Vignette] {
 
 fn decode() -> Vec<Vignette> {
     let collage = Collage::embedded();
-    boxes(LIST)
-        .filter_map(|place| collage.vignette(&place))
-        .collect()
+    boxes(LIST).filter_map(|place| collage.vignette(&place)).collect()
 }
 
 /// Where a vignette lies in the collage, in collage pixels.
@@ -154,9 +152,8 @@ fn samples(tiff: &[u8]) -> (usize, Vec<u8>) {
 /// Distance of every pixel from the nearest pixel of the particle, in pixels, by two sweeps over
 /// the picture in which each pixel learns from its neighbours (chamfer distance).
 fn distances(particle: &[bool], width: usize) -> Vec<f32> {
-    let mut distance: Vec<_> = (particle.iter())
-        .map(|&inside| if inside { 0.0 } else { f32::INFINITY })
-        .collect();
+    let mut distance: Vec<_> =
+        (particle.iter()).map(|&inside| if inside { 0.0 } else { f32::INFINITY }).collect();
     for at in 0..distance.len() {
         learn(&mut distance, at, width, |at, step| at.checked_sub(step));
     }
@@ -167,19 +164,9 @@ fn distances(particle: &[bool], width: usize) -> Vec<f32> {
 }
 
 /// Shortens the distance at one pixel by what the four neighbours lying in one direction know.
-fn learn(
-    distance: &mut [f32],
-    at: usize,
-    width: usize,
-    back: impl Fn(usize, usize) -> Option<usize>,
-) {
+fn learn(distance: &mut [f32], at: usize, width: usize, back: impl Fn(usize, usize) -> Option<usize>) {
     const DIAGONAL: f32 = std::f32::consts::SQRT_2;
-    for (step, length) in [
-        (1, 1.0),
-        (width - 1, DIAGONAL),
-        (width, 1.0),
-        (width + 1, DIAGONAL),
-    ] {
+    for (step, length) in [(1, 1.0), (width - 1, DIAGONAL), (width, 1.0), (width + 1, DIAGONAL)] {
         let neighbour = back(at, step).filter(|&n| (n % width).abs_diff(at % width) <= 1);
         if let Some(&known) = neighbour.and_then(|n| distance.get(n)) {
             distance[at] = distance[at].min(known + length);
@@ -282,9 +269,6 @@ mod tests {
     fn distances_count_from_the_nearest_particle_pixel() {
         let particle = [false, false, false, false, false, true];
         let root = std::f32::consts::SQRT_2;
-        assert_eq!(
-            distances(&particle, 3),
-            [1.0 + root, root, 1.0, 2.0, 1.0, 0.0]
-        );
+        assert_eq!(distances(&particle, 3), [1.0 + root, root, 1.0, 2.0, 1.0, 0.0]);
     }
 }

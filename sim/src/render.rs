@@ -43,9 +43,8 @@ const SCALES: std::ops::RangeInclusive<f32> = 0.05..=4.0;
 pub fn render(scene: &Scene) -> Vec<u8> {
     let samples = 3 * scene.width as usize;
     let mut picture = vec![0; samples * scene.height as usize];
-    let stamps: Vec<_> = (scene.particles.iter())
-        .filter_map(|particle| Stamp::new(particle, scene))
-        .collect();
+    let stamps: Vec<_> =
+        (scene.particles.iter()).filter_map(|particle| Stamp::new(particle, scene)).collect();
     let profile = illumination(scene);
     let mut line = vec![0.0; samples];
     let mut sums = Vec::new();
@@ -181,12 +180,7 @@ impl Window {
     /// The window of the first pixel a stamp touches, `inset` right of that pixel's left edge.
     fn at(inset: f32, smear: f32) -> Self {
         let lead = (inset + smear).ceil();
-        Self {
-            lead: lead as usize,
-            rear: lead - (inset + smear),
-            front: 1.0 - inset,
-            length: 1.0 + smear,
-        }
+        Self { lead: lead as usize, rear: lead - (inset + smear), front: 1.0 - inset, length: 1.0 + smear }
     }
 
     /// Dims a line's samples; the sums begin at the edge before the first one's rear end.
@@ -293,13 +287,7 @@ impl Drawing {
             let sum = &mut absorbed[y / 2 * width + x / 2];
             *sum = std::array::from_fn(|c| sum[c] + 0.25 * pixel[c]);
         }
-        Self {
-            width,
-            height,
-            centre: self.centre.map(|c| 0.5 * c),
-            pitch: 2.0 * self.pitch,
-            absorbed,
-        }
+        Self { width, height, centre: self.centre.map(|c| 0.5 * c), pitch: 2.0 * self.pitch, absorbed }
     }
 
     /// What `len` pixels of the picture take from the drawing along one axis (0 = x, 1 = y), the

@@ -8,7 +8,11 @@ use planktor_protocol::Instant;
 use std::time::Duration;
 
 /// How far the water has come, in the pump's own unit, at an instant, from the pump's past as pieces.
-pub(crate) fn displacement(past: impl Iterator<Item = (Instant, Piece)>, tau: Duration, then: Instant) -> f64 {
+pub(crate) fn displacement(
+    past: impl Iterator<Item = (Instant, Piece)>,
+    tau: Duration,
+    then: Instant,
+) -> f64 {
     let tau = tau.as_secs_f64();
     let (mut y, mut ended) = (None, Instant::ZERO);
     for (begins, piece) in past {
@@ -53,7 +57,13 @@ mod tests {
         let (mut y, mut t) = (0.0, 0.1);
         for then in [150, 250, 400, 500, 600, 900] {
             while t < f64::from(then) / 1e3 - dt / 2.0 {
-                let p = if t < 0.3 { 50.0 * (t - 0.1f64).powi(2) } else if t < 0.5 { 4.0 - 50.0 * (0.5 - t).powi(2) } else { 4.0 };
+                let p = if t < 0.3 {
+                    50.0 * (t - 0.1f64).powi(2)
+                } else if t < 0.5 {
+                    4.0 - 50.0 * (0.5 - t).powi(2)
+                } else {
+                    4.0
+                };
                 y += (p - y) / TAU.as_secs_f64() * dt;
                 t += dt;
             }

@@ -226,7 +226,11 @@ impl World {
             #[expect(clippy::cast_precision_loss, reason = "tiles of half a millimetre")]
             let x = (tile as f64 + draw(0)) * TILE_UM + moved;
             let height = draw(2) * CELL_UM - CELL_UM / 2.0;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a picture's precision")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a picture's precision"
+            )]
             Particle {
                 vignette: (draw(3) * 1e6) as u32,
                 x_um: x as f32,

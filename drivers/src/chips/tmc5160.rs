@@ -85,7 +85,11 @@ pub struct Ramp {
 
 /// Microsteps per second to the chip's unit of velocity: V = v * 2^24 / fclk (section 12.1).
 pub fn velocity(usteps_per_s: f64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and is then clamped")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates, and is then clamped"
+    )]
     let v = (usteps_per_s * f64::from(1 << 24) / NOMINAL_CLOCK_HZ).round() as u32;
     v.clamp(1, (1 << 23) - 512)
 }
@@ -102,8 +106,18 @@ impl Ramp {
             return Duration::ZERO;
         }
         let (v1, top) = (speed(self.v1), speed(vmax));
-        let up = Slope { slow: acceleration(self.a1), fast: acceleration(self.amax), end: speed(self.vstart), knee: v1 };
-        let down = Slope { slow: acceleration(self.d1), fast: acceleration(self.dmax), end: speed(self.vstop), knee: v1 };
+        let up = Slope {
+            slow: acceleration(self.a1),
+            fast: acceleration(self.amax),
+            end: speed(self.vstart),
+            knee: v1,
+        };
+        let down = Slope {
+            slow: acceleration(self.d1),
+            fast: acceleration(self.dmax),
+            end: speed(self.vstop),
+            knee: v1,
+        };
         let peak = top.min(peak(&up, &down, distance));
         let cruise = (distance - up.distance(peak) - down.distance(peak)).max(0.0) / peak;
         Duration::from_secs_f64(up.time(peak) + cruise + down.time(peak))
@@ -313,10 +327,14 @@ mod tests {
     /// Simple integration of the ramp, step by step, as a second opinion on the closed form.
     #[test]
     fn the_closed_form_agrees_with_adding_up_small_steps() {
-        for (usteps, vmax) in [(20, 5_000), (300, 50_000), (4_946, 57_600), (60_000, 57_600), (60_000, 2_000)] {
+        for (usteps, vmax) in [(20, 5_000), (300, 50_000), (4_946, 57_600), (60_000, 57_600), (60_000, 2_000)]
+        {
             let closed = PUMP.duration(usteps, vmax).as_secs_f64();
             let added = integrate(usteps as f64, speed(vmax));
-            assert!((closed - added).abs() < 0.01 * added + 0.002, "{usteps} usteps: {closed} s, added up {added} s");
+            assert!(
+                (closed - added).abs() < 0.01 * added + 0.002,
+                "{usteps} usteps: {closed} s, added up {added} s"
+            );
         }
     }
 
@@ -326,7 +344,8 @@ mod tests {
         while x < distance {
             let braking = |v: f64| {
                 let below = v.min(knee);
-                below * below / (2.0 * acceleration(PUMP.d1)) + (v * v - below * below) / (2.0 * acceleration(PUMP.dmax))
+                below * below / (2.0 * acceleration(PUMP.d1))
+                    + (v * v - below * below) / (2.0 * acceleration(PUMP.dmax))
             };
             let (up, down) = if v < knee { (PUMP.a1, PUMP.d1) } else { (PUMP.amax, PUMP.dmax) };
             if braking(v) >= distance - x {

@@ -68,7 +68,18 @@ impl Axis {
     /// Touches nothing; [`Axis::open`] does.
     pub fn new(spi: Spi, enable: Enable, stop: StopLine, axis: protocol::Axis, ramp: Ramp) -> Self {
         let chip = Tmc5160::new(spi);
-        Self { chip, enable, stop, axis, ramp, position: 0, period: Period::UNKNOWN, going: None, opened: 0, was_reset: false }
+        Self {
+            chip,
+            enable,
+            stop,
+            axis,
+            ramp,
+            position: 0,
+            period: Period::UNKNOWN,
+            going: None,
+            opened: 0,
+            was_reset: false,
+        }
     }
 
     /// One step of opening: *stop* before anything is enabled (the chip may have kept a target), then the version,

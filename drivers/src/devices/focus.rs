@@ -82,7 +82,12 @@ impl Motor for Focus {
         Ok(true)
     }
 
-    fn start(&mut self, order: Move, admitted: Epochs, now: Instant) -> Result<Expected, StartError<Refusal>> {
+    fn start(
+        &mut self,
+        order: Move,
+        admitted: Epochs,
+        now: Instant,
+    ) -> Result<Expected, StartError<Refusal>> {
         let here = self.height.micrometres(&self.calibration);
         let to = height_after(&self.calibration, here, order).map_err(StartError::Refused)?;
         let per_um = self.calibration.focus_usteps_per_mm() / 1e3;
@@ -90,7 +95,9 @@ impl Motor for Focus {
         let (to, speed) = (to.0 as f64, order.speed.0 as f64);
         #[expect(clippy::cast_possible_truncation, reason = "within the travel: below 2^30")]
         let usteps = (to * per_um).round() as i32 - self.axis.position();
-        self.axis.start(usteps, speed * per_um, admitted, now).map_err(|e| e.refused_as(|Stopped| Refusal::Stopped))
+        self.axis
+            .start(usteps, speed * per_um, admitted, now)
+            .map_err(|e| e.refused_as(|Stopped| Refusal::Stopped))
     }
 
     fn look(&mut self, now: Instant) -> Result<Look, Fault> {
@@ -125,7 +132,11 @@ impl Motor for Focus {
 ///
 /// # Errors
 /// What it may not do.
-pub fn height_after(calibration: &Calibration, here: Micrometres, order: Move) -> Result<Micrometres, Refusal> {
+pub fn height_after(
+    calibration: &Calibration,
+    here: Micrometres,
+    order: Move,
+) -> Result<Micrometres, Refusal> {
     let most = calibration.focus_max_speed.0;
     if !(1..=most).contains(&order.speed.0) {
         return Err(Refusal::Speed { speed: order.speed, most });
@@ -137,7 +148,11 @@ pub fn height_after(calibration: &Calibration, here: Micrometres, order: Move) -
     };
     let travel = calibration.focus_travel_um;
     if !(-travel..=travel).contains(&height.0) {
-        return Err(Refusal::BeyondTravel { height, lowest: Micrometres(-travel), highest: Micrometres(travel) });
+        return Err(Refusal::BeyondTravel {
+            height,
+            lowest: Micrometres(-travel),
+            highest: Micrometres(travel),
+        });
     }
     Ok(height)
 }

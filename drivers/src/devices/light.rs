@@ -30,7 +30,8 @@ impl Light {
     /// [`Fault`]: nobody answers; the lamp may have any level.
     pub fn set(&mut self, level: Fraction) -> Result<(), Fault> {
         let whole = Fraction::ONE.millionths();
-        let scaled = (u64::from(level.millionths()) * u64::from(MOST) + u64::from(whole / 2)) / u64::from(whole);
+        let scaled =
+            (u64::from(level.millionths()) * u64::from(MOST) + u64::from(whole / 2)) / u64::from(whole);
         let value = u16::try_from(scaled).unwrap_or(MOST);
         self.dac.set(value).map_err(|_| Fault::Bus("the lamp"))
     }

@@ -50,8 +50,12 @@ pub trait Motor: 'static {
     ///
     /// # Errors
     /// [`StartError::Refused`] when it cannot be done or a stop came in between: then nothing moves.
-    fn start(&mut self, order: Self::Move, admitted: Epochs, now: Instant)
-    -> Result<Expected, StartError<Self::Refusal>>;
+    fn start(
+        &mut self,
+        order: Self::Move,
+        admitted: Epochs,
+        now: Instant,
+    ) -> Result<Expected, StartError<Self::Refusal>>;
 
     /// Whether the move is over.
     ///

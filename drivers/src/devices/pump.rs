@@ -39,14 +39,21 @@ impl Motor for Pump {
         self.axis.open()
     }
 
-    fn start(&mut self, stroke: Move, admitted: Epochs, now: Instant) -> Result<Expected, StartError<Refusal>> {
+    fn start(
+        &mut self,
+        stroke: Move,
+        admitted: Epochs,
+        now: Instant,
+    ) -> Result<Expected, StartError<Refusal>> {
         check(&self.calibration, stroke).map_err(StartError::Refused)?;
         let per_nl = self.calibration.pump_usteps_per_ml() / 1e6;
         #[expect(clippy::cast_precision_loss, reason = "checked: far below 2^53")]
         let (volume, flow) = (stroke.volume.0 as f64, stroke.flow.0 as f64);
         #[expect(clippy::cast_possible_truncation, reason = "checked: below 2^30")]
         let usteps = (volume * per_nl).round() as i32;
-        self.axis.start(usteps, flow * per_nl, admitted, now).map_err(|e| e.refused_as(|Stopped| Refusal::Stopped))
+        self.axis
+            .start(usteps, flow * per_nl, admitted, now)
+            .map_err(|e| e.refused_as(|Stopped| Refusal::Stopped))
     }
 
     fn look(&mut self, now: Instant) -> Result<Look, Fault> {

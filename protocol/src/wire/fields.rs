@@ -60,9 +60,7 @@ impl<'a> Fields<'a> {
     pub(super) fn within(value: &'a Value, path: String) -> Result<Self, Flaw> {
         match value {
             Value::Object(object) => Ok(Self { object: std::borrow::Cow::Borrowed(object), path }),
-            other => {
-                Err(Flaw::new("Error", format!("{path}: expected an object, got {}", kind(other))))
-            }
+            other => Err(Flaw::new("Error", format!("{path}: expected an object, got {}", kind(other)))),
         }
     }
 

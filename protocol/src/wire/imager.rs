@@ -61,7 +61,9 @@ pub(super) fn status(event: &Event) -> Vec<Status> {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             vec![
                 say(json!({"status": format!("Image {current}/{total} saved to {name}")})),
-                say(json!({"type": "progress", "path": path.to_string_lossy(), "current": current, "total": total})),
+                say(
+                    json!({"type": "progress", "path": path.to_string_lossy(), "current": current, "total": total}),
+                ),
             ]
         }
         Event::Done { path } => vec![say(json!({"status": "Done", "path": path.to_string_lossy()}))],

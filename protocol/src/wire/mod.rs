@@ -53,13 +53,9 @@ pub struct Status {
 ///
 /// # Errors
 /// [`Malformed`] says what was wrong, and in which words its topic reports that.
-pub fn read(topic: &str, payload: &[u8]) -> Result<Request, Malformed> {
-    let value = Fields::parse(payload).map_err(|reason| Malformed {
-        status_topic: status_topic(topic),
-        status: "Error",
-        reason,
-        id: None,
-    })?;
+pub fn read(topic: &str, payload: &[u8]) -> Result<Request, Box<Malformed>> {
+    let malformed = |status, reason, id| Box::new(Malformed { status_topic: status_topic(topic), status, reason, id });
+    let value = Fields::parse(payload).map_err(|reason| malformed("Error", reason, None))?;
     let id = value.id();
     let command = match topic {
         _ if topic == motion::PUMP.command_topic => motion::read_pump(&value),
@@ -71,9 +67,7 @@ pub fn read(topic: &str, payload: &[u8]) -> Result<Request, Malformed> {
     };
     match command {
         Ok(command) => Ok(Request { command, id }),
-        Err(flaw) => {
-            Err(Malformed { status_topic: status_topic(topic), status: flaw.status, reason: flaw.reason, id })
-        }
+        Err(flaw) => Err(malformed(flaw.status, flaw.reason, id)),
     }
 }
 
@@ -142,10 +136,8 @@ const LIFE_CYCLE_TOPICS: [&str; 4] =
 
 /// What is published once connected: the documented life cycle, and the retained state of motors that stand.
 pub fn ready() -> Vec<Status> {
-    let mut statuses: Vec<_> = ["Starting up", "Ready"]
-        .into_iter()
-        .map(|word| life_cycle(imager::STATUS, word))
-        .collect();
+    let mut statuses: Vec<_> =
+        ["Starting up", "Ready"].into_iter().map(|word| life_cycle(imager::STATUS, word)).collect();
     statuses.extend([&motion::PUMP, &motion::FOCUS].map(|axis| motion::idle(axis.status_topic)));
     statuses
 }

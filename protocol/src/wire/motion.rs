@@ -53,7 +53,11 @@ pub(super) fn stroke(fields: &Fields, direction: &str, flow_key: &str) -> Result
 }
 
 /// `volume` in mL.
-pub(super) fn stroke_at(fields: &Fields, direction: &str, flow: NanolitresPerSecond) -> Result<pump::Move, Flaw> {
+pub(super) fn stroke_at(
+    fields: &Fields,
+    direction: &str,
+    flow: NanolitresPerSecond,
+) -> Result<pump::Move, Flaw> {
     let volume = fields.scaled("volume", NL_PER_ML, 0.0, MOST_ML).map_err(|f| f.worded(MISSING))?;
     let volume = Nanolitres(if direction == "BACKWARD" { -volume } else { volume });
     Ok(pump::Move { volume, flow })
@@ -85,15 +89,19 @@ pub(super) fn pump_words(refusal: &pump::Refusal) -> &'static str {
 pub(super) fn focus_words(refusal: &focus::Refusal) -> &'static str {
     match refusal {
         focus::Refusal::Busy | focus::Refusal::Stopped => "Busy",
-        focus::Refusal::NoDistance
-        | focus::Refusal::Speed { .. }
-        | focus::Refusal::BeyondTravel { .. } => "Error",
+        focus::Refusal::NoDistance | focus::Refusal::Speed { .. } | focus::Refusal::BeyondTravel { .. } => {
+            "Error"
+        }
     }
 }
 
 /// `Started` is kept for those who come later; an end is not, and the state after it is `Idle`: who subscribes
 /// during the next move must not take an old `Done` for its end.
-pub(super) fn status<R: Display>(topics: &Topics, event: &Event<R>, words: fn(&R) -> &'static str) -> Vec<Status> {
+pub(super) fn status<R: Display>(
+    topics: &Topics,
+    event: &Event<R>,
+    words: fn(&R) -> &'static str,
+) -> Vec<Status> {
     let topic = topics.status_topic;
     let ended = |payload| vec![Status { topic, payload, retain: false }, idle(topic)];
     match event {

@@ -136,6 +136,7 @@ impl Client {
             port,
             client_id: "planktor-demo".into(),
             subscriptions: vec!["status/#".into()],
+            hears_itself: false,
             will: Message { topic: "planktor/demo".into(), payload: b"gone".to_vec(), ..Message::default() },
         };
         let (queue, tell) = (outbox.clone(), connected.0);
@@ -252,7 +253,11 @@ fn summary(plan: Plan, twin: &Twin, folder: &Path, data: &Path, pumped_nl: f64) 
         Plan::FocusPlanes => println!("planes         3 at each of {STOPS} stops, 60 um apart"),
     }
     println!("{}", known(folder)?);
-    println!("afterwards     lamp {}, motors {}", if lamp_is_dark { "dark" } else { "LIT" }, if motors_are_off { "off" } else { "ON" });
+    println!(
+        "afterwards     lamp {}, motors {}",
+        if lamp_is_dark { "dark" } else { "LIT" },
+        if motors_are_off { "off" } else { "ON" }
+    );
     println!("verify         {report}");
     let good = report.is_valid() && in_motion == 0 && truths.len() == plan.frames() as usize;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -278,7 +283,11 @@ impl std::fmt::Display for Period {
             f,
             "frame period   {:.1} ms = move {:.1} + settling {:.1} + exposure with read-out {:.1} + wait for the \
              camera's cadence {:.1} + overhead {:.1} (medians; {missed} frame starts missed)",
-            ms(|p| p.period), ms(|p| p.motion), ms(|p| p.settling), ms(|p| p.exposure), ms(|p| p.cadence),
+            ms(|p| p.period),
+            ms(|p| p.motion),
+            ms(|p| p.settling),
+            ms(|p| p.exposure),
+            ms(|p| p.cadence),
             ms(|p| p.overhead)
         )
     }

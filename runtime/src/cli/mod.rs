@@ -61,7 +61,12 @@ impl DataRoot {
     /// The absolute path of the folder, which exists then.
     fn create(self) -> Result<PathBuf, Failure> {
         let root = self.data.or_else(default_root).ok_or("no home folder is known; say --data FOLDER")?;
-        let failed = |error| format!("failed to create the data folder {}: {error}; choose another with --data", root.display());
+        let failed = |error| {
+            format!(
+                "failed to create the data folder {}: {error}; choose another with --data",
+                root.display()
+            )
+        };
         std::fs::create_dir_all(&root).map_err(failed)?;
         root.canonicalize().map_err(|error| failed(error).into())
     }

@@ -62,7 +62,10 @@ impl Run {
         let config = Config::new(Arc::new(twin), "twin", Time::Real, Box::new(FileSystem), data.clone());
         let service = Service::start(config, options)?;
         let (host, port) = service.broker();
-        eprintln!("planktor: simulated instrument on the MQTT broker {host}:{port}, data in {}; Ctrl-C ends it", data.display());
+        eprintln!(
+            "planktor: simulated instrument on the MQTT broker {host}:{port}, data in {}; Ctrl-C ends it",
+            data.display()
+        );
         service.wait()?;
         Ok(ExitCode::SUCCESS)
     }

@@ -9,8 +9,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// At least so wide are the thumbnails of larger frames: the next eighth, quarter or half.
-const WIDTH: u16 = 400;
+/// Thumbnails are an eighth, a quarter or a half of their frames, whichever first reaches so many pixels on one side.
+const SIDE: u16 = 400;
 /// More make no glance.
 const MOST: usize = 100;
 /// White between the thumbnails, in pixels.
@@ -73,7 +73,7 @@ fn thumbnail(path: &Path) -> Result<Image, Error> {
     let file = fs::read(path).map_err(|why| failed(why.to_string()))?;
     let mut decoder = Decoder::new(file.as_slice());
     decoder.set_max_decoding_buffer_size(LARGEST_THUMBNAIL);
-    let (width, height) = decoder.scale(WIDTH, 1).map_err(|why| failed(why.to_string()))?;
+    let (width, height) = decoder.scale(SIDE, SIDE).map_err(|why| failed(why.to_string()))?;
     let pixels = decoder.decode().map_err(|why| failed(why.to_string()))?;
     let rgb = match decoder.info().map(|info| info.pixel_format) {
         Some(PixelFormat::RGB24) => pixels,

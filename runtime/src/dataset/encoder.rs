@@ -20,7 +20,14 @@ pub fn encode(job: Encode) -> Encoded {
     let result = jpeg(&frame.picture.develop())
         .map(|jpeg| {
             let sha1 = digest(&name, &jpeg);
-            Box::new(Picture { sha1, jpeg, seq: frame.seq, exposure: frame.interval, facts, name: name.clone() })
+            Box::new(Picture {
+                sha1,
+                jpeg,
+                seq: frame.seq,
+                exposure: frame.interval,
+                facts,
+                name: name.clone(),
+            })
         })
         .map_err(|why| format!("failed to encode {name}: {why}; check the camera's mode"));
     Encoded { batch, shot, result }

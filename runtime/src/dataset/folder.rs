@@ -57,14 +57,12 @@ fn check(key: &str, name: &str) -> Result<(), &'static str> {
 }
 
 fn is_date(text: &str) -> bool {
-    let number = |range: std::ops::Range<usize>| {
-        let digits = text.get(range).filter(|t| t.bytes().all(|b| b.is_ascii_digit()));
-        digits.and_then(|t| t.parse::<u16>().ok())
+    let number = |digits: &str, length, range: std::ops::RangeInclusive<u16>| {
+        let plain = digits.len() == length && digits.bytes().all(|byte| byte.is_ascii_digit());
+        plain && digits.parse().is_ok_and(|number| range.contains(&number))
     };
-    text.len() == 10
-        && text.bytes().nth(4) == Some(b'-')
-        && text.bytes().nth(7) == Some(b'-')
-        && number(0..4).is_some()
-        && number(5..7).is_some_and(|month| (1..=12).contains(&month))
-        && number(8..10).is_some_and(|day| (1..=31).contains(&day))
+    match text.split('-').collect::<Vec<_>>()[..] {
+        [year, month, day] => number(year, 4, 0..=9999) && number(month, 2, 1..=12) && number(day, 2, 1..=31),
+        _ => false,
+    }
 }

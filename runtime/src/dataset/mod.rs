@@ -63,5 +63,8 @@ fn looks_like_frame(name: &str) -> bool {
 fn is_frame_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(n)), None) if n == name);
-    plain && name.ends_with(".jpg") && !name.starts_with('.') && !name.contains(|c: char| c.is_control() || matches!(c, ',' | '/' | '\\'))
+    plain
+        && name.ends_with(".jpg")
+        && !name.starts_with('.')
+        && !name.contains(|c: char| c.is_control() || matches!(c, ',' | '/' | '\\'))
 }

@@ -9,7 +9,8 @@
 //! undone    file removed ◄───── line taken back ◄── name taken back ◄ line taken back
 //! ```
 //!
-//! A frame that fails is undone before the next is begun, so that at most one is unfinished, whenever the power goes.
+//! Each rename and each new file is followed by a sync of its folder: the temporary file's name, too, must be safe
+//! before the record that speaks of it. A frame that fails is undone before the next is begun, so that at most one is unfinished, whenever the power goes.
 //! What cannot be undone, because the disk is gone or full, is tried again before the next frame.
 
 use super::{INTEGRITY, INTEGRITY_HEAD, METADATA, PART, RECORDS};
@@ -131,7 +132,7 @@ enum Step {
 }
 
 impl DataSet {
-    /// The record file comes last: whoever finds its first line finds all the rest.
+    /// Makes the files of a data set without frames. The record file comes last: whoever finds its first line finds all the rest.
     fn create(
         disk: &mut Careful,
         begin: &Begin,
@@ -166,7 +167,9 @@ impl DataSet {
     fn check(&self, name: &str) -> Result<(), String> {
         let at = self.folder.display();
         if !is_frame_name(name) {
-            return Err(format!("failed to save {name:?} in {at}: no frame can be called so; please report it"));
+            return Err(format!(
+                "failed to save {name:?} in {at}: no frame can be called so; please report it"
+            ));
         }
         if self.names.contains(name) {
             return Err(format!("failed to save {name} in {at}: there is such a frame; please report it"));
@@ -181,6 +184,7 @@ impl DataSet {
         let entry = integrity_line(name, jpeg.len(), sha1);
         self.begin_step(name, Step::Written);
         disk.write(&part, jpeg)?;
+        disk.sync_dir(&self.folder)?;
         self.begin_step(name, Step::Recorded);
         disk.append(&self.folder.join(RECORDS), record.as_bytes())?;
         self.begin_step(name, Step::Renamed);
@@ -239,7 +243,11 @@ impl DataSet {
         let (path, part) = (self.folder.join(name), self.folder.join(with_part(name)));
         let mut content = disk.read(&path)?;
         if content.len() < length {
-            return Err(format!("failed to repair {}: {}", path.display(), "it has become shorter; run verify"));
+            return Err(format!(
+                "failed to repair {}: {}",
+                path.display(),
+                "it has become shorter; run verify"
+            ));
         }
         content.truncate(length);
         disk.write(&part, &content)?;
@@ -253,12 +261,14 @@ impl DataSet {
     }
 }
 
-/// What a beginning may have left, the record file first. The empty folder stays and may be had again.
+/// Removes what a beginning may have left, the record file first and for good: nobody finds its first line without the
+/// rest. The empty folder stays and may be had again; what cannot be removed stays, too.
 fn clear(disk: &mut Careful, place: &Path) {
-    for name in [RECORDS.into(), INTEGRITY.into(), METADATA.into(), with_part(METADATA)] {
-        let _ = disk.remove(&place.join(name));
-    }
-    let _ = disk.sync_dir(place);
+    let names = [RECORDS.into(), INTEGRITY.into(), METADATA.into(), with_part(METADATA)];
+    let _ = names.iter().try_for_each(|name| {
+        disk.remove(&place.join(name))?;
+        disk.sync_dir(place)
+    });
 }
 
 fn with_part(name: &str) -> String {

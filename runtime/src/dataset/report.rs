@@ -118,7 +118,9 @@ impl fmt::Display for Early {
         match self {
             Self::Stopped => write!(f, "it was stopped"),
             Self::Failed(reason) => write!(f, "it failed: {}", reason.escape_debug()),
-            Self::CutOff => write!(f, "it has no end: it is being written, or was cut off between two frames"),
+            Self::CutOff => {
+                write!(f, "it has no end: it is being written, or was cut off between two frames")
+            }
         }
     }
 }
@@ -127,10 +129,18 @@ impl fmt::Display for Unfinished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Creation => write!(f, "it was cut off while it was created; remove the folder"),
-            Self::Frame { name, reached } => write!(f, "frame {} is unfinished, {reached}", name.escape_debug()),
-            Self::Line => write!(f, "the last line of the record file is torn; nothing is lost but that line"),
+            Self::Frame { name, reached } => {
+                write!(f, "frame {} is unfinished, {reached}", name.escape_debug())
+            }
+            Self::Line => {
+                write!(f, "the last line of the record file is torn; nothing is lost but that line")
+            }
             Self::Repair(file) => {
-                write!(f, "a repair of {file} was cut off; {file}.part can be removed", file = file.escape_debug())
+                write!(
+                    f,
+                    "a repair of {file} was cut off; {file}.part can be removed",
+                    file = file.escape_debug()
+                )
             }
         }
     }

@@ -10,9 +10,9 @@
 //! | | whole | whole | none or torn | [`Reached::Renamed`] |
 
 use super::records::SCHEMA;
+use super::report::{Early, Problem, Reached, Report, Unfinished, Verdict};
 use super::{INTEGRITY, INTEGRITY_HEAD, METADATA, PART, RECORDS};
 use super::{digest, is_frame_name, looks_like_frame};
-use super::report::{Early, Problem, Reached, Report, Unfinished, Verdict};
 use jpeg_decoder::Decoder;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,7 +92,9 @@ impl<'a> Check<'a> {
     }
 
     fn names(&self) -> io::Result<BTreeSet<String>> {
-        fs::read_dir(self.folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        fs::read_dir(self.folder)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
     }
 
     fn data_set(&mut self, names: &BTreeSet<String>) -> Verdict {
@@ -228,7 +230,11 @@ impl<'a> Check<'a> {
                 Some(entry) if entry == frame => {}
                 None if under_way => {}
                 None if may_be_unfinished => self.leave(&frame.name, Reached::Renamed),
-                _ => self.problem(INTEGRITY, format!("it does not say of {} what its record says", frame.name), RESTORE),
+                _ => self.problem(
+                    INTEGRITY,
+                    format!("it does not say of {} what its record says", frame.name),
+                    RESTORE,
+                ),
             }
         }
     }
@@ -253,7 +259,9 @@ impl<'a> Check<'a> {
 
     fn unrecorded(&mut self, records: &Records, integrity: &Integrity, names: &BTreeSet<String>) {
         let known: BTreeSet<_> = records.frames.iter().map(|frame| frame.name.as_str()).collect();
-        for name in integrity.entries.keys().filter(|name| *name != METADATA && !known.contains(name.as_str())) {
+        for name in
+            integrity.entries.keys().filter(|name| *name != METADATA && !known.contains(name.as_str()))
+        {
             self.problem(INTEGRITY, format!("it lists {name}, of which there is no record"), RESTORE);
         }
         for name in names.iter().filter(|name| looks_like_frame(name) && !known.contains(name.as_str())) {

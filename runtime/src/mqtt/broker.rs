@@ -96,13 +96,9 @@ impl Broker {
             .name("mqtt-broker".into())
             .spawn(move || run_thread(listen, &started))
             .map_err(BrokerError::Thread)?;
-        let running = start
-            .recv_timeout(START_LIMIT)
-            .map_err(|_| BrokerError::NotReady { address: listen })??;
-        Ok(Self {
-            running,
-            thread: Some(thread),
-        })
+        let running =
+            start.recv_timeout(START_LIMIT).map_err(|_| BrokerError::NotReady { address: listen })??;
+        Ok(Self { running, thread: Some(thread) })
     }
 
     /// Where the broker listens.
@@ -132,9 +128,7 @@ impl std::fmt::Debug for Running {
 }
 
 fn run_thread(listen: SocketAddr, started: &Started) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(run(listen, started));
@@ -150,13 +144,9 @@ fn run_thread(listen: SocketAddr, started: &Started) {
 }
 
 async fn run(listen: SocketAddr, started: &Started) -> Result<(), BrokerError> {
-    let mut broker = MqttBroker::with_config(config(listen))
-        .await
-        .map_err(|error| explain(listen, &error))?;
-    let running = Running {
-        address: broker.local_addr().unwrap_or(listen),
-        stop: broker.shutdown_handle(),
-    };
+    let mut broker =
+        MqttBroker::with_config(config(listen)).await.map_err(|error| explain(listen, &error))?;
+    let running = Running { address: broker.local_addr().unwrap_or(listen), stop: broker.shutdown_handle() };
     let mut ready = broker.ready_receiver();
     let mut run = pin!(broker.run());
 
@@ -198,10 +188,7 @@ fn explain(address: SocketAddr, error: &mqtt5::MqttError) -> BrokerError {
 }
 
 fn failed(address: SocketAddr, error: &mqtt5::MqttError) -> BrokerError {
-    BrokerError::Failed {
-        address,
-        cause: error.to_string(),
-    }
+    BrokerError::Failed { address, cause: error.to_string() }
 }
 
 #[cfg(test)]
@@ -216,9 +203,7 @@ mod tests {
     fn an_occupied_address_is_named() {
         let first = Broker::start(loopback()).unwrap();
         let error = Broker::start(first.address()).unwrap_err();
-        assert!(
-            matches!(error, BrokerError::AddressInUse { address } if address == first.address())
-        );
+        assert!(matches!(error, BrokerError::AddressInUse { address } if address == first.address()));
         assert!(error.to_string().contains(&first.address().to_string()));
     }
 

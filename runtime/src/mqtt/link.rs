@@ -56,6 +56,9 @@ pub struct Options {
     pub client_id: String,
     /// Topic filters to subscribe to.
     pub subscriptions: Vec<String>,
+    /// Whether it hears what it published itself. Not the program: responses go to topics below its command topics
+    /// and would come back as commands.
+    pub hears_itself: bool,
     /// What the broker publishes for us if we disappear without a goodbye.
     pub will: Message,
 }
@@ -76,9 +79,7 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
     /// The connection cannot be made, or it broke.
-    #[error(
-        "no connection to the MQTT broker at {broker}: {cause}; check its address and that it runs"
-    )]
+    #[error("no connection to the MQTT broker at {broker}: {cause}; check its address and that it runs")]
     Unreachable {
         /// Host and port of the broker.
         broker: String,
@@ -126,6 +127,7 @@ pub async fn serve(
         mqtt: mqtt_options(&options),
         broker: format!("{}:{}", options.host, options.port),
         subscriptions: options.subscriptions,
+        hears_itself: options.hears_itself,
         patience: PATIENCE,
         outbox: outbox.clone(),
         incoming,
@@ -142,6 +144,7 @@ struct Link<I, S> {
     mqtt: MqttOptions,
     broker: String,
     subscriptions: Vec<String>,
+    hears_itself: bool,
     patience: Duration,
     outbox: Outbox,
     incoming: I,
@@ -223,8 +226,9 @@ impl<I: FnMut(Message), S: FnMut(State)> Link<I, S> {
             return Ok(());
         }
         let filters = self.subscriptions.iter();
-        // Responses go to topics below our own command topics: without this they would come back as commands.
-        let filters = filters.map(|filter| Filter { nolocal: true, ..Filter::new(filter.clone(), QoS::AtLeastOnce) });
+        let nolocal = !self.hears_itself;
+        let filters =
+            filters.map(|filter| Filter { nolocal, ..Filter::new(filter.clone(), QoS::AtLeastOnce) });
         // The queue of the event loop has room, since this is its first request: only the filters can be wrong.
         let request = connection.client.try_subscribe_many(filters);
         request.map_err(|_| self.refused(self.subscriptions.clone()))
@@ -255,19 +259,13 @@ impl<I: FnMut(Message), S: FnMut(State)> Link<I, S> {
     }
 
     fn refused(&self, filters: Vec<String>) -> LinkError {
-        LinkError::SubscriptionRefused {
-            broker: self.broker.clone(),
-            filters,
-        }
+        LinkError::SubscriptionRefused { broker: self.broker.clone(), filters }
     }
 
     fn explain(&self, end: End) -> LinkError {
         let broker = self.broker.clone();
         match end {
-            End::Broken(error) => LinkError::Unreachable {
-                broker,
-                cause: error.to_string(),
-            },
+            End::Broken(error) => LinkError::Unreachable { broker, cause: error.to_string() },
             End::Overdue => LinkError::Unacknowledged { broker },
         }
     }
@@ -388,11 +386,7 @@ impl Connection {
                 ..PublishProperties::default()
             },
         );
-        self.in_flight.push_back(InFlight {
-            message,
-            since: Instant::now(),
-            identifier: None,
-        });
+        self.in_flight.push_back(InFlight { message, since: Instant::now(), identifier: None });
     }
 
     /// The event loop writes in the order in which it was given the messages; identifier 0 means QoS 0.
@@ -408,8 +402,7 @@ impl Connection {
     }
 
     fn acknowledged(&mut self, identifier: u16) {
-        self.in_flight
-            .retain(|message| message.identifier != Some(identifier));
+        self.in_flight.retain(|message| message.identifier != Some(identifier));
     }
 
     fn unfinished(self) -> impl DoubleEndedIterator<Item = Arc<Message>> {
@@ -441,21 +434,11 @@ fn last_will(will: &Message) -> LastWill {
         correlation_data: will.correlation.clone().map(Into::into),
         user_properties: Vec::new(),
     };
-    LastWill::new(
-        &will.topic,
-        will.payload.clone(),
-        quality(will),
-        will.retain,
-        Some(properties),
-    )
+    LastWill::new(&will.topic, will.payload.clone(), quality(will), will.retain, Some(properties))
 }
 
 fn quality(message: &Message) -> QoS {
-    if message.at_least_once {
-        QoS::AtLeastOnce
-    } else {
-        QoS::AtMostOnce
-    }
+    if message.at_least_once { QoS::AtLeastOnce } else { QoS::AtMostOnce }
 }
 
 /// `None` if the topic is not text, which no conforming broker sends.
@@ -528,14 +511,11 @@ mod tests {
             port,
             client_id: "link".into(),
             subscriptions: vec!["command".into()],
+            hears_itself: false,
             will: Message::default(),
         };
         let outbox = Outbox::new();
-        let reply = Message {
-            topic: "reply".into(),
-            at_least_once: true,
-            ..Message::default()
-        };
+        let reply = Message { topic: "reply".into(), at_least_once: true, ..Message::default() };
         outbox.send(reply).unwrap();
         let mut states = Vec::new();
         let closer = outbox.clone();
@@ -543,6 +523,7 @@ mod tests {
             mqtt: mqtt_options(&options),
             broker: "test".into(),
             subscriptions: options.subscriptions,
+            hears_itself: false,
             patience: Duration::from_secs(1),
             outbox,
             incoming: |_| {},
@@ -558,9 +539,7 @@ mod tests {
 
         let (first, second) = broker.join().unwrap();
         assert_eq!(first, second);
-        let silent = LinkError::Unacknowledged {
-            broker: "test".into(),
-        };
+        let silent = LinkError::Unacknowledged { broker: "test".into() };
         let disconnected = State::Disconnected { cause: silent };
         assert_eq!(states, [State::Connected, disconnected, State::Connected]);
     }

@@ -103,9 +103,7 @@ impl Outbox {
         check(&message)?;
         let mut queue = self.queue();
         if self.is_closed() {
-            return Err(OutboxError::Closed {
-                topic: message.topic,
-            });
+            return Err(OutboxError::Closed { topic: message.topic });
         }
         queue.push(message)?;
         drop(queue);
@@ -168,9 +166,7 @@ impl Outbox {
     /// Puts the retained state that does not wait anyway before all that waits.
     pub(crate) fn renew_retained(&self) {
         let mut queue = self.queue();
-        let Queue {
-            waiting, retained, ..
-        } = &mut *queue;
+        let Queue { waiting, retained, .. } = &mut *queue;
         for last in retained.values() {
             if !waiting.iter().any(|message| Arc::ptr_eq(message, last)) {
                 waiting.push_front(Arc::clone(last));
@@ -199,9 +195,7 @@ impl Queue {
     fn remember(&mut self, message: &Arc<Message>) -> Result<(), OutboxError> {
         let topic = &message.topic;
         if self.retained.len() >= RETAINED_TOPICS && !self.retained.contains_key(topic) {
-            return Err(OutboxError::TooManyRetained {
-                topic: topic.clone(),
-            });
+            return Err(OutboxError::TooManyRetained { topic: topic.clone() });
         }
         self.retained.insert(topic.clone(), Arc::clone(message));
         Ok(())
@@ -228,16 +222,11 @@ impl Queue {
 fn check(message: &Message) -> Result<(), OutboxError> {
     let topic = &message.topic;
     if topic.is_empty() || topic.len() > LONGEST_TOPIC || topic.contains(['+', '#', '\0']) {
-        return Err(OutboxError::Topic {
-            topic: topic.chars().take(100).collect(),
-        });
+        return Err(OutboxError::Topic { topic: topic.chars().take(100).collect() });
     }
     let bytes = message.packet_bound();
     if bytes > LARGEST_PACKET {
-        return Err(OutboxError::TooLarge {
-            topic: topic.clone(),
-            bytes,
-        });
+        return Err(OutboxError::TooLarge { topic: topic.clone(), bytes });
     }
     Ok(())
 }
@@ -255,18 +244,11 @@ mod tests {
     }
 
     fn state(topic: &str, payload: &str) -> Message {
-        Message {
-            topic: topic.into(),
-            payload: payload.into(),
-            retain: true,
-            ..Message::default()
-        }
+        Message { topic: topic.into(), payload: payload.into(), retain: true, ..Message::default() }
     }
 
     fn take_all(outbox: &Outbox) -> Vec<Message> {
-        std::iter::from_fn(|| outbox.take(LARGEST_PACKET))
-            .map(|message| Message::clone(&message))
-            .collect()
+        std::iter::from_fn(|| outbox.take(LARGEST_PACKET)).map(|message| Message::clone(&message)).collect()
     }
 
     #[test]
@@ -292,9 +274,7 @@ mod tests {
         let outbox = Outbox::new();
         outbox.send(state("status/light", "On")).unwrap();
         for number in 0..2 * CAPACITY {
-            outbox
-                .send(state("status/pump", &number.to_string()))
-                .unwrap();
+            outbox.send(state("status/pump", &number.to_string())).unwrap();
         }
 
         let kept = take_all(&outbox);
@@ -316,11 +296,7 @@ mod tests {
         outbox.renew_retained();
         assert_eq!(
             take_all(&outbox),
-            [
-                state("status/light", "On"),
-                progress(1),
-                state("status/pump", "Idle")
-            ]
+            [state("status/light", "On"), progress(1), state("status/pump", "Idle")]
         );
     }
 
@@ -338,9 +314,7 @@ mod tests {
     #[test]
     fn what_the_broker_cannot_take_is_dropped_and_counted() {
         let outbox = Outbox::new();
-        outbox
-            .send(state("status/pump", &"x".repeat(2000)))
-            .unwrap();
+        outbox.send(state("status/pump", &"x".repeat(2000))).unwrap();
         outbox.send(progress(1)).unwrap();
         assert_eq!(*outbox.take(1000).unwrap(), progress(1));
         assert_eq!(outbox.dropped(), 1);

@@ -164,7 +164,11 @@ impl Model {
     pub fn last_turned(&self, then: Instant) -> Option<Interval> {
         let turning = |era: &&Era| era.torque && era.track.ends() != Some(era.track.from) && era.since < then;
         let era = self.eras.iter().rev().find(turning)?;
-        let next = self.eras.iter().find(|later| later.since > era.since).map_or(then, |later| later.since.min(then));
+        let next = self
+            .eras
+            .iter()
+            .find(|later| later.since > era.since)
+            .map_or(then, |later| later.since.min(then));
         Some(Interval { from: era.since, to: era.track.ends().map_or(next, |end| end.min(next)) })
     }
 
@@ -224,7 +228,14 @@ impl Model {
 
     fn status(&self, now: Instant) -> u8 {
         let (x, v) = self.era_at(now).track.at(now);
-        let flags = [self.registers[usize::from(GSTAT)] & RESET != 0, false, false, v == 0.0, self.at_speed(v), self.at_target(x, v)];
+        let flags = [
+            self.registers[usize::from(GSTAT)] & RESET != 0,
+            false,
+            false,
+            v == 0.0,
+            self.at_speed(v),
+            self.at_target(x, v),
+        ];
         flags.iter().rev().fold(0, |byte, flag| byte << 1 | u8::from(*flag))
     }
 
@@ -271,9 +282,14 @@ impl Model {
         }
         let sign = if target < x { -1.0 } else { 1.0 };
         let ramp = Ramp {
-            start: self.velocity(VSTART), stop: self.velocity(VSTOP), knee: self.velocity(V1), top,
-            a1: self.acceleration(A1), amax: self.acceleration(AMAX),
-            dmax: self.acceleration(DMAX), d1: self.acceleration(D1),
+            start: self.velocity(VSTART),
+            stop: self.velocity(VSTOP),
+            knee: self.velocity(V1),
+            top,
+            a1: self.acceleration(A1),
+            amax: self.acceleration(AMAX),
+            dmax: self.acceleration(DMAX),
+            d1: self.acceleration(D1),
         };
         // Wrong way, or too fast to stop in time: brake first, then come from standstill.
         if v * sign < 0.0 || ramp.braking(v.abs()) > (target - x).abs() + 1e-9 {
@@ -323,7 +339,8 @@ struct Ramp {
 impl Ramp {
     fn braking(&self, v: f64) -> f64 {
         let low = v.min(self.knee);
-        ((low * low - self.stop * self.stop).max(0.0)) / (2.0 * self.d1) + (v * v - low * low) / (2.0 * self.dmax)
+        ((low * low - self.stop * self.stop).max(0.0)) / (2.0 * self.d1)
+            + (v * v - low * low) / (2.0 * self.dmax)
     }
     fn accelerating(&self, from: f64, to: f64) -> f64 {
         let (low, high) = (self.knee.clamp(from, to.max(from)), to.max(from));
@@ -403,7 +420,9 @@ mod tests {
     fn set_up() -> Model {
         let mut model = Model::new(12e6);
         model.enable(true, at(0));
-        for (address, value) in [(VSTART, 1), (A1, 2000), (V1, 3000), (AMAX, 2000), (DMAX, 2000), (D1, 4000), (VSTOP, 10)] {
+        for (address, value) in
+            [(VSTART, 1), (A1, 2000), (V1, 3000), (AMAX, 2000), (DMAX, 2000), (D1, 4000), (VSTOP, 10)]
+        {
             write(&mut model, address, value, at(0));
         }
         model

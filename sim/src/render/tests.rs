@@ -29,18 +29,12 @@ fn bubble() -> Particle {
 }
 
 fn with(particles: &[Particle]) -> Scene {
-    Scene {
-        particles: particles.to_vec(),
-        ..water()
-    }
+    Scene { particles: particles.to_vec(), ..water() }
 }
 
 /// Green light missing in each pixel compared with the same picture without particles.
 fn shadow(scene: &Scene) -> Vec<f32> {
-    let empty = Scene {
-        particles: Vec::new(),
-        ..scene.clone()
-    };
+    let empty = Scene { particles: Vec::new(), ..scene.clone() };
     (render(&empty).iter().zip(&render(scene)))
         .map(|(&clear, &dimmed)| f32::from(clear) - f32::from(dimmed))
         .skip(1)
@@ -57,10 +51,7 @@ fn shape(shadow: &[f32], width: usize) -> ([f32; 2], [f32; 2]) {
         .collect();
     let total: f32 = dark.iter().map(|(_, depth)| depth).sum();
     let mean = |value: &dyn Fn([f32; 2]) -> f32| {
-        dark.iter()
-            .map(|&(at, depth)| depth * value(at))
-            .sum::<f32>()
-            / total
+        dark.iter().map(|&(at, depth)| depth * value(at)).sum::<f32>() / total
     };
     let centre = [mean(&|at| at[0]), mean(&|at| at[1])];
     let spread = [0, 1].map(|axis| mean(&|at| (at[axis] - centre[axis]).powi(2)).sqrt());
@@ -83,10 +74,7 @@ fn equal_scenes_give_equal_bytes() {
 #[test]
 fn a_picture_has_three_bytes_for_each_pixel() {
     assert_eq!(render(&with(&[bubble()])).len(), 400 * 300 * 3);
-    let empty = Scene {
-        width: 0,
-        ..with(&[bubble()])
-    };
+    let empty = Scene { width: 0, ..with(&[bubble()]) };
     assert!(render(&empty).is_empty());
 }
 
@@ -101,10 +89,7 @@ fn another_seed_gives_other_noise_on_the_same_picture() {
 
 #[test]
 fn no_light_is_dark() {
-    let dark = render(&Scene {
-        light: 0.0,
-        ..with(&[bubble()])
-    });
+    let dark = render(&Scene { light: 0.0, ..with(&[bubble()]) });
     assert!(dark.iter().all(|&sample| sample < 10));
     assert!(dark.iter().any(|&sample| sample != dark[0]), "no noise");
 }
@@ -114,10 +99,7 @@ fn the_light_is_warm_and_falls_off_towards_the_corners() {
     let picture = render(&water());
     let mean = |x: usize, y: usize, channel: usize| {
         let samples = (y..y + 20).flat_map(|y| (x..x + 20).map(move |x| 3 * (y * 400 + x)));
-        samples
-            .map(|i| f32::from(picture[i + channel]))
-            .sum::<f32>()
-            / 400.0
+        samples.map(|i| f32::from(picture[i + channel])).sum::<f32>() / 400.0
     };
     assert!(mean(190, 140, 0) > mean(190, 140, 2) + 5.0);
     assert!(mean(190, 140, 1) > mean(0, 0, 1) + 10.0);
@@ -126,10 +108,7 @@ fn the_light_is_warm_and_falls_off_towards_the_corners() {
 
 #[test]
 fn a_defocused_particle_has_weaker_gradients_but_absorbs_as_much() {
-    let far = Particle {
-        defocus_um: -900.0,
-        ..bubble()
-    };
+    let far = Particle { defocus_um: -900.0, ..bubble() };
     let (sharp, blurred) = (shadow(&with(&[bubble()])), shadow(&with(&[far])));
     assert!(steepest(&blurred, 400) < 0.5 * steepest(&sharp, 400));
     let (sharp, blurred): (f32, f32) = (sharp.iter().sum(), blurred.iter().sum());
@@ -138,20 +117,13 @@ fn a_defocused_particle_has_weaker_gradients_but_absorbs_as_much() {
 
 #[test]
 fn within_the_depth_of_field_a_particle_is_sharp() {
-    let near = Particle {
-        defocus_um: 47.0,
-        ..bubble()
-    };
+    let near = Particle { defocus_um: 47.0, ..bubble() };
     assert_eq!(render(&with(&[near])), render(&with(&[bubble()])));
 }
 
 #[test]
 fn moving_a_particle_by_pixels_moves_its_shadow_by_as_many() {
-    let moved = Particle {
-        x_um: 1520.0 + 10.0 * 7.6,
-        y_um: 1140.0 - 5.0 * 7.6,
-        ..bubble()
-    };
+    let moved = Particle { x_um: 1520.0 + 10.0 * 7.6, y_um: 1140.0 - 5.0 * 7.6, ..bubble() };
     let (from, _) = shape(&shadow(&with(&[bubble()])), 400);
     let (to, _) = shape(&shadow(&with(&[moved])), 400);
     assert!((to[0] - from[0] - 10.0).abs() < 0.1, "{from:?} {to:?}");
@@ -160,10 +132,7 @@ fn moving_a_particle_by_pixels_moves_its_shadow_by_as_many() {
 
 #[test]
 fn water_at_rest_neither_moves_nor_shears_a_particle() {
-    let rest = Scene {
-        exposure_fraction: 1.0,
-        ..with(&[bubble()])
-    };
+    let rest = Scene { exposure_fraction: 1.0, ..with(&[bubble()]) };
     assert_eq!(render(&rest), render(&with(&[bubble()])));
 }
 
@@ -185,23 +154,14 @@ fn drift_shears_a_particle_because_later_lines_see_it_further_on() {
 #[test]
 fn a_long_exposure_smears_a_moving_particle_along_the_flow() {
     let drift_um = std::array::from_fn(|i| 100.0 * i as f32);
-    let short = Scene {
-        drift_um,
-        ..with(&[bubble()])
-    };
-    let long = Scene {
-        exposure_fraction: 0.5,
-        ..short.clone()
-    };
+    let short = Scene { drift_um, ..with(&[bubble()]) };
+    let long = Scene { exposure_fraction: 0.5, ..short.clone() };
     let (short, long) = (shadow(&short), shadow(&long));
     let ((before, narrow), (after, wide)) = (shape(&short, 400), shape(&long, 400));
     let smear = 0.5 * 8.0 * 100.0 / 7.6;
     assert!((after[0] - before[0] - 0.5 * smear).abs() < 1.0);
     assert!(wide[0] > 1.2 * narrow[0], "{narrow:?} {wide:?}");
-    assert!(
-        (wide[1] / narrow[1] - 1.0).abs() < 0.05,
-        "{narrow:?} {wide:?}"
-    );
+    assert!((wide[1] / narrow[1] - 1.0).abs() < 0.05, "{narrow:?} {wide:?}");
     let (short, long): (f32, f32) = (short.iter().sum(), long.iter().sum());
     assert!((long / short - 1.0).abs() < 0.02, "{short} {long}");
 }
@@ -213,22 +173,14 @@ fn water_flowing_back_smears_the_other_way() {
         exposure_fraction: 0.1,
         ..with(&[bubble()])
     };
-    let back = Scene {
-        drift_um: forth.drift_um.map(|um| -um),
-        ..forth.clone()
-    };
+    let back = Scene { drift_um: forth.drift_um.map(|um| -um), ..forth.clone() };
     let middle = |scene| shape(&shadow(scene), 400).0[0] - 200.0;
     assert!((middle(&forth) + middle(&back)).abs() < 1.0);
 }
 
 #[test]
 fn small_pictures_show_the_same_field_of_view() {
-    let small = Scene {
-        width: 128,
-        height: 96,
-        um_per_px: 3042.0 / 128.0,
-        ..with(&[bubble()])
-    };
+    let small = Scene { width: 128, height: 96, um_per_px: 3042.0 / 128.0, ..with(&[bubble()]) };
     let (small_centre, small_spread) = shape(&shadow(&small), 128);
     let (centre, spread) = shape(&shadow(&with(&[bubble()])), 400);
     let enlarged = 3042.0 / 128.0 / 7.6;
@@ -242,10 +194,7 @@ fn small_pictures_show_the_same_field_of_view() {
 
 #[test]
 fn scale_changes_the_absorbed_light_with_its_square() {
-    let twice = Particle {
-        scale: 2.0,
-        ..bubble()
-    };
+    let twice = Particle { scale: 2.0, ..bubble() };
     let absorbed = |particle| shadow(&with(&[particle])).iter().sum::<f32>();
     let ratio = absorbed(twice) / absorbed(bubble());
     assert!((ratio - 4.0).abs() < 0.1, "{ratio}");
@@ -254,10 +203,7 @@ fn scale_changes_the_absorbed_light_with_its_square() {
 #[test]
 fn all_eight_orientations_differ_and_four_turns_agree_on_the_size() {
     let drawings = [0, 1, 2, 3, 4, 5, 6, 7].map(|orientation| {
-        let particle = Particle {
-            orientation,
-            ..bubble()
-        };
+        let particle = Particle { orientation, ..bubble() };
         let vignette = &vignettes()[particle.vignette as usize];
         Drawing::new(vignette, &particle, 0.75)
     });
@@ -272,16 +218,8 @@ fn all_eight_orientations_differ_and_four_turns_agree_on_the_size() {
 
 #[test]
 fn a_quarter_turn_is_clockwise() {
-    let vignette = Vignette {
-        width: 2,
-        height: 1,
-        um_per_px: 1.0,
-        transmittance: vec![[0.0; 3], [1.0; 3]],
-    };
-    let turned = Particle {
-        orientation: 1,
-        ..bubble()
-    };
+    let vignette = Vignette { width: 2, height: 1, um_per_px: 1.0, transmittance: vec![[0.0; 3], [1.0; 3]] };
+    let turned = Particle { orientation: 1, ..bubble() };
     let left_is_now_top = [[1.0; 3], [0.0; 3]];
     let drawing = Drawing::new(&vignette, &turned, 1.0);
     assert_eq!(drawing.absorbed, left_is_now_top);
@@ -291,40 +229,19 @@ fn a_quarter_turn_is_clockwise() {
 fn particles_outside_or_nowhere_leave_clear_water() {
     let mut moving = water();
     moving.drift_um = std::array::from_fn(|i| 10.0 * i as f32);
-    for (x_um, y_um) in [
-        (-900.0, 1140.0),
-        (1520.0, -900.0),
-        (1e30, 0.0),
-        (0.0, 1e30),
-        (f32::NAN, 0.0),
-        (0.0, f32::NAN),
-    ] {
-        let particles = vec![Particle {
-            x_um,
-            y_um,
-            ..bubble()
-        }];
-        let scene = Scene {
-            particles,
-            ..moving.clone()
-        };
+    for (x_um, y_um) in
+        [(-900.0, 1140.0), (1520.0, -900.0), (1e30, 0.0), (0.0, 1e30), (f32::NAN, 0.0), (0.0, f32::NAN)]
+    {
+        let particles = vec![Particle { x_um, y_um, ..bubble() }];
+        let scene = Scene { particles, ..moving.clone() };
         assert_eq!(render(&scene), render(&moving), "{x_um} {y_um}");
     }
 }
 
 #[test]
 fn particles_at_every_edge_are_cut_off_there() {
-    for (x_um, y_um) in [
-        (0.0, 1140.0),
-        (3040.0, 1140.0),
-        (1520.0, 0.0),
-        (1520.0, 2280.0),
-    ] {
-        let edge = Particle {
-            x_um,
-            y_um,
-            ..bubble()
-        };
+    for (x_um, y_um) in [(0.0, 1140.0), (3040.0, 1140.0), (1520.0, 0.0), (1520.0, 2280.0)] {
+        let edge = Particle { x_um, y_um, ..bubble() };
         let absorbed = |particle| shadow(&with(&[particle])).iter().sum::<f32>();
         let ratio = absorbed(edge) / absorbed(bubble());
         assert!((0.3..0.6).contains(&ratio), "{ratio} at {x_um}, {y_um}");

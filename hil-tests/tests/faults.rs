@@ -1,0 +1,151 @@
+//! A device that fails is made safe, reported and opened again; what it was asked is answered; the rest goes on.
+
+use embedded_hal::spi::{self, Operation, SpiDevice};
+use planktor_drivers::board::{Board, Enable, Hardware, SlowBuses, Spi};
+use planktor_drivers::devices::camera::Camera;
+use planktor_hil_tests::{Scenario, dashboard, image, message, update_config};
+use planktor_protocol::{Axis, Fault};
+use planktor_runtime::dataset;
+use planktor_sim::Twin;
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// A board whose pump driver panics at its next bus access while the flag is set.
+#[derive(Clone)]
+struct Sabotaged {
+    twin: Twin,
+    panics: Arc<AtomicBool>,
+}
+
+impl Board for Sabotaged {
+    fn hardware(&self) -> Box<dyn Hardware> {
+        Box::new(SabotagedHalf { half: self.twin.hardware(), panics: self.panics.clone() })
+    }
+    fn slow_buses(&self) -> Box<dyn SlowBuses> {
+        self.twin.slow_buses()
+    }
+}
+
+struct SabotagedHalf {
+    half: Box<dyn Hardware>,
+    panics: Arc<AtomicBool>,
+}
+
+impl Hardware for SabotagedHalf {
+    fn pump_spi(&self) -> Result<Spi, Fault> {
+        Ok(Spi::new(Mine { spi: self.half.pump_spi()?, panics: self.panics.clone() }))
+    }
+    fn focus_spi(&self) -> Result<Spi, Fault> {
+        self.half.focus_spi()
+    }
+    fn pump_enable(&self) -> Enable {
+        self.half.pump_enable()
+    }
+    fn focus_enable(&self) -> Enable {
+        self.half.focus_enable()
+    }
+    fn camera(&self) -> Result<Box<dyn Camera>, Fault> {
+        self.half.camera()
+    }
+}
+
+struct Mine {
+    spi: Spi,
+    panics: Arc<AtomicBool>,
+}
+
+impl spi::ErrorType for Mine {
+    type Error = spi::ErrorKind;
+}
+
+impl SpiDevice for Mine {
+    fn transaction(&mut self, operations: &mut [Operation<'_, u8>]) -> Result<(), spi::ErrorKind> {
+        assert!(!self.panics.load(SeqCst), "sabotage");
+        self.spi.transaction(operations)
+    }
+}
+
+#[test]
+fn a_panic_in_mid_stroke_cuts_the_motor_off_and_the_next_acquisition_works() {
+    let panics = Arc::new(AtomicBool::new(false));
+    let (fuse, mend) = (panics.clone(), panics.clone());
+    let mut script = dashboard("panic", 3);
+    script.push((ms(6_000), update_config("after the panic", 2)));
+    script.push((ms(6_200), image(2)));
+    let mut strokes = 0;
+    let scenario =
+        Scenario::new(script, ms(60_000)).until("status/imager", "Done").react(move |seen, twin| {
+            strokes += usize::from(seen.is("status/pump", "Started"));
+            if seen.is("status/pump", "Started") && strokes == 2 {
+                fuse.store(true, SeqCst);
+            }
+            if seen.payload["health"] == "lost" {
+                let world = twin.world();
+                assert!(!world.is_enabled(Axis::Pump), "safe first, then told");
+                mend.store(false, SeqCst);
+            }
+            vec![]
+        });
+    let wrap = Box::new(move |twin| Arc::new(Sabotaged { twin, panics }) as Arc<dyn Board>);
+    let played = Scenario { wrap: Some(wrap), ..scenario }.play();
+    let health: Vec<_> = played.seen.iter().filter(|seen| seen.payload["device"] == "pump").collect();
+    let words: Vec<_> = health.iter().map(|seen| seen.payload["health"].as_str().unwrap()).collect();
+    assert_eq!(words, ["present", "lost", "present"]);
+    assert_eq!(played.count("status/imager", "Error"), 1);
+    let reports: Vec<_> = played.data_sets().iter().map(|folder| dataset::verify(folder)).collect();
+    assert_eq!(reports.len(), 2);
+    assert!(reports.iter().all(dataset::Report::is_valid), "{} {}", reports[0], reports[1]);
+}
+
+#[test]
+fn a_driver_that_panics_for_ever_is_given_up_and_everything_else_works() {
+    let panics = Arc::new(AtomicBool::new(true));
+    let stroke = json!({"action": "move", "direction": "FORWARD", "volume": 0.1, "flowrate": 3});
+    let up = json!({"action": "move", "direction": "UP", "distance": 1});
+    let script = vec![
+        (ms(30_000), message("actuator/pump", &stroke)),
+        (ms(30_000), message("actuator/pump", &json!({"action": "stop"}))),
+        (ms(30_000), message("actuator/focus", &up)),
+    ];
+    let wrap = Box::new(move |twin| Arc::new(Sabotaged { twin, panics }) as Arc<dyn Board>);
+    let played = Scenario { wrap: Some(wrap), ..Scenario::new(script, ms(60_000)) }.play();
+    let given_up = played.seen.iter().filter(|seen| seen.payload["health"] == "given up").count();
+    assert_eq!(given_up, 1);
+    assert_eq!(played.statuses("status/pump"), ["Error", "Idle", "Interrupted", "Idle"]);
+    assert_eq!(played.count("status/focus", "Done"), 1);
+}
+
+#[test]
+fn a_pulled_cable_ends_the_run_and_a_plugged_one_is_picked_up() {
+    let mut script = dashboard("cable", 3);
+    script.push((ms(20_000), update_config("after the cable", 1)));
+    script.push((ms(20_200), image(1)));
+    let mut strokes = 0;
+    let scenario =
+        Scenario::new(script, ms(60_000)).until("status/imager", "Done").react(move |seen, twin| {
+            strokes += usize::from(seen.is("status/pump", "Started"));
+            if seen.is("status/pump", "Started") && strokes == 2 {
+                twin.world().pump.unplug(true);
+            }
+            if seen.is("status/imager", "Error") {
+                assert!(
+                    !twin.world().is_enabled(Axis::Pump),
+                    "the motor had a target and nobody who could stop it"
+                );
+                twin.world().pump.unplug(false);
+            }
+            vec![]
+        });
+    let played = scenario.play();
+    assert_eq!(played.count("status/imager", "Error"), 1);
+    assert_eq!(played.count("status/imager", "Done"), 1);
+    let words: Vec<_> = played.seen.iter().filter(|seen| seen.payload["device"] == "pump").collect();
+    assert!(words[1].payload["reason"].as_str().unwrap().contains("in time"), "{words:?}");
+    assert!(played.data_sets().iter().all(|folder| dataset::verify(folder).is_valid()));
+}

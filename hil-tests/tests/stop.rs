@@ -1,0 +1,177 @@
+//! Stop and end, at any moment, in virtual time.
+
+use planktor_drivers::Clock;
+use planktor_hil_tests::{Played, Scenario, Seen, dashboard, image, message, raw, shut_down, update_config};
+use planktor_protocol::Axis;
+use planktor_runtime::dataset;
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn stop(topic: &str) -> planktor_runtime::mqtt::Message {
+    message(topic, &json!({"action": "stop"}))
+}
+
+fn stroke(ml: f64) -> planktor_runtime::mqtt::Message {
+    message("actuator/pump", &json!({"action": "move", "direction": "FORWARD", "volume": ml, "flowrate": 3}))
+}
+
+/// The motors brake when it is said, and stand soon after; the light is as it was.
+#[test]
+fn an_acquisition_can_be_stopped_at_any_moment() {
+    for at in (1_200..6_600).step_by(37) {
+        let mut script = dashboard("stopped", 5);
+        script.push((ms(at), stop("imager/image")));
+        script.push((ms(at), raw("probe", b"")));
+        let brakes = Arc::new(AtomicUsize::new(0));
+        let seen_braking = brakes.clone();
+        let scenario = Scenario::new(script, ms(at + 4_000)).react(move |seen, twin| {
+            if seen.is("status/imager", "Interrupted") {
+                let world = twin.world();
+                let (now, later) = (world.now(), world.now() + ms(1_000));
+                assert!(!world.pump.turns_at(later), "told, but the pump was not stopped");
+                seen_braking.fetch_add(usize::from(world.pump.turns_at(now)), SeqCst);
+            }
+            vec![]
+        });
+        let played = scenario.play();
+        let ends = ["Done", "Interrupted"].map(|end| played.count("status/imager", end));
+        assert!(ends == [0, 1] || ends == [1, 1], "stopped at {at} ms: {ends:?}");
+        let world = played.twin.world();
+        assert!(!world.pump.turns_at(world.now()), "stopped at {at} ms, and the pump turns");
+        assert!(world.light.now() > 4_000, "a stop leaves the light as it was");
+        drop(world);
+        let report = dataset::verify(&played.data_sets()[0]);
+        assert!(report.is_valid(), "stopped at {at} ms: {report}");
+    }
+}
+
+#[test]
+fn a_stop_in_mid_stroke_brakes_before_it_is_answered() {
+    let mut script = dashboard("braking", 5);
+    script.push((ms(1_600), stop("imager/image")));
+    let played = Scenario::new(script, ms(9_000)).react(|seen, twin| {
+        if seen.is("status/imager", "Interrupted") {
+            let world = twin.world();
+            assert!(world.pump.turns_at(world.now()), "this test is about a pump that turns");
+            assert!(!world.pump.turns_at(world.now() + ms(600)), "it was not told to stop");
+        }
+        vec![]
+    });
+    let played = played.play();
+    assert_eq!(played.count("status/pump", "Interrupted"), 1);
+    assert_eq!(played.count("status/imager", "Interrupted"), 1);
+    assert!(!played.twin.world().is_enabled(Axis::Pump), "ramp down, then release");
+}
+
+#[test]
+fn after_a_stop_the_next_acquisition_works() {
+    let mut script = dashboard("first", 5);
+    script.extend([
+        (ms(3_000), stop("imager/image")),
+        (ms(3_000), update_config("second", 3)),
+        (ms(3_000), image(3)),
+    ]);
+    let played = Scenario::new(script, ms(60_000)).until("status/imager", "Done").play();
+    assert_eq!(played.count("status/imager", "Interrupted"), 1);
+    let reports: Vec<_> = played.data_sets().iter().map(|folder| dataset::verify(folder)).collect();
+    assert_eq!(reports.len(), 2);
+    assert!(reports.iter().all(dataset::Report::is_valid), "{} {}", reports[0], reports[1]);
+}
+
+/// Back to back, with nothing between them: both moves as asked.
+#[test]
+fn move_stop_move_does_what_it_says() {
+    for between in [0, 1, 50, 200, 390, 500] {
+        let script = vec![
+            (ms(100), stroke(0.006)),
+            (ms(100 + between), stop("actuator/pump")),
+            (ms(100 + between), stroke(0.002)),
+        ];
+        let played = Scenario::new(script, ms(5_000)).play();
+        assert_eq!(played.count("status/pump", "Interrupted"), 1, "{between} ms between");
+        let statuses = played.statuses("status/pump");
+        assert_eq!(statuses[statuses.len() - 3..], ["Started", "Done", "Idle"], "{between} ms between");
+        let pumped = played.twin.world().pumped_nl();
+        assert!((2_000.0..8_300.0).contains(&pumped), "{pumped} nL with {between} ms between");
+        if between == 0 {
+            let first = played.count("status/pump", "Started") == 1;
+            assert!(!first || (pumped - 2_000.0).abs() < 3.0, "{pumped} nL");
+        }
+    }
+}
+
+#[test]
+fn every_stop_is_answered_also_when_nothing_moves() {
+    let script = vec![
+        (ms(100), stop("actuator/pump")),
+        (ms(200), stop("actuator/focus")),
+        (ms(300), stop("imager/image")),
+    ];
+    let played = Scenario::new(script, ms(1_000)).play();
+    assert_eq!(
+        played.statuses("status/pump"),
+        ["Interrupted", "Idle"].repeat(2),
+        "the imager's stop stops the pump"
+    );
+    assert_eq!(played.statuses("status/focus"), ["Interrupted", "Idle"]);
+    assert_eq!(played.statuses("status/imager"), ["Interrupted"]);
+}
+
+#[test]
+fn a_stop_answers_who_gave_it_and_whom_it_ended() {
+    let with_reply = |mut message: planktor_runtime::mqtt::Message, topic: &str| {
+        message.response_topic = Some(topic.into());
+        message
+    };
+    let script = vec![
+        (ms(100), with_reply(stroke(0.02), "reply/move")),
+        (ms(300), with_reply(stop("actuator/pump"), "reply/stop")),
+    ];
+    let played = Scenario::new(script, ms(3_000)).play();
+    for topic in ["reply/move", "reply/stop"] {
+        let replies = played.seen.iter().filter(|seen| seen.topic == topic).count();
+        assert_eq!(replies, 1, "{topic}");
+    }
+}
+
+#[test]
+fn the_program_can_end_at_any_moment() {
+    for at in (1_200..5_000).step_by(211) {
+        let mut script = dashboard("ended", 5);
+        script.push((ms(at), shut_down()));
+        let ended = |seen: &Seen| seen.is("status/imager", "Dead");
+        let scenario = Scenario { until: Box::new(ended), ..Scenario::new(script, ms(60_000)) };
+        let played = scenario.play();
+        assert_dead(&played, at);
+        let report = dataset::verify(&played.data_sets()[0]);
+        assert!(report.is_valid(), "ended at {at} ms: {report}");
+    }
+}
+
+fn assert_dead(played: &Played, at: u64) {
+    let world = played.twin.world();
+    assert!(
+        !world.is_enabled(Axis::Pump) && !world.is_enabled(Axis::Focus),
+        "ended at {at} ms: a motor has current"
+    );
+    assert_eq!(world.light.now(), 0, "ended at {at} ms: the lamp is lit");
+    for topic in ["status/pump", "status/focus", "status/light", "status/imager"] {
+        assert_eq!(played.count(topic, "Dead"), 1, "ended at {at} ms: {topic}");
+    }
+    assert!(played.clock.now() < planktor_protocol::Instant::ZERO + ms(at + 5_000), "within its deadline");
+}
+
+#[test]
+fn the_programs_end_brakes_before_it_lets_go() {
+    let script = vec![(ms(100), stroke(0.5)), (ms(2_000), shut_down())];
+    let played = Scenario::new(script, ms(60_000)).until("status/imager", "Dead").play();
+    let world = played.twin.world();
+    let turned = world.pump.last_turned(world.now()).unwrap();
+    assert!(turned.duration() > ms(200), "it ramped down from full speed: {turned:?}");
+}

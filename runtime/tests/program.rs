@@ -1,0 +1,277 @@
+//! The program as its users start it: the demo, the service on a real mosquitto with mosquitto's own clients, signals,
+//! refusals on the command line. In real time; one after the other, so that they do not slow each other down.
+
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn planktor(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_planktor"));
+    command.args(arguments).env_remove("PLANKTOR_DATA");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    planktor(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A program that is killed when the test is over.
+struct Running(Child);
+
+impl Running {
+    /// Starts it and waits until its standard error says `ready`.
+    fn start(command: &mut Command, ready: &str) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap_or_else(|error| {
+            panic!("cannot start {command:?}: {error}; `./test` installs what the tests need")
+        });
+        let lines = lines(child.stderr.take().unwrap());
+        let running = Self(child);
+        loop {
+            let line =
+                lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{command:?} never said {ready:?}"));
+            if line.contains(ready) {
+                return running;
+            }
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let killed = Command::new("kill").args([format!("-{signal}"), self.0.id().to_string()]).status();
+        assert!(killed.unwrap().success());
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Lines as they come; the reader goes on, so that the writer never blocks.
+fn lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
+    let (line, lines) = channel();
+    std::thread::spawn(move || {
+        for text in BufReader::new(from).lines().map_while(Result::ok) {
+            let _ = line.send(text);
+        }
+    });
+    lines
+}
+
+/// A mosquitto of our own.
+struct Mosquitto {
+    _process: Running,
+    _folder: TempDir,
+    port: String,
+}
+
+impl Mosquitto {
+    fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let folder = TempDir::new().unwrap();
+        let config = folder.path().join("mosquitto.conf");
+        std::fs::write(
+            &config,
+            format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n"),
+        )
+        .unwrap();
+        let mut command = Command::new(binary("mosquitto"));
+        let process = Running::start(command.arg("-v").arg("-c").arg(config), "running");
+        Self { _process: process, _folder: folder, port }
+    }
+
+    fn publish(&self, topic: &str, payload: &Value) {
+        let mut command = Command::new(binary("mosquitto_pub"));
+        command.args(["-h", "127.0.0.1", "-p", &self.port, "-t", topic, "-m", &payload.to_string()]);
+        assert!(command.status().unwrap().success());
+    }
+
+    /// Returns when the subscription is in force: a retained probe has come through it.
+    fn subscribe(&self, topic: &str) -> (Running, Receiver<String>) {
+        let mut probe = Command::new(binary("mosquitto_pub"));
+        probe.args(["-h", "127.0.0.1", "-p", &self.port, "-t", "probe", "-m", "here", "-r"]);
+        assert!(probe.status().unwrap().success());
+        let mut command = Command::new(binary("mosquitto_sub"));
+        command.args(["-h", "127.0.0.1", "-p", &self.port, "-t", topic, "-t", "probe", "-v"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = lines(child.stdout.take().unwrap());
+        let running = Running(child);
+        while lines.recv_timeout(PATIENCE).unwrap() != "probe here" {}
+        (running, lines)
+    }
+}
+
+/// Debian puts servers where a user's path does not look.
+fn binary(name: &str) -> PathBuf {
+    let found = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"]
+        .map(|folder| Path::new(folder).join(name));
+    let found = found.into_iter().find(|path| path.exists());
+    found.unwrap_or_else(|| {
+        panic!("{name} is not installed; `./test` installs it (Debian: mosquitto mosquitto-clients)")
+    })
+}
+
+/// The next status on a topic.
+fn next(lines: &Receiver<String>, topic: &str) -> Value {
+    loop {
+        let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("nothing more on {topic}"));
+        if let Some(payload) = line.strip_prefix(&format!("{topic} ")) {
+            return serde_json::from_str(payload).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_dashboards_sequence_works_over_a_real_mosquitto() {
+    let _alone = alone();
+    let (broker, data) = (Mosquitto::start(), TempDir::new().unwrap());
+    let (_listener, statuses) = broker.subscribe("status/#");
+    let mut command =
+        planktor(&["run", "--twin", "--broker", &format!("127.0.0.1:{}", broker.port), "--data"]);
+    let mut service = Running::start(command.arg(data.path()), "connected");
+    assert_eq!(next(&statuses, "status/imager")["status"], "Starting up");
+    assert_eq!(next(&statuses, "status/imager")["status"], "Ready");
+
+    broker.publish("light", &json!({"action": "on"}));
+    assert_eq!(next(&statuses, "status/light"), json!({"status": "On", "value": 1.0}));
+    let config =
+        json!({"object_date": "2026-11-23", "sample_id": 7, "acq_id": "mosquitto", "acq_nb_frame": 3});
+    broker.publish("imager/image", &json!({"action": "update_config", "config": config}));
+    assert_eq!(next(&statuses, "status/imager")["status"], "Config updated");
+    let image = json!({"action": "image", "pump_direction": "FORWARD", "volume": 0.006, "nb_frame": 3, "sleep": 0.5, "flowrate": 3});
+    broker.publish("imager/image", &image);
+    assert_eq!(next(&statuses, "status/imager")["status"], "Started");
+    for n in 1..=3 {
+        let saved = next(&statuses, "status/imager");
+        assert!(saved["status"].as_str().unwrap().starts_with(&format!("Image {n}/3 saved to ")), "{saved}");
+        assert_eq!(next(&statuses, "status/imager")["current"], n);
+    }
+    let done = next(&statuses, "status/imager");
+    assert_eq!(done["status"], "Done");
+    let folder = done["path"].as_str().unwrap();
+    assert!(folder.ends_with("img/2026-11-23/7/mosquitto"), "{folder}");
+
+    let verified = run(&["verify", folder]);
+    assert!(verified.status.success(), "{}", text(&verified.stdout));
+    std::fs::remove_file(Path::new(folder).join("integrity.check")).unwrap();
+    assert!(!run(&["verify", folder]).status.success(), "a check that cannot fail is none");
+
+    service.signal("TERM");
+    assert!(service.wait().success());
+    assert_eq!(next(&statuses, "status/light")["status"], "Off", "the lamp goes dark");
+    assert_eq!(next(&statuses, "status/imager")["status"], "Dead");
+}
+
+#[test]
+fn a_killed_program_is_reported_dead_by_the_broker() {
+    let _alone = alone();
+    let (broker, data) = (Mosquitto::start(), TempDir::new().unwrap());
+    let (_listener, statuses) = broker.subscribe("status/imager");
+    let mut command =
+        planktor(&["run", "--twin", "--broker", &format!("127.0.0.1:{}", broker.port), "--data"]);
+    let mut service = Running::start(command.arg(data.path()), "connected");
+    service.signal("KILL");
+    assert!(!service.wait().success());
+    while next(&statuses, "status/imager")["status"] != "Dead" {}
+}
+
+#[test]
+fn ctrl_c_ends_the_service_with_its_own_broker() {
+    let _alone = alone();
+    let data = TempDir::new().unwrap();
+    let mut command = planktor(&["run", "--twin", "--listen", "127.0.0.1:0", "--data"]);
+    let mut service = Running::start(command.arg(data.path()), "connected");
+    service.signal("INT");
+    assert!(service.wait().success());
+}
+
+#[test]
+fn the_demo_runs_a_whole_acquisition_and_shows_it() {
+    let _alone = alone();
+    let data = TempDir::new().unwrap();
+    let demo = run(&["demo", "--data", data.path().to_str().unwrap()]);
+    let said = text(&demo.stdout);
+    assert!(demo.status.success(), "{said}{}", text(&demo.stderr));
+    for words in [
+        "frames         10 of 10",
+        "in motion      0 ",
+        "valid and complete",
+        "lamp dark, motors off",
+        "\"source\":\"gps\"",
+    ] {
+        assert!(said.contains(words), "no {words:?} in {said}");
+    }
+    assert!(data.path().join("contact-sheet.jpg").is_file());
+}
+
+#[test]
+fn the_real_board_is_refused_with_what_is_missing() {
+    let refused = run(&["run"]);
+    assert!(!refused.status.success());
+    let said = text(&refused.stderr);
+    assert!(said.contains("not supported yet") && said.contains("--twin"), "{said}");
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let data = TempDir::new().unwrap();
+    let refused = run(&["run", "--twin", "--listen", &address, "--data", data.path().to_str().unwrap()]);
+    assert!(!refused.status.success());
+    assert!(text(&refused.stderr).contains(&address), "{}", text(&refused.stderr));
+    assert!(TcpStream::connect(&address).is_ok(), "the other one was left alone");
+}
+
+#[test]
+fn wrong_arguments_are_explained() {
+    for (arguments, word) in [
+        (&["run", "--twin", "--broker", "nowhere"][..], "HOST:PORT"),
+        (&["run", "--twin", "--listen", "here"][..], "ADDRESS:PORT"),
+        (&["demo", "--plan", "everything"][..], "focus-planes"),
+        (&["demo", "--data", "/proc/nowhere"][..], "--data"),
+    ] {
+        let refused = run(arguments);
+        assert!(!refused.status.success(), "{arguments:?}");
+        assert!(text(&refused.stderr).contains(word), "{arguments:?}: {}", text(&refused.stderr));
+    }
+    let nothing = TempDir::new().unwrap();
+    let refused = run(&["verify", nothing.path().to_str().unwrap()]);
+    assert!(
+        !refused.status.success() && text(&refused.stdout).contains("metadata.json"),
+        "{}",
+        text(&refused.stdout)
+    );
+}
+
+#[test]
+fn help_teaches_the_first_steps() {
+    let help = text(&run(&["--help"]).stdout);
+    for words in ["planktor demo", "run --twin", "verify", "First steps"] {
+        assert!(help.contains(words), "no {words:?} in {help}");
+    }
+}
