@@ -1,3 +1,5 @@
+//! What a rendered picture must look like, in numbers.
+
 use super::*;
 
 /// A small picture of the usual field of view, without particles.
