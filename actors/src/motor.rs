@@ -10,8 +10,7 @@
 use crate::alarm::{Bell, Ticket};
 use crate::host::Machine;
 use crate::port::Port;
-use planktor_drivers::devices::axis::Look;
-use planktor_drivers::devices::motor::{Motor, StartError};
+use planktor_drivers::devices::motor::{Look, Motor, StartError};
 use planktor_protocol::motion::{Command, Event};
 use planktor_protocol::{Epochs, Fault, Instant, Order, Report, Run};
 use std::time::Duration;

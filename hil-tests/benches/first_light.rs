@@ -10,9 +10,9 @@ use planktor_drivers::clock::{Computer, Monotonic, WallClock};
 use planktor_drivers::disk::FileSystem;
 use planktor_hil_tests::{image, light_on, update_config};
 use planktor_protocol::Utc;
+use planktor_runtime::client::{Client, ClientError};
 use planktor_runtime::figures::{self, Parts};
 use planktor_runtime::instrument::{Config, Time};
-use planktor_runtime::mqtt::{Message, Outbox, link};
 use planktor_runtime::service::{BrokerChoice, Options, Service};
 use planktor_sim::{Settings, Twin};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -37,7 +37,7 @@ fn main() {
     let service = Service::start(config, options).expect("a service");
 
     idle();
-    acquire(&service, frames);
+    acquire(&service, frames).expect("an acquisition");
     report(&twin, frames);
     service.shut_down();
     service.wait().expect("a good end");
@@ -49,7 +49,12 @@ fn idle() {
     let before = processor_seconds();
     let _ = woken.recv_timeout(IDLE);
     let used = processor_seconds() - before;
-    println!("idle: {:.2} % of one core over {} s, {} KiB resident", 100.0 * used / IDLE.as_secs_f64(), IDLE.as_secs(), resident_kib());
+    println!(
+        "idle: {:.2} % of one core over {} s, {} KiB resident",
+        100.0 * used / IDLE.as_secs_f64(),
+        IDLE.as_secs(),
+        resident_kib()
+    );
 }
 
 fn processor_seconds() -> f64 {
@@ -66,46 +71,32 @@ fn resident_kib() -> u64 {
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-fn acquire(service: &Service, frames: u32) {
+fn acquire(service: &Service, frames: u32) -> Result<(), ClientError> {
     let (host, port) = service.broker();
-    let (arrived, messages) = crossbeam_channel::bounded(1024);
-    let outbox = Outbox::new();
-    let options = link::Options {
-        host: host.into(),
-        port,
-        client_id: "bench".into(),
-        subscriptions: vec!["status/imager".into()],
-        hears_itself: false,
-        will: Message { topic: "planktor/bench".into(), ..Message::default() },
-    };
-    let queue = outbox.clone();
-    let client = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(link::serve(options, queue, |message| drop(arrived.send(message)), |_| {}));
-    });
+    let client = Client::connect(host, port, "bench", &["status/imager"])?;
     for message in [light_on(), update_config("bench", frames), image(frames)] {
-        outbox.send(message).expect("an open outbox");
+        client.send(&message.topic, &serde_json::from_slice(&message.payload).unwrap_or_default())?;
     }
-    for message in messages.iter() {
-        let status: serde_json::Value = serde_json::from_slice(&message.payload).expect("JSON");
-        assert!(!status["status"].as_str().unwrap_or_default().contains("rror"), "{status}");
-        if status["status"] == "Done" {
-            break;
-        }
-    }
-    outbox.close();
-    drop(client.join());
+    client.wait_for("status/imager", "Done")?;
+    client.close();
+    Ok(())
 }
 
 fn report(twin: &Twin, frames: u32) {
     let truths: Vec<_> = twin.world().truths().cloned().collect();
     let parts = figures::parts(&truths, SETTLING, CADENCE);
     let in_motion = truths.iter().filter(|truth| truth.in_motion()).count();
-    println!("{} frames of {frames}, {in_motion} exposed in motion; medians of {} periods:", truths.len(), parts.len());
+    println!(
+        "{} frames of {frames}, {in_motion} exposed in motion; medians of {} periods:",
+        truths.len(),
+        parts.len()
+    );
     let print = |name: &str, part: fn(&Parts) -> Duration| {
         let mut all: Vec<_> = parts.iter().map(part).collect();
         all.sort();
-        let at = |q: usize| all.get((all.len().saturating_sub(1)) * q / 100).copied().unwrap_or_default().as_secs_f64() * 1e3;
+        let at = |q: usize| {
+            all.get((all.len().saturating_sub(1)) * q / 100).copied().unwrap_or_default().as_secs_f64() * 1e3
+        };
         println!("  {name:<28} p50 {:8.3} ms   p99 {:8.3} ms   max {:8.3} ms", at(50), at(99), at(100));
     };
     print("period", |p| p.period);

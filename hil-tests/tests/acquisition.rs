@@ -1,5 +1,7 @@
 //! Acquisitions on the twin, in virtual time: the dashboard's own sequence, a plan with focus planes, equal bytes.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use planktor_hil_tests::{Played, Scenario, Seen, dashboard, light_on, message, update_config};
 use planktor_runtime::dataset;
 use planktor_sim::world::Truth;
@@ -86,8 +88,10 @@ fn a_started_stroke_says_how_long_it_will_really_take() {
 fn a_long_stroke_flows_at_the_rate_that_was_asked() {
     for seed in 1..6 {
         let stroke = json!({"action": "move", "direction": "FORWARD", "volume": 0.5, "flowrate": 3});
-        let scenario = Scenario { seed, ..Scenario::new(vec![(ms(100), message("actuator/pump", &stroke))], ms(7_000)) };
-        let (early, late) = (planktor_protocol::Instant::ZERO + ms(2_000), planktor_protocol::Instant::ZERO + ms(4_000));
+        let scenario =
+            Scenario { seed, ..Scenario::new(vec![(ms(100), message("actuator/pump", &stroke))], ms(7_000)) };
+        let (early, late) =
+            (planktor_protocol::Instant::ZERO + ms(2_000), planktor_protocol::Instant::ZERO + ms(4_000));
         let played = scenario.play();
         let world = played.twin.world();
         let usteps = world.pump.shaft_at(late) - world.pump.shaft_at(early);

@@ -1,6 +1,8 @@
 //! Bad input is refused with a reason; nothing moves, nothing is written outside the data root, and the next command
 //! works.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use planktor_hil_tests::{Scenario, Seen, dashboard, files, image, light_on, message, raw, update_config};
 use planktor_runtime::mqtt::Message;
 use serde_json::{Value, json};

@@ -1,5 +1,7 @@
 //! A device that fails is made safe, reported and opened again; what it was asked is answered; the rest goes on.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use embedded_hal::spi::{self, Operation, SpiDevice};
 use planktor_drivers::board::{Board, Enable, Hardware, SlowBuses, Spi};
 use planktor_drivers::devices::camera::Camera;

@@ -1,5 +1,7 @@
 //! Stop and end, at any moment, in virtual time.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use planktor_drivers::Clock;
 use planktor_hil_tests::{Played, Scenario, Seen, dashboard, image, message, raw, shut_down, update_config};
 use planktor_protocol::Axis;
@@ -174,4 +176,20 @@ fn the_programs_end_brakes_before_it_lets_go() {
     let world = played.twin.world();
     let turned = world.pump.last_turned(world.now()).unwrap();
     assert!(turned.duration() > ms(200), "it ramped down from full speed: {turned:?}");
+}
+
+/// A stop overtakes what waits; an acquisition that was sent before it must not begin after it, and wait for ever.
+#[test]
+fn an_acquisition_that_a_stop_overtook_is_answered_and_the_next_one_works() {
+    let mut script = dashboard("overtaken", 2);
+    script.pop();
+    script.push((ms(8_000), image(2)));
+    let scenario = Scenario::new(script, ms(60_000)).until("status/imager", "Done").react(|seen, _| {
+        let configured = seen.is("status/imager", "Config updated");
+        if configured { vec![image(2), stop("imager/image")] } else { vec![] }
+    });
+    let played = scenario.play();
+    assert_eq!(played.statuses("status/imager")[..3], ["Config updated", "Interrupted", "Interrupted"]);
+    assert_eq!(played.count("status/imager", "Done"), 1);
+    assert_eq!(played.data_sets().len(), 1);
 }

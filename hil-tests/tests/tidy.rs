@@ -1,5 +1,7 @@
 //! The rules of the house that a compiler does not know, as tests over the source.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::path::{Path, PathBuf};
 
 /// Every folder may import the folders below it, and no other: the folders are the architecture.

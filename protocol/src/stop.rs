@@ -35,4 +35,9 @@ impl Epochs {
             Axis::Focus => self.focus,
         }
     }
+
+    /// Whether any axis was stopped between these and the others.
+    pub fn is_before(self, later: Self) -> bool {
+        self.pump < later.pump || self.focus < later.focus
+    }
 }

@@ -2,6 +2,8 @@
 //!
 //! Every wait is for an event and has a deadline; nothing sleeps.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

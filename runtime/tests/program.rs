@@ -1,6 +1,8 @@
 //! The program as its users start it: the demo, the service on a real mosquitto with mosquitto's own clients, signals,
 //! refusals on the command line. In real time; one after the other, so that they do not slow each other down.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};

@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 use crate::plankton::{Vignette, vignettes};
 use crate::random::scrambled;
 use crate::scene::{Particle, Scene};
+use planktor_protocol::camera::{Image, Picture};
 
 /// Red, green and blue of clear water in the middle of the picture, above the black level, of 255.
 const WATER: [f32; 3] = [205.0, 197.0, 186.0];
@@ -38,6 +39,12 @@ const BLUR_PER_UM: f32 = 0.04;
 const STRONGEST_BLUR_UM: f32 = 30.0;
 /// Sizes a particle may be drawn at, relative to its real one.
 const SCALES: std::ops::RangeInclusive<f32> = 0.05..=4.0;
+
+impl Picture for Scene {
+    fn develop(&self) -> Image {
+        Image { width: self.width, height: self.height, rgb: render(self) }
+    }
+}
 
 /// Draws the scene as 8 bit red, green and blue samples, line by line: `width * height * 3` bytes.
 pub fn render(scene: &Scene) -> Vec<u8> {

@@ -6,9 +6,6 @@
 //! Lengths are micrometres in the specimen. The origin is the picture's top left corner,
 //! x runs to the right, along the flow, and y runs down, in the order the sensor reads its lines.
 
-use crate::render::render;
-use planktor_protocol::camera::{Image, Picture};
-
 /// Everything one frame depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
@@ -49,10 +46,4 @@ pub struct Particle {
     pub orientation: u8,
     /// Signed distance from the plane of focus, in micrometres; drawn no more blurred than at 800.
     pub defocus_um: f32,
-}
-
-impl Picture for Scene {
-    fn develop(&self) -> Image {
-        Image { width: self.width, height: self.height, rgb: render(self) }
-    }
 }

@@ -5,7 +5,7 @@
 
 use crate::board::{Enable, Spi};
 use crate::chips::tmc5160::{self, Ramp, Register, Tmc5160};
-use crate::devices::motor::StartError;
+use crate::devices::motor::{Expected, Look, StartError};
 use crate::stop::{StopLine, Stopped};
 use embedded_hal::spi::ErrorKind;
 use planktor_protocol::{self as protocol, Epochs, Fault, Instant};
@@ -53,15 +53,6 @@ struct Going {
     nominal: Duration,
     not_yet: Instant,
     target: i32,
-}
-
-/// What a look at a moving motor found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// It has reached its target.
-    Reached,
-    /// Not yet; look again then.
-    Again(Instant),
 }
 
 impl Axis {
@@ -203,15 +194,6 @@ impl Axis {
         self.enable.off();
         let _ = self.chip.stop();
     }
-}
-
-/// When a move is expected to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expected {
-    /// The likely end.
-    pub until: Instant,
-    /// Its earliest possible end: the first instant at which looking makes sense.
-    pub look: Instant,
 }
 
 /// How long the chip's clock period is, as a multiple of the nominal one: between these two.

@@ -6,8 +6,8 @@
 use crate::board::{Enable, Spi};
 use crate::calibration::Calibration;
 use crate::chips::tmc5160::Ramp;
-use crate::devices::axis::{Axis, Expected, Look};
-use crate::devices::motor::{Motor, StartError};
+use crate::devices::axis::Axis;
+use crate::devices::motor::{Expected, Look, Motor, StartError};
 use crate::stop::{StopLine, Stopped};
 use planktor_protocol::focus::{Move, Refusal, Target};
 use planktor_protocol::units::Micrometres;

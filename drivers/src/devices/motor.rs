@@ -1,6 +1,5 @@
 //! What pump and stage have in common for whoever moves them.
 
-use crate::devices::axis::{Expected, Look};
 use planktor_protocol::{Epochs, Fault, Instant};
 
 /// Why a move did not start.
@@ -26,6 +25,24 @@ impl<R> StartError<R> {
             Self::Fault(fault) => StartError::Fault(fault),
         }
     }
+}
+
+/// What a look at a moving motor found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It has reached its target.
+    Reached,
+    /// Not yet; look again then.
+    Again(Instant),
+}
+
+/// When a move is expected to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The likely end.
+    pub until: Instant,
+    /// Its earliest possible end: the first instant at which looking makes sense.
+    pub look: Instant,
 }
 
 /// A device that makes one move at a time.

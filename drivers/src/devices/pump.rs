@@ -3,8 +3,8 @@
 use crate::board::{Enable, Spi};
 use crate::calibration::Calibration;
 use crate::chips::tmc5160::Ramp;
-use crate::devices::axis::{Axis, Expected, Look};
-use crate::devices::motor::{Motor, StartError};
+use crate::devices::axis::Axis;
+use crate::devices::motor::{Expected, Look, Motor, StartError};
 use crate::stop::{StopLine, Stopped};
 use planktor_protocol::pump::{Move, Refusal};
 use planktor_protocol::{self as protocol, Epochs, Fault, Instant};

@@ -54,7 +54,8 @@ pub struct Status {
 /// # Errors
 /// [`Malformed`] says what was wrong, and in which words its topic reports that.
 pub fn read(topic: &str, payload: &[u8]) -> Result<Request, Box<Malformed>> {
-    let malformed = |status, reason, id| Box::new(Malformed { status_topic: status_topic(topic), status, reason, id });
+    let malformed =
+        |status, reason, id| Box::new(Malformed { status_topic: status_topic(topic), status, reason, id });
     let value = Fields::parse(payload).map_err(|reason| malformed("Error", reason, None))?;
     let id = value.id();
     let command = match topic {

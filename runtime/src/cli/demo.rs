@@ -3,15 +3,14 @@
 
 use super::run::twin;
 use super::{DataRoot, Failure};
-use crossbeam_channel::{Receiver, bounded};
 use indicatif::{ProgressBar, ProgressStyle};
 use planktor_drivers::clock::{Computer, WallClock};
 use planktor_drivers::disk::FileSystem;
 use planktor_protocol::Axis;
+use planktor_runtime::client::Client;
 use planktor_runtime::dataset;
 use planktor_runtime::figures::{self, Parts};
 use planktor_runtime::instrument::{Config, Time};
-use planktor_runtime::mqtt::{Message, Outbox, link};
 use planktor_runtime::service::{BrokerChoice, Options, Service};
 use planktor_sim::{Settings, Twin};
 use serde_json::{Value, json};
@@ -19,11 +18,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Longer than anything in the demo takes; who is silent for so long is broken.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// As the dashboard asks: 6 uL at 3 mL/min, half a second of settling.
 const VOLUME_ML: f64 = 0.006;
 const FLOW_ML_PER_MIN: f64 = 3.0;
@@ -110,80 +106,13 @@ impl Demo {
         let service = Service::start(config, options)?;
         let (host, port) = service.broker();
         eprintln!("simulated PlanktoScope v3.0 (seed {}) on the MQTT broker {host}:{port}", self.seed);
-        let client = Client::connect(host, port)?;
+        let client = Client::connect(host, port, "planktor-demo", &["status/#"])?;
         let outcome = acquire(&client, self.plan, &twin);
         client.close();
         service.shut_down();
         service.wait()?;
         let (folder, pumped_nl) = outcome?;
         summary(self.plan, &twin, &folder, &data, pumped_nl)
-    }
-}
-
-/// The demo's own client: knows the instrument by its messages only.
-struct Client {
-    outbox: Outbox,
-    messages: Receiver<Message>,
-    thread: JoinHandle<()>,
-}
-
-impl Client {
-    fn connect(host: &str, port: u16) -> Result<Self, Failure> {
-        let (arrived, messages) = bounded(1024);
-        let (outbox, connected) = (Outbox::new(), bounded(1));
-        let options = link::Options {
-            host: host.into(),
-            port,
-            client_id: "planktor-demo".into(),
-            subscriptions: vec!["status/#".into()],
-            hears_itself: false,
-            will: Message { topic: "planktor/demo".into(), payload: b"gone".to_vec(), ..Message::default() },
-        };
-        let (queue, tell) = (outbox.clone(), connected.0);
-        let thread = std::thread::Builder::new().name("demo-client".into()).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.expect("the system has an epoll for us");
-            let incoming = |message| drop(arrived.try_send(message));
-            let state = |state| {
-                if state == link::State::Connected {
-                    let _ = tell.try_send(());
-                }
-            };
-            runtime.block_on(link::serve(options, queue, incoming, state));
-        })?;
-        connected.1.recv_timeout(PATIENCE).map_err(|_| "the demo's client cannot connect to the broker")?;
-        Ok(Self { outbox, messages, thread })
-    }
-
-    fn send(&self, topic: &str, payload: &Value) -> Result<(), Failure> {
-        let (topic, payload) = (topic.into(), payload.to_string().into_bytes());
-        Ok(self.outbox.send(Message { topic, payload, ..Message::default() })?)
-    }
-
-    /// The next status on a topic; what says "error" ends the demo.
-    fn status(&self, topic: &str) -> Result<Value, Failure> {
-        loop {
-            let silent = |_| format!("nothing arrived on {topic} for {} s", PATIENCE.as_secs());
-            let message = self.messages.recv_timeout(PATIENCE).map_err(silent)?;
-            let status: Value = serde_json::from_slice(&message.payload)?;
-            if status["status"].as_str().is_some_and(|word| word.to_lowercase().contains("error")) {
-                return Err(format!("{}: {status}", message.topic).into());
-            }
-            if message.topic == topic {
-                return Ok(status);
-            }
-        }
-    }
-
-    fn wait_for(&self, topic: &str, word: &str) -> Result<(), Failure> {
-        while self.status(topic)?["status"] != word {}
-        Ok(())
-    }
-
-    fn close(self) {
-        self.outbox.close();
-        // A panic of that thread was reported by the panic hook.
-        let _ = self.thread.join();
     }
 }
 

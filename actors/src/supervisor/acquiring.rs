@@ -1,0 +1,265 @@
+//! An acquisition from its command to its end: camera, data set, sequence, frames.
+
+use super::{Acquisition, Answered, Running, State, Supervisor, Who};
+use crate::recording::{Begin, Encode, Ending, Facts, Recorded};
+use crate::sequence::{self, Act, Sequence};
+use planktor_drivers::devices::pump as pump_device;
+use planktor_protocol::acquisition::{self, Failure, Metadata, Refusal};
+use planktor_protocol::instrument::{CommandId, Device, Event};
+use planktor_protocol::plan::Plan;
+use planktor_protocol::timekeeping::{Anchor, NOT_BEFORE, Source};
+use planktor_protocol::{Axis, Epochs, Order, Run, camera, motion};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Names of captures that an acquisition may use up.
+const RUNS_A_BATCH: u64 = 1 << 32;
+
+impl Supervisor {
+    pub(super) fn acquire(&mut self, state: State, id: CommandId, epochs: Epochs, plan: Plan) -> State {
+        let metadata = match self.may_acquire(&state, epochs, &plan) {
+            Ok(metadata) => metadata,
+            Err(why) => {
+                self.tell(Some(id), Event::Acquisition(acquisition::Event::Refused(why)));
+                return state;
+            }
+        };
+        let batch = self.new_run();
+        self.run = Run(batch.0 + RUNS_A_BATCH);
+        self.camera.send(Order { run: batch, epochs, command: camera::Command::Open });
+        // The timekeeper speaks at its start; should it be dead, the time is as unknown as it can be.
+        let unset = Anchor { instant: self.bell.now(), utc: NOT_BEFORE, source: Source::Unset };
+        let anchor = self.anchor.unwrap_or(unset);
+        State::Opening(Acquisition { id, epochs, batch, anchor, total: plan.frames() }, plan, metadata)
+    }
+
+    pub(super) fn may_acquire(
+        &self,
+        state: &State,
+        epochs: Epochs,
+        plan: &Plan,
+    ) -> Result<Arc<Metadata>, Refusal> {
+        if let Some(why) = self.refusal(state) {
+            return Err(why);
+        }
+        if epochs.is_before(self.stopped) {
+            return Err(Refusal::Stopped);
+        }
+        let metadata = self.metadata.clone().ok_or(Refusal::NotConfigured)?;
+        for (axis, moving) in [(Axis::Pump, self.pump.moving()), (Axis::Focus, self.focus.moving())] {
+            if moving.is_some() {
+                return Err(Refusal::Moving(axis));
+            }
+        }
+        if let Some(fault) = self.fault(Device::Camera) {
+            return Err(Refusal::NoCamera(fault));
+        }
+        if let Some(fault) = self.fault(Device::Pump) {
+            return Err(Refusal::NoMotor(Axis::Pump, fault));
+        }
+        for stroke in plan.strokes() {
+            pump_device::check(&self.calibration, stroke)?;
+        }
+        Ok(metadata)
+    }
+
+    pub(super) fn create(
+        &mut self,
+        a: Acquisition,
+        plan: Plan,
+        metadata: Arc<Metadata>,
+        mode: camera::Mode,
+    ) -> State {
+        let Acquisition { batch, anchor, total, .. } = a;
+        self.pipeline.begin(Begin { batch, metadata, anchor, fix: self.fix, mode, total });
+        State::Creating(a, plan)
+    }
+
+    pub(super) fn begin(&mut self, a: Acquisition, plan: Plan, folder: Arc<Path>) -> State {
+        self.tell(Some(a.id), Event::Acquisition(acquisition::Event::Started));
+        let sequence = Sequence::begin(plan, Run(a.batch.0 + 1), self.bell.now());
+        self.act(a, Box::new(Running { sequence, folder, wake: None, saved: 0 }))
+    }
+
+    pub(super) fn feed(
+        &mut self,
+        a: Acquisition,
+        mut running: Box<Running>,
+        input: sequence::Input,
+    ) -> State {
+        running.sequence.on(self.bell.now(), input);
+        self.act(a, running)
+    }
+
+    /// Does what the sequence asks.
+    pub(super) fn act(&mut self, a: Acquisition, mut running: Box<Running>) -> State {
+        while let Some(act) = running.sequence.act() {
+            match act {
+                Act::Pump(order) => {
+                    if let Some(fault) = self.fault(Device::Pump) {
+                        return self.fail(a, Failure::Motor(Axis::Pump, fault));
+                    }
+                    let run = self.new_run();
+                    self.pump.order(run, a.epochs, order, Who::Acquisition);
+                }
+                Act::Focus(order) => {
+                    if let Some(fault) = self.fault(Device::Focus) {
+                        return self.fail(a, Failure::Motor(Axis::Focus, fault));
+                    }
+                    let run = self.new_run();
+                    self.focus.order(run, a.epochs, order, Who::Acquisition);
+                }
+                Act::Wake(then) => running.wake = Some(self.bell.at(then)),
+                Act::Capture { run, not_before } => {
+                    if let Some(cause) = self.fault(Device::Camera) {
+                        let (image, total) = (running.saved + 1, a.total);
+                        return self.fail(a, Failure::Camera { image, total, cause });
+                    }
+                    let command = camera::Command::Capture { not_before };
+                    self.camera.send(Order { run, epochs: a.epochs, command });
+                }
+                Act::Keep(shot, frame, facts) => {
+                    let name = format!("{}.jpg", a.anchor.utc_at(frame.interval.from).file_stem());
+                    self.pipeline.keep(Encode { batch: a.batch, shot, name, frame, facts: *facts });
+                }
+                Act::Over(Ok(())) => {
+                    self.close_camera(&a);
+                    self.pipeline.end(a.batch, Ending::Complete);
+                    return State::Closing(a, running.folder);
+                }
+                Act::Over(Err(failure)) => return self.fail(a, failure),
+            }
+        }
+        State::Running(a, running)
+    }
+
+    pub(super) fn moved<R>(
+        &mut self,
+        state: State,
+        axis: Axis,
+        answered: Answered,
+        event: motion::Event<R>,
+        refused: impl FnOnce(R) -> Option<Failure>,
+    ) -> State {
+        let (a, running) = match (state, answered.who) {
+            (State::Running(a, running), Some(Who::Acquisition)) => (a, running),
+            (state, _) => return state,
+        };
+        match event {
+            motion::Event::Done(end) => self.feed(a, running, sequence::Input::Moved(end)),
+            motion::Event::Failed(fault) => self.fail(a, Failure::Motor(axis, fault)),
+            motion::Event::Refused(why) => match refused(why) {
+                Some(failure) => self.fail(a, failure),
+                // The stop that refused it is on its way here.
+                None => State::Running(a, running),
+            },
+            motion::Event::Started { .. } | motion::Event::Interrupted | motion::Event::Released => {
+                State::Running(a, running)
+            }
+        }
+    }
+
+    pub(super) fn seen(
+        &mut self,
+        a: Acquisition,
+        running: Box<Running>,
+        run: Run,
+        event: camera::Event,
+    ) -> State {
+        match event {
+            camera::Event::Exposing { interval } => {
+                let facts = Box::new(self.facts(&running.sequence));
+                self.feed(a, running, sequence::Input::Exposing(interval, facts))
+            }
+            camera::Event::Frame(frame) => {
+                self.works(Device::Camera);
+                self.feed(a, running, sequence::Input::Frame(run, frame))
+            }
+            camera::Event::Missed => self.feed(a, running, sequence::Input::Missed(run)),
+            camera::Event::Failed(cause) => {
+                let (image, total) = (running.saved + 1, a.total);
+                self.fail(a, Failure::Camera { image, total, cause })
+            }
+            camera::Event::Opened(_) | camera::Event::Closed => State::Running(a, running),
+        }
+    }
+
+    pub(super) fn facts(&self, sequence: &Sequence) -> Facts {
+        let sequence::Stillness { motion, settled, pumped } = sequence.still();
+        Facts {
+            motion,
+            settled,
+            pumped,
+            height: self.height.micrometres(&self.calibration),
+            height_uncertain: self.height.is_uncertain(),
+            light: self.level,
+            fix: self.fix,
+            time: self.anchor,
+        }
+    }
+
+    pub(super) fn recorded(&mut self, state: State, recorded: Recorded) -> State {
+        match (state, recorded) {
+            (State::Running(a, mut running), Recorded::Saved { batch, shot, result: Ok(path) })
+                if batch == a.batch =>
+            {
+                self.pipeline.saved(batch);
+                running.saved += 1;
+                let (current, total) = (running.saved, a.total);
+                self.tell(Some(a.id), Event::Acquisition(acquisition::Event::Saved { path, current, total }));
+                self.feed(a, running, sequence::Input::Saved(shot))
+            }
+            (State::Running(a, _), Recorded::Saved { batch, result: Err(why), .. }) if batch == a.batch => {
+                self.pipeline.saved(batch);
+                self.fail(a, Failure::Disk(why))
+            }
+            (State::Closing(a, path), Recorded::Ended { batch, result }) if batch == a.batch => {
+                self.pipeline.ended(batch);
+                let event = match result {
+                    Ok(()) => acquisition::Event::Done { path },
+                    Err(why) => acquisition::Event::Failed(Failure::Disk(why)),
+                };
+                self.tell(Some(a.id), Event::Acquisition(event));
+                State::Idle
+            }
+            // Of an acquisition that was ended already: its last frames and its end.
+            (state, Recorded::Saved { batch, .. }) => {
+                self.pipeline.saved(batch);
+                state
+            }
+            (state, Recorded::Ended { batch, .. }) => {
+                self.pipeline.ended(batch);
+                state
+            }
+            (state, Recorded::Begun { .. }) => state,
+        }
+    }
+
+    pub(super) fn refuse(&mut self, a: Acquisition, why: Refusal) -> State {
+        self.close_camera(&a);
+        self.tell(Some(a.id), Event::Acquisition(acquisition::Event::Refused(why)));
+        State::Idle
+    }
+
+    /// What was taken is kept; motors that the acquisition moves are stopped.
+    pub(super) fn fail(&mut self, a: Acquisition, failure: Failure) -> State {
+        self.let_go(&a, Ending::Failed(failure.to_string()), None);
+        self.tell(Some(a.id), Event::Acquisition(acquisition::Event::Failed(failure)));
+        State::Idle
+    }
+
+    pub(super) fn let_go(&mut self, a: &Acquisition, ending: Ending, stopped: Option<Axis>) {
+        self.close_camera(a);
+        self.pipeline.end(a.batch, ending);
+        if self.pump.moving() == Some(Who::Acquisition) && stopped != Some(Axis::Pump) {
+            self.stop_motor(Axis::Pump, a.epochs, None);
+        }
+        if self.focus.moving() == Some(Who::Acquisition) && stopped != Some(Axis::Focus) {
+            self.stop_motor(Axis::Focus, a.epochs, None);
+        }
+    }
+
+    pub(super) fn close_camera(&mut self, a: &Acquisition) {
+        self.camera.send(Order { run: a.batch, epochs: a.epochs, command: camera::Command::Close });
+    }
+}
