@@ -73,6 +73,9 @@ mod tests {
         let address = server.local_addr().unwrap().to_string();
         let gpsd = std::thread::spawn(move || {
             let (mut client, _) = server.accept().unwrap();
+            let mut asked = String::new();
+            std::io::BufRead::read_line(&mut std::io::BufReader::new(&client), &mut asked).unwrap();
+            assert_eq!(asked, gpsd::WATCH);
             client.write_all(b"{\"class\":\"VERSION\"}\n\xff\xfe\n{\"class\":\"TOFF\"}\n").unwrap();
             client.write_all(&vec![b'x'; 100_000]).unwrap();
             client.write_all(b"\n{\"class\":\"TPV\",\"mode\":2,\"lat\":48.7,\"lon\":-3.9}\n").unwrap();

@@ -46,7 +46,7 @@ fn name(id: &str) -> String {
 
 fn check(key: &str, name: &str) -> Result<(), &'static str> {
     match name {
-        "" => Err("it is empty"),
+        _ if name.chars().all(|c| c == '_') => Err("it is empty or blank"),
         "." | ".." => Err("it means another folder"),
         _ if name.contains(['/', '\\']) => Err("it contains a slash"),
         _ if name.contains(char::is_control) => Err("it contains a control character"),

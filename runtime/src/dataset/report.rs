@@ -1,5 +1,6 @@
 //! What a check of a data set found, and how it is said in plain words. Checks nothing itself.
 
+use super::{METADATA, RECORDS};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -27,6 +28,8 @@ pub enum Verdict {
     Early(Early),
     /// Valid, with one thing unfinished.
     Unfinished(Unfinished),
+    /// Nothing was begun: its creation was cut off, or this is another folder. There is no frame to trust.
+    NotBegun,
     /// Not as it was written.
     Invalid(Vec<Problem>),
 }
@@ -45,8 +48,6 @@ pub enum Early {
 /// What a power cut, a kill or a dead disk left unfinished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unfinished {
-    /// The data set itself; it has no frame.
-    Creation,
     /// A frame.
     Frame {
         /// Its name, or what it was to be.
@@ -85,7 +86,7 @@ pub struct Problem {
 impl Report {
     /// Whether every finished frame is as it was written, and at most one is unfinished.
     pub fn is_valid(&self) -> bool {
-        !matches!(self.verdict, Verdict::Invalid(_))
+        !matches!(self.verdict, Verdict::NotBegun | Verdict::Invalid(_))
     }
 }
 
@@ -98,6 +99,10 @@ impl fmt::Display for Report {
             Verdict::Unfinished(unfinished) => {
                 write!(f, "valid, {} of {} frames: {unfinished}", self.frames, self.plan())
             }
+            Verdict::NotBegun => write!(
+                f,
+                "NO data set, for it has no {RECORDS} with {METADATA}; if its creation was cut off, remove the folder"
+            ),
             Verdict::Invalid(problems) => {
                 write!(f, "NOT valid, {} problems:", problems.len())?;
                 problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
@@ -128,7 +133,6 @@ impl fmt::Display for Early {
 impl fmt::Display for Unfinished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Creation => write!(f, "it was cut off while it was created; remove the folder"),
             Self::Frame { name, reached } => {
                 write!(f, "frame {} is unfinished, {reached}", name.escape_debug())
             }

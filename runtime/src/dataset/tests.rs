@@ -137,8 +137,8 @@ fn recorder(root: &Path) -> Recorder {
 fn written(root: &Path, frames: usize, ending: Option<Ending>) -> PathBuf {
     let mut recorder = recorder(root);
     let folder = begun(&mut recorder, begin()).unwrap();
-    for n in 0..frames {
-        assert_eq!(&*saved(&mut recorder, 1, picture(n)).unwrap(), folder.join(NAMES[n]));
+    for (n, name) in NAMES.into_iter().enumerate().take(frames) {
+        assert_eq!(&*saved(&mut recorder, 1, picture(n)).unwrap(), folder.join(name));
     }
     if let Some(ending) = ending {
         ended(&mut recorder, 1, ending).unwrap();
@@ -472,7 +472,7 @@ impl Ordeal {
     fn survives(&mut self, faults: &Faults) -> Saved {
         let (disk, mut recorder) = shaky(faults.clone());
         let saved = run(&mut recorder);
-        for way in Survives::WAYS {
+        for way in Survives::ways() {
             let survivors = disk.after_power_cut(way);
             let found = (survivors, saved.clone());
             if !self.seen.contains(&found) {
@@ -492,7 +492,10 @@ fn assert_both_hold(root: &Path, saved: &Saved, when: &str) {
         let folder = root.join(format!("data/img/2026-06-01/sample_1/acq_{batch}"));
         match saved {
             Some(saved) => assert_holds(&folder, saved, when),
-            None if folder.exists() => assert!(verify(&folder).is_valid(), "{when}: {}", verify(&folder)),
+            None if folder.exists() => {
+                let report = verify(&folder);
+                assert!(report.is_valid() || report.verdict == Verdict::NotBegun, "{when}: {report}");
+            }
             None => {}
         }
     }
@@ -503,7 +506,6 @@ fn assert_both_hold(root: &Path, saved: &Saved, when: &str) {
 fn assert_holds(folder: &Path, saved: &[&str], when: &str) {
     let report = verify(folder);
     assert!(report.is_valid(), "{when}: {report}");
-    assert_ne!(report.verdict, Verdict::Unfinished(Unfinished::Creation), "{when}");
     for name in saved {
         assert!(folder.join(name).exists(), "{when}: {name} is lost");
     }
@@ -559,17 +561,33 @@ fn a_failure_while_a_failure_is_undone_is_undone_later() {
 }
 
 #[test]
-fn a_failed_frame_can_be_sent_again_and_the_error_says_what_where_and_what_to_do() {
+fn a_failed_frame_is_undone_at_once_and_can_be_sent_again() {
+    for operation in 0..9 {
+        let (disk, mut recorder) = shaky(Faults { fails: vec![], dies: NEVER, effect: Effect::Half });
+        begun(&mut recorder, begin()).unwrap();
+        disk.fail_at(disk.operations() + operation);
+        saved(&mut recorder, 1, picture(0)).unwrap_err();
+        for way in Survives::ways() {
+            let root = tempfile::tempdir().unwrap();
+            disk.after_power_cut(way).lay_out(root.path());
+            let report = verify(&root.path().join("data").join(PLACE));
+            let found = (&report.verdict, report.frames);
+            assert_eq!(found, (&Verdict::Early(Early::CutOff), 0), "{operation} {way:?}: {report}");
+        }
+        saved(&mut recorder, 1, picture(0)).unwrap();
+    }
+}
+
+#[test]
+fn a_disk_error_says_what_where_why_and_what_to_do() {
     let (disk, mut recorder) = shaky(Faults { fails: vec![], dies: NEVER, effect: Effect::Nothing });
     begun(&mut recorder, begin()).unwrap();
-    let next = disk.operations();
-    disk.fail_at(next);
+    disk.fail_at(disk.operations());
     let why = saved(&mut recorder, 1, picture(0)).unwrap_err();
     assert_eq!(
         why,
         format!("failed to write /data/{PLACE}/{}.part: the disk is broken; check the disk", NAMES[0])
     );
-    saved(&mut recorder, 1, picture(0)).unwrap();
 }
 
 // Checked

@@ -117,7 +117,7 @@ impl<'a> Check<'a> {
         let part = METADATA.to_owned() + PART;
         let ours = |name: &String| [METADATA, INTEGRITY, RECORDS, &part].contains(&name.as_str());
         if names.iter().all(ours) {
-            return Verdict::Unfinished(Unfinished::Creation);
+            return Verdict::NotBegun;
         }
         self.problem(RECORDS, "the record file is missing or empty, and yet there are other files", NOT_OURS);
         Verdict::Invalid(std::mem::take(&mut self.problems))

@@ -1,6 +1,7 @@
 //! A disk in memory that fails or dies at an operation of the test's choice, and knows what a power cut would leave.
 //! It says nothing of how long anything takes.
 
+use super::RECORDS;
 use planktor_drivers::disk::Disk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -23,20 +24,39 @@ pub(super) struct Faults {
     pub(super) effect: Effect,
 }
 
-/// What is there after a power cut: of names and of contents either all or only what was synced.
+/// What is there after a power cut.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Survives {
-    pub(super) unsynced_names: bool,
+    pub(super) names: Names,
+    /// Or only what was synced.
     pub(super) unsynced_content: bool,
 }
 
+/// Which names survive that were not synced; a disk may write them down in any order.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Names {
+    All,
+    None,
+    RecordFile,
+    AllOthers,
+}
+
 impl Survives {
-    pub(super) const WAYS: [Self; 4] = [
-        Self { unsynced_names: true, unsynced_content: true },
-        Self { unsynced_names: true, unsynced_content: false },
-        Self { unsynced_names: false, unsynced_content: true },
-        Self { unsynced_names: false, unsynced_content: false },
-    ];
+    pub(super) fn ways() -> impl Iterator<Item = Self> {
+        let names = [Names::All, Names::None, Names::RecordFile, Names::AllOthers];
+        let way = |names| [true, false].map(|unsynced_content| Self { names, unsynced_content });
+        names.into_iter().flat_map(way)
+    }
+
+    fn keeps_name(self, path: &Path) -> bool {
+        let is_record_file = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(RECORDS));
+        match self.names {
+            Names::All => true,
+            Names::None => false,
+            Names::RecordFile => is_record_file,
+            Names::AllOthers => !is_record_file,
+        }
+    }
 }
 
 /// What is there.
@@ -96,21 +116,22 @@ impl ShakyDisk {
         self.state().faults.fails.push(operation);
     }
 
-    pub(super) fn after_power_cut(&self, survives: Survives) -> Survivors {
+    pub(super) fn after_power_cut(&self, way: Survives) -> Survivors {
         let state = self.state();
-        let names = if survives.unsynced_names { &state.files } else { &state.safe_files };
-        let folders = if survives.unsynced_names { &state.folders } else { &state.safe_folders };
+        let now = state.folders.iter().filter(|path| way.keeps_name(path));
+        let folders: BTreeSet<_> = now.chain(&state.safe_folders).cloned().collect();
         let there =
             |path: &Path| path.ancestors().skip(1).all(|f| f == Path::new("/") || folders.contains(f));
         let content = |n: &usize| {
             let content = &state.contents[*n];
-            if survives.unsynced_content { content.now.clone() } else { content.safe.clone() }
+            if way.unsynced_content { content.now.clone() } else { content.safe.clone() }
         };
-        let files = names.iter().filter(|(path, _)| there(path)).map(|(path, n)| (path.clone(), content(n)));
-        Survivors {
-            folders: folders.iter().filter(|path| there(path)).cloned().collect(),
-            files: files.collect(),
-        }
+        let now = state.files.iter().filter(|(path, _)| way.keeps_name(path));
+        let safe = state.safe_files.iter().filter(|(path, _)| !way.keeps_name(path));
+        let files = now.chain(safe).filter(|(path, _)| there(path));
+        let files = files.map(|(path, n)| (path.clone(), content(n))).collect();
+        let folders = folders.iter().filter(|path| there(path)).cloned().collect();
+        Survivors { folders, files }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
