@@ -62,7 +62,6 @@ pub struct Encoded {
 }
 
 /// A frame ready to be written.
-#[derive(Debug)]
 pub struct Picture {
     /// Its file's name.
     pub name: String,
@@ -76,6 +75,14 @@ pub struct Picture {
     pub exposure: Interval,
     /// What was known about it.
     pub facts: Facts,
+}
+
+impl std::fmt::Debug for Picture {
+    /// Its content by its digest.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, jpeg, sha1, seq, exposure, facts } = self;
+        write!(f, "Picture({name}, {} bytes, {sha1}, seq {seq}, {exposure:?}, {facts:?})", jpeg.len())
+    }
 }
 
 /// Why a data set ends.

@@ -9,7 +9,7 @@ use planktor_actors::port::{Mail, Port};
 use planktor_drivers::disk::FileSystem;
 use planktor_drivers::{Board, Clock};
 use planktor_protocol::{Instant, Utc};
-use planktor_runtime::gateway::{self, Gateway};
+use planktor_runtime::gateway::Gateway;
 use planktor_runtime::instrument::{Config, Instrument, Models, Time};
 use planktor_runtime::mqtt::Message;
 use planktor_sim::{Settings, Twin};
@@ -386,9 +386,4 @@ pub fn image(frames: u32) -> Message {
 pub fn dashboard(acq_id: &str, frames: u32) -> Script {
     let ms = Duration::from_millis;
     vec![(ms(100), light_on()), (ms(1_000), update_config(acq_id, frames)), (ms(1_200), image(frames))]
-}
-
-/// What the program says when it is there.
-pub fn greeting() -> Vec<Message> {
-    gateway::ready()
 }

@@ -203,7 +203,12 @@ async fn outside(
         },
     );
     let tell = async {
+        let mut lost = 0;
         while let Some(answer) = answers.next().await {
+            if answers.lost() > lost {
+                lost = answers.lost();
+                say(&format!("{lost} answers so far did not fit into the outlet: this thread is too slow"));
+            }
             watch(&answer, &say);
             send_all(gateway.borrow_mut().tell(&answer));
             if answer.event == Event::Ended {

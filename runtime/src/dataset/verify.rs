@@ -27,7 +27,7 @@ const RESTORE: &str = "restore it from a backup";
 const MOVE_AWAY: &str = "move it out of the data set";
 const NOT_OURS: &str = "restore the file from a backup, or keep the frames without it";
 
-/// Reads a whole data set; 12-megapixel frames take about 10 ms each. Errors are problems in the report.
+/// Reads a whole data set, which takes as long as the disk does. Errors are problems in the report.
 pub fn verify(folder: &Path) -> Report {
     let mut check = Check::new(folder);
     let verdict = match check.names() {
