@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use planktor_drivers::Clock;
-use planktor_hil_tests::{Played, Scenario, Seen, dashboard, image, message, raw, shut_down, update_config};
+use planktor_hil_tests::{
+    Played, Scenario, Script, Seen, dashboard, image, message, shut_down, update_config,
+};
 use planktor_protocol::Axis;
 use planktor_runtime::dataset;
 use serde_json::json;
@@ -23,21 +25,31 @@ fn stroke(ml: f64) -> planktor_runtime::mqtt::Message {
     message("actuator/pump", &json!({"action": "move", "direction": "FORWARD", "volume": ml, "flowrate": 3}))
 }
 
+/// Strokes of more than a second: who is not told to stop is still seen turning when braking would be over.
+fn long_strokes(acq_id: &str) -> Script {
+    let mut script = dashboard(acq_id, 3);
+    let image = json!({"action": "image", "pump_direction": "FORWARD", "volume": 0.05, "nb_frame": 3, "sleep": 0.5,
+                       "flowrate": 3});
+    script[2] = (ms(1_200), message("imager/image", &image));
+    script
+}
+
+/// From full speed the ramp takes 0.31 s.
+const BRAKED: Duration = Duration::from_millis(400);
+
 /// The motors brake when it is said, and stand soon after; the light is as it was.
 #[test]
 fn an_acquisition_can_be_stopped_at_any_moment() {
-    for at in (1_200..6_600).step_by(37) {
-        let mut script = dashboard("stopped", 5);
+    let brakes = Arc::new(AtomicUsize::new(0));
+    for at in (1_200..7_500).step_by(37) {
+        let mut script = long_strokes("stopped");
         script.push((ms(at), stop("imager/image")));
-        script.push((ms(at), raw("probe", b"")));
-        let brakes = Arc::new(AtomicUsize::new(0));
         let seen_braking = brakes.clone();
         let scenario = Scenario::new(script, ms(at + 4_000)).react(move |seen, twin| {
             if seen.is("status/imager", "Interrupted") {
                 let world = twin.world();
-                let (now, later) = (world.now(), world.now() + ms(1_000));
-                assert!(!world.pump.turns_at(later), "told, but the pump was not stopped");
-                seen_braking.fetch_add(usize::from(world.pump.turns_at(now)), SeqCst);
+                assert!(!world.pump.turns_at(world.now() + BRAKED), "told, but the pump was not stopped");
+                seen_braking.fetch_add(usize::from(world.pump.turns_at(world.now())), SeqCst);
             }
             vec![]
         });
@@ -51,17 +63,18 @@ fn an_acquisition_can_be_stopped_at_any_moment() {
         let report = dataset::verify(&played.data_sets()[0]);
         assert!(report.is_valid(), "stopped at {at} ms: {report}");
     }
+    assert!(brakes.load(SeqCst) > 50, "most of these stops are to meet a pump that turns");
 }
 
 #[test]
 fn a_stop_in_mid_stroke_brakes_before_it_is_answered() {
-    let mut script = dashboard("braking", 5);
-    script.push((ms(1_600), stop("imager/image")));
+    let mut script = long_strokes("braking");
+    script.push((ms(2_000), stop("imager/image")));
     let played = Scenario::new(script, ms(9_000)).react(|seen, twin| {
         if seen.is("status/imager", "Interrupted") {
             let world = twin.world();
             assert!(world.pump.turns_at(world.now()), "this test is about a pump that turns");
-            assert!(!world.pump.turns_at(world.now() + ms(600)), "it was not told to stop");
+            assert!(!world.pump.turns_at(world.now() + BRAKED), "it was not told to stop");
         }
         vec![]
     });
@@ -69,6 +82,28 @@ fn a_stop_in_mid_stroke_brakes_before_it_is_answered() {
     assert_eq!(played.count("status/pump", "Interrupted"), 1);
     assert_eq!(played.count("status/imager", "Interrupted"), 1);
     assert!(!played.twin.world().is_enabled(Axis::Pump), "ramp down, then release");
+}
+
+/// A stop overtakes what waits: a move that was admitted before it gets no permit after it.
+#[test]
+fn a_move_that_a_stop_overtook_never_starts() {
+    let up = message("actuator/focus", &json!({"action": "move", "direction": "UP", "distance": 1}));
+    let script = vec![(ms(100), message("light", &json!({"action": "status"})))];
+    let scenario = Scenario::new(script, ms(3_000)).react(move |seen, _| {
+        let now = seen.topic == "status/light";
+        let both = vec![stroke(0.01), up.clone(), stop("actuator/pump"), stop("actuator/focus")];
+        if now { both } else { vec![] }
+    });
+    let played = scenario.play();
+    let world = played.twin.world();
+    assert_eq!((world.pumped_nl(), world.stage_um()), (0.0, 0.0));
+    for topic in ["status/pump", "status/focus"] {
+        assert_eq!(
+            played.statuses(topic),
+            ["Interrupted", "Idle", "Busy"],
+            "{topic}: the stop, then the refusal"
+        );
+    }
 }
 
 #[test]
