@@ -101,6 +101,17 @@ pub enum Device {
     Camera,
 }
 
+impl std::fmt::Display for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pump => "pump",
+            Self::Focus => "focus",
+            Self::Light => "light",
+            Self::Camera => "camera",
+        })
+    }
+}
+
 /// How a device is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
@@ -110,6 +121,16 @@ pub enum Health {
     Lost(Fault),
     /// It failed too often; it stays off until the program is started again.
     GivenUp(Fault),
+}
+
+impl std::fmt::Display for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Present => write!(f, "present"),
+            Self::Lost(fault) => write!(f, "lost: {fault}; it is tried again"),
+            Self::GivenUp(fault) => write!(f, "given up until the next start: {fault}"),
+        }
+    }
 }
 
 /// What can go wrong with hardware, and where to look.

@@ -262,6 +262,6 @@ async fn signalled(listen: bool) {
 /// What somebody who looks at the log wants to know.
 fn watch(answer: &Answer, say: &Say) {
     if let Event::Health(device, health) = &answer.event {
-        say(&format!("{device:?}: {health:?}"));
+        say(&format!("{device} {health}"));
     }
 }

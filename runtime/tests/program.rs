@@ -158,6 +158,7 @@ fn the_dashboards_sequence_works_over_a_real_mosquitto() {
     assert_eq!(next(&statuses, "status/imager")["status"], "Starting up");
     assert_eq!(next(&statuses, "status/imager")["status"], "Ready");
 
+    assert_eq!(next(&statuses, "status/light"), json!({"status": "Off", "value": 0.0}));
     broker.publish("light", &json!({"action": "on"}));
     assert_eq!(next(&statuses, "status/light"), json!({"status": "On", "value": 1.0}));
     let config =

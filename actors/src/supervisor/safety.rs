@@ -106,6 +106,9 @@ impl Supervisor {
         let Health::Lost(fault) = health else {
             self.care_of(device).present();
             self.tell(None, Event::Health(device, health));
+            if device == Device::Light {
+                self.opened_dark();
+            }
             return state;
         };
         let was = self.fault(device);
@@ -166,6 +169,12 @@ impl Supervisor {
             }
             state => state,
         }
+    }
+
+    /// Whoever looks at its topic is to see what it is now, not what it was before the last crash.
+    fn opened_dark(&mut self) {
+        self.level = Some(Fraction::ZERO);
+        self.tell(None, Event::Light(light::Event::Level(Fraction::ZERO)));
     }
 
     pub(super) fn order_light(&mut self, id: Option<CommandId>, command: light::Command) {

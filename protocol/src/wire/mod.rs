@@ -93,7 +93,8 @@ pub fn status(event: &Event, id: Option<&ClientId>) -> Vec<Status> {
         Event::Ended => LIFE_CYCLE_TOPICS.map(|topic| life_cycle(topic, "Dead")).to_vec(),
     };
     if let Some(id) = id {
-        for status in &mut statuses {
+        // What comes after an end is a state, and answers nobody.
+        for status in statuses.iter_mut().filter(|status| status.payload["status"] != motion::IDLE) {
             status.payload["id"] = id.clone();
         }
     }
@@ -159,7 +160,7 @@ pub const HEALTH_TOPIC: &str = "planktor/status/device";
 fn health_status(device: crate::instrument::Device, health: crate::instrument::Health) -> Status {
     use crate::instrument::Health;
     let mut payload = Map::new();
-    payload.insert("device".into(), json!(format!("{device:?}").to_lowercase()));
+    payload.insert("device".into(), json!(device.to_string()));
     let (word, cause) = match health {
         Health::Present => ("present", None),
         Health::Lost(fault) => ("lost", Some(fault)),

@@ -120,8 +120,11 @@ pub(super) fn status<R: Display>(
     }
 }
 
+/// Dashboards read it as off.
+pub(super) const IDLE: &str = "Idle";
+
 pub(super) fn idle(topic: &'static str) -> Status {
-    Status { topic, payload: json!({"status": "Idle"}), retain: true }
+    Status { topic, payload: json!({"status": IDLE}), retain: true }
 }
 
 pub(super) fn response<R: Display>(event: &Event<R>) -> Value {
