@@ -223,8 +223,9 @@ fn the_demo_runs_a_whole_acquisition_and_shows_it() {
         "frames         10 of 10",
         "in motion      0 ",
         "valid and complete",
+        "48.7273, -3.9814 within 4.6 m",
         "lamp dark, motors off",
-        "\"source\":\"gps\"",
+        "known from gps",
     ] {
         assert!(said.contains(words), "no {words:?} in {said}");
     }

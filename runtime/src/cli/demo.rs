@@ -140,6 +140,7 @@ fn acquire(client: &Client, plan: Plan, twin: &Twin) -> Result<(PathBuf, f64), F
         }
     };
     bar.finish();
+    eprintln!();
     let pumped = twin.world().pumped_nl() - before;
     client.send("light", &json!({"action": "off"}))?;
     client.wait_for("status/light", "Off")?;
@@ -196,7 +197,18 @@ fn summary(plan: Plan, twin: &Twin, folder: &Path, data: &Path, pumped_nl: f64) 
 fn known(folder: &Path) -> Result<String, Failure> {
     let metadata: Value = serde_json::from_slice(&std::fs::read(folder.join("metadata.json"))?)?;
     let (time, place) = (&metadata["planktor_time"], &metadata["planktor_position"]);
-    Ok(format!("time           {time}\nposition       {place}"))
+    let source = time["source"].as_str().unwrap_or("nothing");
+    let position = match (place["latitude"].as_f64(), place["longitude"].as_f64()) {
+        (Some(latitude), Some(longitude)) => {
+            let (error, age) = (place["error_m"].as_f64().unwrap_or(f64::NAN), place["age_s"].as_f64());
+            format!(
+                "{latitude}, {longitude} within {error} m, from a fix {:.1} s old",
+                age.unwrap_or(f64::NAN)
+            )
+        }
+        _ => "unknown: no fix".into(),
+    };
+    Ok(format!("time           known from {source}\nposition       {position}"))
 }
 
 /// The medians of a run's periods.
