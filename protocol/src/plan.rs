@@ -84,11 +84,12 @@ impl Plan {
     /// Checks the steps.
     ///
     /// # Errors
-    /// The first [`Flaw`]: an empty or endless repeat, frames that are never written or more of them than the
-    /// camera's pool holds, no frame at all, a zero stroke, more steps than the limits.
+    /// The first [`Flaw`]: a repeat that is empty, endless, or takes no time; frames that are never written or more
+    /// of them than the camera's pool holds; no frame at all; a zero stroke; more steps than the limits.
     pub fn new(steps: Vec<Step>) -> Result<Self, Flaw> {
         let mut ops = Vec::new();
-        let count = unroll(steps, "", 0, 0, &mut ops)?;
+        flatten(&steps, "", 0, &mut ops)?;
+        let count = count(&steps, "", 0)?;
         if count.held > 0 {
             return Err(Flaw::new("", "captures frames that no later step writes; add a write step"));
         }
@@ -126,6 +127,67 @@ impl Plan {
     }
 }
 
+/// Appends the steps to `ops`, within the limits of number and depth; each is right by itself.
+fn flatten(steps: &[Step], path: &str, depth: usize, ops: &mut Vec<Op>) -> Result<(), Flaw> {
+    if depth > MOST_NESTED {
+        return Err(Flaw::new(path, format!("is nested deeper than {MOST_NESTED} repeats")));
+    }
+    for (i, step) in steps.iter().enumerate() {
+        let path = format!("{path}[{i}]");
+        if ops.len() >= MOST_STEPS {
+            return Err(Flaw::new(&path, format!("is beyond the {MOST_STEPS} steps that a plan may have")));
+        }
+        single(step).map_err(|what| Flaw::new(&path, what))?;
+        match step {
+            Step::Repeat { times, steps } => {
+                let begin = ops.len();
+                ops.push(Op::Begin { times: *times });
+                flatten(steps, &format!("{path}.steps"), depth + 1, ops)?;
+                // Who carries a plan out does what takes no time at once: without end it would never return.
+                if !ops[begin..].iter().any(takes_time) {
+                    return Err(Flaw::new(
+                        &path,
+                        "repeats no pump, focus or capture step; repeat one of these",
+                    ));
+                }
+                ops.push(Op::End { begin });
+            }
+            step => ops.push(Op::Do(step.clone())),
+        }
+    }
+    Ok(())
+}
+
+fn takes_time(op: &Op) -> bool {
+    matches!(op, Op::Do(Step::Pump { .. } | Step::Focus { .. } | Step::Capture))
+}
+
+/// What is wrong with a step by itself.
+fn single(step: &Step) -> Result<(), String> {
+    match step {
+        Step::Repeat { times: 0, .. } => Err("repeats nothing; give times of at least 1".into()),
+        Step::Settle(time) if *time > LONGEST_SETTLE => {
+            Err(format!("settles for more than {} s", LONGEST_SETTLE.as_secs()))
+        }
+        Step::Pump { volume: Nanolitres(0), .. } => Err("pumps no volume".into()),
+        Step::Pump { flow, .. } if flow.0 <= 0 => {
+            Err(format!("pumps at {flow}; the flow rate must be greater than 0"))
+        }
+        Step::Focus { speed, .. } if speed.0 <= 0 => {
+            Err(format!("moves the stage at {speed}; the speed must be greater than 0"))
+        }
+        Step::Focus { target: focus::Target::By(Micrometres(0)), .. } => {
+            Err("moves the stage by nothing".into())
+        }
+        Step::Pump { .. }
+        | Step::Focus { .. }
+        | Step::Settle(_)
+        | Step::Capture
+        | Step::Write
+        | Step::Repeat { .. } => Ok(()),
+    }
+}
+
 /// What a list of steps adds up to.
 #[derive(Clone, Copy)]
 struct Count {
@@ -133,84 +195,44 @@ struct Count {
     held: u32,
 }
 
-/// Checks `steps` and appends them to `ops`; `held` frames are in the pool when they begin.
-fn unroll(steps: Vec<Step>, path: &str, depth: usize, held: u32, ops: &mut Vec<Op>) -> Result<Count, Flaw> {
-    if depth > MOST_NESTED {
-        return Err(Flaw::new(path, format!("is nested deeper than {MOST_NESTED} repeats")));
-    }
+/// Frames taken by `steps`, and held after them when `held` were in the pool before.
+fn count(steps: &[Step], path: &str, held: u32) -> Result<Count, Flaw> {
     let mut count = Count { frames: 0, held };
-    for (i, step) in steps.into_iter().enumerate() {
+    for (i, step) in steps.iter().enumerate() {
         let path = format!("{path}[{i}]");
-        if ops.len() >= MOST_STEPS {
-            return Err(Flaw::new(&path, format!("is beyond the {MOST_STEPS} steps that a plan may have")));
-        }
         match step {
+            Step::Capture if count.held == POOL => return Err(too_many_held(&path)),
+            Step::Capture => count = Count { frames: count.frames + 1, held: count.held + 1 },
+            Step::Write => count.held = 0,
             Step::Repeat { times, steps } => {
-                let body = repeat(times, steps, &path, depth, count.held, ops)?;
+                let body = repeated(*times, steps, &path, count.held)?;
                 count = Count { frames: count.frames.saturating_add(body.frames), held: body.held };
             }
-            step => {
-                single(&step, &path, &mut count)?;
-                ops.push(Op::Do(step));
-            }
+            Step::Pump { .. } | Step::Focus { .. } | Step::Settle(_) => {}
         }
     }
     Ok(count)
 }
 
-fn repeat(
-    times: u32,
-    steps: Vec<Step>,
-    path: &str,
-    depth: usize,
-    held: u32,
-    ops: &mut Vec<Op>,
-) -> Result<Count, Flaw> {
-    if times == 0 || steps.is_empty() {
-        return Err(Flaw::new(path, "repeats nothing; give times of at least 1 and some steps"));
+/// Once it writes, a body holds as much after the second round as after any later one; one that never writes holds
+/// more each time.
+fn repeated(times: u32, steps: &[Step], path: &str, held: u32) -> Result<Count, Flaw> {
+    let inner = format!("{path}.steps");
+    let first = count(steps, &inner, held)?;
+    let frames = first.frames.saturating_mul(u64::from(times));
+    if times == 1 || first.held == held {
+        return Ok(Count { frames, held: first.held });
     }
-    let begin = ops.len();
-    ops.push(Op::Begin { times });
-    let body = unroll(steps, &format!("{path}.steps"), depth + 1, held, ops)?;
-    ops.push(Op::End { begin });
-    // What a body still holds at its end it holds once more after each repetition.
-    let kept = u64::from(body.held.saturating_sub(held)) * u64::from(times) + u64::from(held);
-    let writes = ops[begin..].contains(&Op::Do(Step::Write));
-    let held = if writes { u64::from(body.held) } else { kept };
-    match u32::try_from(held) {
-        Ok(held) if held <= POOL => Ok(Count { frames: body.frames.saturating_mul(u64::from(times)), held }),
-        _ => Err(Flaw::new(path, too_many_held())),
+    let second = count(steps, &inner, first.held)?;
+    let more = u64::from(second.held.saturating_sub(first.held)) * u64::from(times - 2);
+    match u32::try_from(u64::from(second.held) + more) {
+        Ok(held) if held <= POOL => Ok(Count { frames, held }),
+        _ => Err(too_many_held(path)),
     }
 }
 
-fn single(step: &Step, path: &str, count: &mut Count) -> Result<(), Flaw> {
-    match step {
-        Step::Capture if count.held == POOL => return Err(Flaw::new(path, too_many_held())),
-        Step::Capture => *count = Count { frames: count.frames + 1, held: count.held + 1 },
-        Step::Write => count.held = 0,
-        Step::Settle(time) if *time > LONGEST_SETTLE => {
-            return Err(Flaw::new(path, format!("settles for more than {} s", LONGEST_SETTLE.as_secs())));
-        }
-        Step::Pump { volume: Nanolitres(0), .. } => return Err(Flaw::new(path, "pumps no volume")),
-        Step::Pump { flow, .. } if flow.0 <= 0 => {
-            return Err(Flaw::new(path, format!("pumps at {flow}; the flow rate must be greater than 0")));
-        }
-        Step::Focus { speed, .. } if speed.0 <= 0 => {
-            return Err(Flaw::new(
-                path,
-                format!("moves the stage at {speed}; the speed must be greater than 0"),
-            ));
-        }
-        Step::Focus { target: focus::Target::By(Micrometres(0)), .. } => {
-            return Err(Flaw::new(path, "moves the stage by nothing"));
-        }
-        Step::Pump { .. } | Step::Focus { .. } | Step::Settle(_) | Step::Repeat { .. } => {}
-    }
-    Ok(())
-}
-
-fn too_many_held() -> String {
-    format!("captures more than the {POOL} frames that can be held before a write step")
+fn too_many_held(path: &str) -> Flaw {
+    Flaw::new(path, format!("captures more than the {POOL} frames that can be held before a write step"))
 }
 
 /// Names a capture step of a plan.
@@ -231,10 +253,13 @@ pub struct Cursor {
     again: Option<Again>,
 }
 
+/// A round that is done for one capture only.
 #[derive(Debug)]
 struct Again {
     capture: Place,
     end: usize,
+    /// The plan was over: it is over again after this.
+    last: bool,
 }
 
 impl Cursor {
@@ -243,9 +268,15 @@ impl Cursor {
         Self { plan, at: 0, left: Vec::with_capacity(MOST_NESTED + 1), owed: Vec::new(), again: None }
     }
 
-    /// The capture at this place brought no frame.
-    pub fn owe(&mut self, capture: Place) {
-        self.owed.push(capture);
+    /// The capture at this place brought no frame. `false`: it cannot be taken again, because one more round would
+    /// leave the stage at another height.
+    pub fn owe(&mut self, capture: Place) -> bool {
+        let (first, end) = self.around(capture);
+        let level = net_focus(&self.plan.ops[first..end]) == 0;
+        if level {
+            self.owed.push(capture);
+        }
+        level
     }
 
     /// Whether a capture is owed.
@@ -258,14 +289,21 @@ impl Cursor {
         loop {
             let here = self.at;
             match self.plan.ops.get(here) {
+                None if self.again.take().is_some() => return Some((Place(here), Step::Write)),
                 None => {
-                    self.again = None;
                     let capture = self.owed.pop()?;
-                    self.repeat_for(capture);
+                    self.once_more_for(capture);
                 }
                 Some(Op::Begin { times }) => {
                     self.left.push(*times);
                     self.at += 1;
+                }
+                Some(Op::End { .. }) if self.again.as_ref().is_some_and(|a| a.last && a.end == here) => {
+                    // What follows the repeat was done before; but its frame may have been written there.
+                    self.again = None;
+                    self.left.clear();
+                    self.at = self.plan.ops.len();
+                    return Some((Place(here), Step::Write));
                 }
                 Some(Op::End { begin }) => {
                     let begin = *begin;
@@ -287,7 +325,7 @@ impl Cursor {
         }
         let owed = self.owed.iter().position(|capture| self.around(*capture).1 == end);
         if let (None, Some(i)) = (&self.again, owed) {
-            self.again = Some(Again { capture: self.owed.remove(i), end });
+            self.again = Some(Again { capture: self.owed.remove(i), end, last: false });
             self.at = begin + 1;
             return;
         }
@@ -304,13 +342,10 @@ impl Cursor {
     }
 
     /// After the plan's end: the steps around an owed capture once more, alone.
-    fn repeat_for(&mut self, capture: Place) {
+    fn once_more_for(&mut self, capture: Place) {
         let (first, end) = self.around(capture);
-        if end < self.plan.ops.len() {
-            self.left.push(1);
-        }
         self.at = first;
-        self.again = Some(Again { capture, end });
+        self.again = Some(Again { capture, end, last: true });
     }
 
     fn skips(&self, capture: Place) -> bool {
@@ -329,6 +364,24 @@ impl Cursor {
     }
 }
 
+/// By how much some steps move the stage relative to where it was before them, um; a step to a height makes it level.
+fn net_focus(ops: &[Op]) -> i64 {
+    let (mut net, mut rounds) = (0i64, vec![1i64]);
+    for op in ops {
+        let times = *rounds.last().unwrap_or(&1);
+        match op {
+            Op::Begin { times: more } => rounds.push(times.saturating_mul(i64::from(*more))),
+            Op::End { .. } => drop(rounds.pop()),
+            Op::Do(Step::Focus { target: focus::Target::By(distance), .. }) => {
+                net = net.saturating_add(distance.0.saturating_mul(times));
+            }
+            Op::Do(Step::Focus { target: focus::Target::To(_), .. }) => net = 0,
+            Op::Do(_) => {}
+        }
+    }
+    net
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,6 +391,9 @@ mod tests {
     }
     fn up() -> Step {
         Step::Focus { target: focus::Target::By(Micrometres(10)), speed: MicrometresPerSecond(1_000) }
+    }
+    fn down() -> Step {
+        Step::Focus { target: focus::Target::By(Micrometres(-10)), speed: MicrometresPerSecond(1_000) }
     }
     fn repeat(times: u32, steps: Vec<Step>) -> Step {
         Step::Repeat { times, steps }
@@ -357,7 +413,7 @@ mod tests {
             });
             if step == Step::Capture {
                 if fails.contains(&captures) {
-                    cursor.owe(place);
+                    assert!(cursor.owe(place), "it can be taken again");
                 }
                 captures += 1;
             }
@@ -381,13 +437,48 @@ mod tests {
 
     #[test]
     fn of_several_planes_only_the_failed_one_is_taken_again() {
-        let plan = vec![repeat(2, vec![pump(1), Step::Capture, up(), Step::Capture, Step::Write])];
-        assert_eq!(walk(plan, &[0]), "pcfcwpcfwpcfcw");
+        let stop = vec![pump(1), Step::Capture, up(), Step::Capture, down(), Step::Write];
+        assert_eq!(walk(vec![repeat(2, stop)], &[0]), "pcfcfwpcffwpcfcfw");
+    }
+
+    /// Known a few milliseconds after the exposure, when the cursor has left the repeat already.
+    #[test]
+    fn a_loss_that_is_known_late_repeats_nothing_but_its_own_steps() {
+        let first = repeat(2, vec![pump(1), Step::Capture, Step::Write]);
+        let plan = vec![first, repeat(2, vec![up(), Step::Capture, down(), Step::Write])];
+        let mut cursor = Cursor::new(Plan::new(plan).unwrap());
+        let (mut text, mut lost) = (String::new(), None);
+        while let Some((place, step)) = cursor.advance() {
+            text.push(if step == Step::Capture {
+                'c'
+            } else if step == Step::Write {
+                'w'
+            } else {
+                'm'
+            });
+            if text == "mcwmc" {
+                lost = Some(place);
+            }
+            if text == "mcwmcwm" {
+                cursor.owe(lost.unwrap());
+            }
+        }
+        assert_eq!(text, "mcwmcwmcmwmcmwmcww");
+    }
+
+    #[test]
+    fn a_stack_that_climbs_is_not_taken_again_at_other_heights() {
+        let stack = vec![repeat(3, vec![up(), Step::Capture, Step::Write])];
+        let mut cursor = Cursor::new(Plan::new(stack).unwrap());
+        let places: Vec<_> = std::iter::from_fn(|| cursor.advance()).collect();
+        let capture = places.iter().find(|(_, step)| *step == Step::Capture).unwrap().0;
+        assert!(!cursor.owe(capture));
+        assert!(!cursor.owes());
     }
 
     #[test]
     fn a_capture_outside_any_repeat_is_taken_again_too() {
-        assert_eq!(walk(vec![pump(1), Step::Capture, Step::Write], &[0]), "pcwpcw");
+        assert_eq!(walk(vec![pump(1), Step::Capture, Step::Write], &[0]), "pcwpcww");
     }
 
     #[test]
