@@ -1,17 +1,19 @@
 //! The one way in: bounded, one command a turn, stops first.
 //!
 //! Who stops raises the epoch and *then* queues the stop, so a command of a newer epoch proves that its stop is
-//! queued: the intake pops a command first and then delivers every stop before it.
+//! queued: the intake pops a command first and then delivers every stop before it. A stop for which there is no room
+//! is remembered without its name: it has its effect, only its answer is lost.
 
 use crate::port::Port;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use planktor_drivers::stop::StopLine;
 use planktor_protocol::instrument::{Admitted, Command, CommandId};
+use planktor_protocol::{acquisition, motion};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use tokio::sync::Notify;
 
-/// Stops that may wait. When so many do, whatever one more could stop is stopped by those: each is served after the
-/// epoch was raised, so nothing older can start behind it.
+/// Stops that may wait with their names; more at once are no person's.
 const STOPS: usize = 64;
 
 /// The outside's end; any thread.
@@ -20,6 +22,7 @@ pub struct Gate {
     stop: StopLine,
     stops: Sender<Stop>,
     commands: Sender<Admitted>,
+    nameless: Nameless,
     wake: Arc<Notify>,
 }
 
@@ -27,12 +30,25 @@ pub struct Gate {
 pub struct Intake {
     stops: Receiver<Stop>,
     commands: Receiver<Admitted>,
+    stop: StopLine,
+    nameless: Nameless,
     wake: Arc<Notify>,
 }
 
 /// A command that stops something; it overtakes the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stop(pub Admitted);
+
+/// Stops for which there was no room: one flag for each kind.
+type Nameless = Arc<[AtomicBool; 4]>;
+
+/// What such a flag stands for.
+const KINDS: [fn() -> Command; 4] = [
+    || Command::Pump(motion::Command::Stop),
+    || Command::Focus(motion::Command::Stop),
+    || Command::Acquisition(acquisition::Command::Stop),
+    || Command::Shutdown,
+];
 
 /// As many commands wait as may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,8 +60,15 @@ pub fn intake(bound: usize, stop: &StopLine) -> (Gate, Intake) {
     let (stops_in, stops) = bounded(STOPS);
     let (commands_in, commands) = bounded(bound);
     let wake = Arc::new(Notify::new());
-    let gate = Gate { stop: stop.clone(), stops: stops_in, commands: commands_in, wake: wake.clone() };
-    (gate, Intake { stops, commands, wake })
+    let nameless = Nameless::default();
+    let gate = Gate {
+        stop: stop.clone(),
+        stops: stops_in,
+        commands: commands_in,
+        nameless: nameless.clone(),
+        wake: wake.clone(),
+    };
+    (gate, Intake { stops, commands, stop: stop.clone(), nameless, wake })
 }
 
 impl Gate {
@@ -60,7 +83,11 @@ impl Gate {
             self.commands.try_send(Admitted { id, epochs, command }).map_err(full)
         } else {
             let epochs = self.stop.raise(axes);
-            self.stops.try_send(Stop(Admitted { id, epochs, command })).map_err(full)
+            let kind = KINDS.iter().position(|kind| kind() == command);
+            self.stops.try_send(Stop(Admitted { id, epochs, command })).map_err(|error| {
+                self.nameless[kind.expect("every stop has a kind")].store(true, SeqCst);
+                full(error)
+            })
         };
         self.wake.notify_one();
         sent
@@ -81,6 +108,10 @@ impl Intake {
                 stops.send(stop);
                 idle = false;
             }
+            for stop in self.nameless() {
+                stops.send(stop);
+                idle = false;
+            }
             if let Some(command) = command {
                 commands.send(command);
             }
@@ -90,5 +121,13 @@ impl Intake {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    fn nameless(&self) -> Vec<Stop> {
+        let remembered = KINDS.iter().zip(self.nameless.iter()).filter(|(_, flag)| flag.swap(false, SeqCst));
+        let stop = |(kind, _): (&fn() -> Command, _)| {
+            Stop(Admitted { id: CommandId::NOBODY, epochs: self.stop.epochs(), command: kind() })
+        };
+        remembered.map(stop).collect()
     }
 }

@@ -4,7 +4,7 @@
 //!   Opening ──step by step──> Idle ──Move──> Moving ──alarm, chip confirms──> Idle            (Done)
 //!                              ^                │  └──alarm, not yet there──> Moving
 //!                              │                └──Stop──> Braking                           (Interrupted)
-//!                              └──stands, released── Braking ──Move──> begins when it stands
+//!                Idle ──Stop──> Braking ──stands──> Idle (Released)    Braking ──Move──> begins when it stands
 //! ```
 
 use crate::alarm::{Bell, Ticket};
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// While it brakes nobody waits for it but the next move.
 const LOOK_AT_BRAKING: Duration = Duration::from_millis(10);
-/// The fastest and slowest of our motors brakes in a second; who turns longer than that does not obey.
+/// The pump at full speed brakes in 2.1 s (275,000 usteps/s at 131,000 usteps/s2); who turns much longer does not obey.
 const LONGEST_BRAKING: Duration = Duration::from_secs(10);
 
 /// What can reach it.
@@ -80,12 +80,10 @@ impl<D: Motor> Drive<D> {
                 self.tell(run, Event::Failed(Fault::NotOpen));
                 state
             }
-            (
-                state @ (State::Opening(_) | State::Idle),
-                Input::Order(Order { run, command: Command::Stop, .. }),
-            ) => {
+            (state @ State::Opening(_), Input::Order(Order { run, command: Command::Stop, .. })) => {
                 self.motor.brake()?;
                 self.tell(run, Event::Interrupted);
+                self.tell(run, Event::Released);
                 state
             }
 
@@ -93,16 +91,15 @@ impl<D: Motor> Drive<D> {
                 self.begin(Next { run, epochs, order })?
             }
 
+            (State::Idle, Input::Order(Order { run, command: Command::Stop, .. })) => self.brake(run)?,
+
             (State::Moving { run, look }, Input::Alarm(ticket)) if ticket == look => self.look(run)?,
             (state @ State::Moving { .. }, Input::Order(Order { run, command: Command::Move(_), .. })) => {
                 self.tell(run, Event::Refused(D::BUSY));
                 state
             }
             (State::Moving { run, .. }, Input::Order(Order { command: Command::Stop, .. })) => {
-                self.motor.brake()?;
-                self.tell(run, Event::Interrupted);
-                let now = self.bell.now();
-                State::Braking { run, look: self.bell.at(now), give_up: now + LONGEST_BRAKING, next: None }
+                self.brake(run)?
             }
 
             (State::Braking { run, look, give_up, next }, Input::Alarm(ticket)) if ticket == look => {
@@ -161,6 +158,14 @@ impl<D: Motor> Drive<D> {
             }
             Look::Again(then) => Ok(State::Moving { run, look: self.bell.at(then) }),
         }
+    }
+
+    /// A motor that stands is braked, too: then its current is taken away.
+    fn brake(&mut self, run: Run) -> Result<State<D::Move>, Fault> {
+        self.motor.brake()?;
+        self.tell(run, Event::Interrupted);
+        let now = self.bell.now();
+        Ok(State::Braking { run, look: self.bell.at(now), give_up: now + LONGEST_BRAKING, next: None })
     }
 
     fn released(

@@ -11,7 +11,7 @@ impl<T: 'static> Message for Mail<T> {
 }
 
 /// An address for one kind of value. Within the instrument: never refused, never waited for, because what is in
-/// flight is bounded by the protocol (one order a device, three frames).
+/// flight is bounded by who sends: one move a motor, three frames, a few orders to the lamp.
 pub struct Port<T: Send + 'static>(Recipient<Mail<T>>);
 
 impl<T: Send + 'static> Clone for Port<T> {

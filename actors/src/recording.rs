@@ -14,7 +14,7 @@ use planktor_protocol::{Instant, Interval, Run};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What the instrument knew about a frame when it arrived.
+/// What the instrument knew about a frame when its exposure began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// The last motion before it, from the order to its confirmed end.

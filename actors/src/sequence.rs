@@ -109,6 +109,8 @@ pub struct Sequence {
     next_run: Run,
     saved: u32,
     lost_in_a_row: u32,
+    /// Frames that were lost and cannot be taken again.
+    missing: u32,
     acts: VecDeque<Act>,
 }
 
@@ -124,6 +126,7 @@ impl Sequence {
             next_run: first,
             saved: 0,
             lost_in_a_row: 0,
+            missing: 0,
             acts: VecDeque::with_capacity(8),
         };
         sequence.next(now);
@@ -251,11 +254,10 @@ impl Sequence {
 
     fn lost(&mut self, run: Run, now: Instant) {
         let Some(i) = self.shots.iter().position(|shot| shot.run == run) else { return };
-        self.cursor.owe(self.shots.remove(i).place);
+        self.missing += u32::from(!self.cursor.owe(self.shots.remove(i).place));
         self.lost_in_a_row += 1;
         if self.lost_in_a_row > MOST_LOST {
-            let (image, total) = (self.saved + 1, self.total);
-            return self.over(Err(Failure::Camera { image, total, cause: Fault::FramesLost }));
+            return self.over(Err(self.frames_lost()));
         }
         self.room(now);
     }
@@ -265,7 +267,8 @@ impl Sequence {
         match self.phase {
             Phase::Crowded(place) => self.aim(place, now),
             Phase::Draining if self.cursor.owes() => self.next(now),
-            Phase::Draining if self.shots.is_empty() => self.over(Ok(())),
+            Phase::Draining if self.shots.is_empty() && self.missing == 0 => self.over(Ok(())),
+            Phase::Draining if self.shots.is_empty() => self.over(Err(self.frames_lost())),
             Phase::Moving { .. }
             | Phase::Settling
             | Phase::Aiming
@@ -273,6 +276,10 @@ impl Sequence {
             | Phase::Draining
             | Phase::Over => {}
         }
+    }
+
+    fn frames_lost(&self) -> Failure {
+        Failure::Camera { image: self.saved + 1, total: self.total, cause: Fault::FramesLost }
     }
 
     fn over(&mut self, result: Result<(), Failure>) {

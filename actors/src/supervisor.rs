@@ -1,8 +1,10 @@
 //! Carries out acquisitions and keeps the instrument safe and alive. Never waits for those it supervises.
 //!
 //! ```text
-//!   Idle ──Acquire──> Opening ──camera streams──> Creating ──data set exists──> Running ──plan over──> Closing ──> Idle
-//!                        └─────────────┴───────Stop, device lost, disk fails──────┴──> Idle
+//!   Idle ──Acquire──> Opening ──camera streams──> Creating ──data set exists──> Ready ──motors rest──> Running
+//!     ^                  └──────────────────────────────┴───────────────────────┴─────────────────────────┤
+//!     ├───────────────────────────── Stop, device lost, disk fails ───────────────────────────────────────┤
+//!     └──────────────────────────────── Closing <──plan over──────────────────────────────────────────────┘
 //! ```
 //!
 //! A stop is answered when it has been sent to the motors. A device that is lost is made safe first, then opened again
@@ -33,7 +35,7 @@ use planktor_protocol::plan::Plan;
 use planktor_protocol::position::Fix;
 use planktor_protocol::timekeeping::Anchor;
 use planktor_protocol::units::Fraction;
-use planktor_protocol::{Axis, Epochs, Order, Report, Run, camera, focus, light, motion, pump};
+use planktor_protocol::{Axis, Epochs, Fault, Order, Report, Run, Utc, camera, focus, light, motion, pump};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
@@ -104,6 +106,8 @@ pub struct Parts {
     pub pipeline: Pipeline,
     /// The instrument's constants.
     pub calibration: Calibration,
+    /// The earliest time that it can be.
+    pub not_before: Utc,
     /// The way out.
     pub outlet: Outlet,
     /// What happened.
@@ -131,6 +135,7 @@ enum State {
     Idle,
     Opening(Acquisition, Plan, Arc<Metadata>),
     Creating(Acquisition, Plan),
+    Ready(Acquisition, Plan, Arc<Path>),
     Running(Acquisition, Box<Running>),
     Closing(Acquisition, Arc<Path>),
 }
@@ -139,6 +144,7 @@ enum State {
 struct Shutdown {
     id: CommandId,
     deadline: Ticket,
+    ended: bool,
 }
 
 /// An order to the lamp, under way.
@@ -165,6 +171,7 @@ pub struct Supervisor {
     reopen: BTreeMap<Device, Recipient<Reopen>>,
     pipeline: Pipeline,
     calibration: Calibration,
+    not_before: Utc,
     outlet: Outlet,
     journal: Journal,
     /// Ends that are answered when the stop has been sent to the motors: the acquisition's name and the stop's.
@@ -198,6 +205,7 @@ impl Supervisor {
             reopen: parts.reopen,
             pipeline: parts.pipeline,
             calibration: parts.calibration,
+            not_before: parts.not_before,
             outlet: parts.outlet,
             journal: parts.journal,
             interrupted: Vec::new(),
@@ -219,12 +227,18 @@ impl Supervisor {
 
             (state, Input::Pump(Report { run, event })) => {
                 let answered = self.pump.answer(run, &event);
+                if matches!(event, motion::Event::Done(_)) {
+                    self.works(Device::Pump);
+                }
                 self.tell_both(answered, Event::Pump(event));
                 let refused = |why| (why != pump::Refusal::Stopped).then_some(Failure::Pump(why));
                 self.moved(state, Axis::Pump, answered, event, refused)
             }
             (state, Input::Focus(Report { run, event })) => {
                 let answered = self.focus.answer(run, &event);
+                if matches!(event, motion::Event::Done(_)) {
+                    self.works(Device::Focus);
+                }
                 self.tell_both(answered, Event::Focus(event));
                 let refused = |why| (why != focus::Refusal::Stopped).then_some(Failure::Focus(why));
                 self.moved(state, Axis::Focus, answered, event, refused)
@@ -242,7 +256,7 @@ impl Supervisor {
             (State::Creating(a, plan), Input::Recorded(Recorded::Begun { batch, result: Ok(folder) }))
                 if batch == a.batch =>
             {
-                self.begin(a, plan, folder)
+                State::Ready(a, plan, folder)
             }
             (State::Creating(a, _), Input::Recorded(Recorded::Begun { batch, result: Err(why) }))
                 if batch == a.batch =>
@@ -277,10 +291,15 @@ impl Supervisor {
             }
             // Of a camera that this state does not wait for: a frame that came too late, a stream that was closed.
             (
-                state @ (State::Idle | State::Opening(..) | State::Creating(..) | State::Closing(..)),
+                state @ (State::Idle
+                | State::Opening(..)
+                | State::Creating(..)
+                | State::Ready(..)
+                | State::Closing(..)),
                 Input::Camera(_),
             ) => state,
         };
+        self.begin_when_quiet();
         self.answer_interrupted();
         self.end_when_quiet();
     }
@@ -305,6 +324,10 @@ impl Supervisor {
                     }
                     Err(event) => self.tell(Some(id), Event::Focus(event)),
                 }
+                state
+            }
+            Command::Light(_) if self.shutdown.is_some() => {
+                self.tell(Some(id), Event::Light(light::Event::Failed(Fault::ShuttingDown)));
                 state
             }
             Command::Light(command) => {
@@ -378,9 +401,11 @@ impl State {
     fn acquisition(&self) -> Option<&Acquisition> {
         match self {
             Self::Idle => None,
-            Self::Opening(a, ..) | Self::Creating(a, _) | Self::Running(a, _) | Self::Closing(a, _) => {
-                Some(a)
-            }
+            Self::Opening(a, ..)
+            | Self::Creating(a, _)
+            | Self::Ready(a, ..)
+            | Self::Running(a, _)
+            | Self::Closing(a, _) => Some(a),
         }
     }
 }

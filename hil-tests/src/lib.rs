@@ -145,7 +145,7 @@ impl Scenario {
             done,
         };
         instrument.hardware.spawn_fn(move || client.start(gateway, answers));
-        let seen = over.recv_timeout(STUCK).unwrap_or_else(|_| {
+        let (seen, enabled) = over.recv_timeout(STUCK).unwrap_or_else(|_| {
             panic!(
                 "seed {}: stuck at {:?}; the journal ends with {:#?}",
                 self.seed,
@@ -154,7 +154,7 @@ impl Scenario {
             )
         });
         instrument.end();
-        Played { seen, twin, clock, journal: journal.lines(), data, _folder: folder }
+        Played { seen, enabled, twin, clock, journal: journal.lines(), data, _folder: folder }
     }
 }
 
@@ -177,8 +177,10 @@ fn models() -> Models {
 pub struct Played {
     /// Every message that was published.
     pub seen: Vec<Seen>,
-    /// The world at the end; its clock stands.
+    /// The world at the end; its clock stands. (Motors are off by now: the supervisor is gone.)
     pub twin: Twin,
+    /// Whether the pump's or the stage's motor had current when it was over.
+    pub enabled: [bool; 2],
     /// The clock.
     pub clock: VirtualClock,
     /// Everything that reached the supervisor and that it answered.
@@ -241,7 +243,7 @@ struct Start {
     limit: Duration,
     twin: Twin,
     clock: VirtualClock,
-    done: crossbeam_channel::Sender<Vec<Seen>>,
+    done: crossbeam_channel::Sender<(Vec<Seen>, [bool; 2])>,
 }
 
 impl Start {
@@ -284,7 +286,7 @@ struct Place {
     twin: Twin,
     clock: VirtualClock,
     seen: Vec<Seen>,
-    done: Option<crossbeam_channel::Sender<Vec<Seen>>>,
+    done: Option<crossbeam_channel::Sender<(Vec<Seen>, [bool; 2])>>,
     bell: Bell,
 }
 
@@ -315,7 +317,9 @@ impl Place {
     fn finish(&mut self) {
         if let Some(done) = self.done.take() {
             self.clock.hold();
-            let _ = done.send(std::mem::take(&mut self.seen));
+            let world = self.twin.world();
+            let enabled = [world.pump.is_enabled(), world.focus.is_enabled()];
+            let _ = done.send((std::mem::take(&mut self.seen), enabled));
         }
     }
 }

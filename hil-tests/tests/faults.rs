@@ -123,6 +123,30 @@ fn a_driver_that_panics_for_ever_is_given_up_and_everything_else_works() {
     assert_eq!(played.count("status/focus", "Done"), 1);
 }
 
+/// Four in a row are a bug; four in a year are not.
+#[test]
+fn panics_with_work_between_them_are_forgiven() {
+    let panics = Arc::new(AtomicBool::new(false));
+    let (fuse, mend) = (panics.clone(), panics.clone());
+    let stroke = json!({"action": "move", "direction": "FORWARD", "volume": 0.001, "flowrate": 3});
+    let script = (1..=12).map(|n| (ms(n * 5_000), message("actuator/pump", &stroke))).collect();
+    let mut strokes = 0;
+    let scenario = Scenario::new(script, ms(65_000)).react(move |seen, _| {
+        strokes += usize::from(seen.is("status/pump", "Started"));
+        if seen.is("status/pump", "Started") && strokes % 2 == 0 {
+            fuse.store(true, SeqCst);
+        }
+        if seen.payload["health"] == "lost" {
+            mend.store(false, SeqCst);
+        }
+        vec![]
+    });
+    let wrap = Box::new(move |twin| Arc::new(Sabotaged { twin, panics }) as Arc<dyn Board>);
+    let played = Scenario { wrap: Some(wrap), ..scenario }.play();
+    assert_eq!(played.count("status/pump", "Done"), 6);
+    assert_eq!(played.count("status/pump", "Error"), 6);
+}
+
 #[test]
 fn a_pulled_cable_ends_the_run_and_a_plugged_one_is_picked_up() {
     let mut script = dashboard("cable", 3);

@@ -6,7 +6,6 @@ use planktor_drivers::Clock;
 use planktor_hil_tests::{
     Played, Scenario, Script, Seen, dashboard, image, message, shut_down, update_config,
 };
-use planktor_protocol::Axis;
 use planktor_runtime::dataset;
 use serde_json::json;
 use std::sync::Arc;
@@ -81,7 +80,7 @@ fn a_stop_in_mid_stroke_brakes_before_it_is_answered() {
     let played = played.play();
     assert_eq!(played.count("status/pump", "Interrupted"), 1);
     assert_eq!(played.count("status/imager", "Interrupted"), 1);
-    assert!(!played.twin.world().is_enabled(Axis::Pump), "ramp down, then release");
+    assert_eq!(played.enabled, [false, false], "ramp down, then release");
 }
 
 /// A stop overtakes what waits: a move that was admitted before it gets no permit after it.
@@ -193,10 +192,7 @@ fn the_program_can_end_at_any_moment() {
 
 fn assert_dead(played: &Played, at: u64) {
     let world = played.twin.world();
-    assert!(
-        !world.is_enabled(Axis::Pump) && !world.is_enabled(Axis::Focus),
-        "ended at {at} ms: a motor has current"
-    );
+    assert_eq!(played.enabled, [false, false], "ended at {at} ms: a motor has current");
     assert_eq!(world.light.now(), 0, "ended at {at} ms: the lamp is lit");
     for topic in ["status/pump", "status/focus", "status/light", "status/imager"] {
         assert_eq!(played.count(topic, "Dead"), 1, "ended at {at} ms: {topic}");
@@ -227,4 +223,91 @@ fn an_acquisition_that_a_stop_overtook_is_answered_and_the_next_one_works() {
     assert_eq!(played.statuses("status/imager")[..3], ["Config updated", "Interrupted", "Interrupted"]);
     assert_eq!(played.count("status/imager", "Done"), 1);
     assert_eq!(played.data_sets().len(), 1);
+}
+
+/// Both in one turn of the loop, so that the move finds a stop that is not answered yet.
+#[test]
+fn move_stop_move_in_one_breath_does_what_it_says() {
+    for first in [0.002, 0.2] {
+        let script =
+            vec![(ms(100), stroke(first)), (ms(400), message("light", &json!({"action": "status"})))];
+        let scenario = Scenario::new(script, ms(5_000)).react(|seen, _| {
+            let now = seen.topic == "status/light" && seen.at > planktor_protocol::Instant::ZERO;
+            if now { vec![stop("actuator/pump"), stroke(0.003)] } else { vec![] }
+        });
+        let played = scenario.play();
+        assert_eq!(played.count("status/pump", "Busy"), 0, "{first} mL");
+        let statuses = played.statuses("status/pump");
+        assert_eq!(statuses[statuses.len() - 3..], ["Started", "Done", "Idle"], "{first} mL");
+    }
+}
+
+#[test]
+fn a_stop_that_finds_no_room_stops_all_the_same() {
+    let scenario = Scenario::new(vec![(ms(100), stroke(0.5))], ms(4_000)).react(|seen, _| {
+        let flood = seen.is("status/pump", "Started");
+        let flood = if flood { vec![stop("actuator/focus"); 64] } else { vec![] };
+        flood.iter().cloned().chain((!flood.is_empty()).then(|| stop("actuator/pump"))).collect()
+    });
+    let played = scenario.play();
+    assert!(played.twin.world().pumped_nl() < 20_000.0, "the pump went on");
+    assert_eq!(played.count("status/pump", "Interrupted"), 1);
+}
+
+#[test]
+fn an_acquisition_waits_until_what_was_stopped_before_it_stands() {
+    let plan = json!({"plan": [{"step": "settle", "seconds": 0.5}, {"step": "capture"}, {"step": "write"}]});
+    let fast = json!({"action": "move", "direction": "FORWARD", "volume": 5, "flowrate": 20});
+    let script = vec![
+        (ms(100), update_config("braking", 1)),
+        (ms(200), message("actuator/pump", &fast)),
+        (ms(4_000), stop("actuator/pump")),
+        (ms(4_001), message("planktor/acquire", &plan)),
+    ];
+    let played = Scenario::new(script, ms(30_000)).until("status/imager", "Done").play();
+    let world = played.twin.world();
+    let truth = world.truths().next().unwrap();
+    assert!(
+        !truth.in_motion() && truth.displacement_um() < 0.375,
+        "the water moved {} um",
+        truth.displacement_um()
+    );
+}
+
+#[test]
+fn after_the_order_to_end_nothing_is_begun() {
+    let light = || message("light", &json!({"action": "on"}));
+    let script = vec![(ms(100), stroke(0.5)), (ms(2_000), shut_down()), (ms(2_010), light())];
+    let scenario = Scenario::new(script, ms(8_000)).react(move |seen, _| {
+        if seen.is("status/imager", "Dead") { vec![light(), stroke(0.1)] } else { vec![] }
+    });
+    let played = scenario.play();
+    assert_eq!(played.twin.world().light.now(), 0, "the lamp was lit at the end");
+    assert_eq!(played.count("status/pump", "Started"), 1);
+    assert_eq!(played.enabled, [false, false]);
+}
+
+#[test]
+fn a_stop_takes_the_current_away_also_from_a_motor_that_stands() {
+    let script = vec![(ms(100), stroke(0.002)), (ms(2_000), stop("actuator/pump"))];
+    let played = Scenario::new(script, ms(3_000)).play();
+    assert_eq!(played.enabled, [false, false]);
+    let moved = Scenario::new(vec![(ms(100), stroke(0.002))], ms(3_000)).play();
+    assert_eq!(moved.enabled, [true, false], "between strokes it holds");
+}
+
+#[test]
+fn both_names_are_in_the_status_that_answers_a_move_and_its_stop() {
+    let mut script = vec![(ms(100), stroke(0.1)), (ms(500), stop("actuator/pump"))];
+    for ((_, message), id) in script.iter_mut().zip(["my move", "my stop"]) {
+        let mut payload: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
+        payload["id"] = json!(id);
+        message.payload = payload.to_string().into_bytes();
+    }
+    let played = Scenario::new(script, ms(3_000)).play();
+    let interrupted = played.seen.iter().find(|seen| seen.is("status/pump", "Interrupted")).unwrap();
+    assert_eq!(
+        (&interrupted.payload["id"], &interrupted.payload["stopped_by"]),
+        (&json!("my move"), &json!("my stop"))
+    );
 }

@@ -33,6 +33,11 @@ impl Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CommandId(pub u64);
 
+impl CommandId {
+    /// Of a command that nobody waits for.
+    pub const NOBODY: Self = Self(0);
+}
+
 /// A command as it went in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
@@ -170,6 +175,9 @@ pub enum Fault {
     /// It is lost and not yet back.
     #[error("the device is being opened again")]
     NotOpen,
+    /// The program ends.
+    #[error("the instrument is shutting down")]
+    ShuttingDown,
     /// The supervisor did not hear from it in time.
     #[error("the device's driver did not answer in time")]
     NoAnswer,

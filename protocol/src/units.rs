@@ -1,7 +1,6 @@
 //! Quantities: integers with the unit in their type.
 
 use std::fmt;
-use std::time::Duration;
 
 macro_rules! unit {
     ($(#[$doc:meta])* $name:ident, $suffix:literal) => {
@@ -65,14 +64,5 @@ impl Fraction {
     /// Millionths, 0 to 1,000,000.
     pub const fn millionths(self) -> u32 {
         self.0
-    }
-}
-
-impl Nanolitres {
-    /// How long this volume takes at a steady flow; a real stroke takes longer, it has ramps.
-    pub fn at(self, flow: NanolitresPerSecond) -> Duration {
-        Duration::from_nanos(
-            self.0.unsigned_abs().saturating_mul(1_000_000_000) / flow.0.unsigned_abs().max(1),
-        )
     }
 }

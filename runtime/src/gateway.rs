@@ -53,15 +53,15 @@ impl Gateway {
     /// Asks the instrument to end.
     pub fn shut_down(&mut self) {
         let id = self.new_id();
-        // A full lane is full of stops: the motors stop all the same, and the caller's own deadline ends the rest.
+        // Without room it is remembered all the same.
         let _ = self.gate.send(id, Command::Shutdown);
     }
 
     /// Takes an answer; gives back the messages that tell it.
     pub fn tell(&mut self, answer: &Answer) -> Vec<Message> {
         let ids = [answer.id, answer.stopped_by];
-        let client = ids.iter().flatten().find_map(|id| self.pending.get(id)?.client.as_ref());
-        let statuses = wire::status(&answer.event, client);
+        let [id, stopped_by] = ids.map(|id| self.pending.get(&id?)?.client.as_ref());
+        let statuses = wire::status(&answer.event, id, stopped_by);
         let mut messages: Vec<_> = statuses.into_iter().map(publish).collect();
         if answer.event.is_final() {
             let replies = ids.iter().flatten().filter_map(|id| self.pending.remove(id)?.reply);
@@ -69,6 +69,11 @@ impl Gateway {
             messages.extend(replies.map(|reply| respond(reply, &response)));
         }
         messages
+    }
+
+    /// Answers were lost: what was waiting for them would wait for ever.
+    pub fn forget(&mut self) {
+        self.pending.clear();
     }
 
     fn admit(&mut self, topic: &str, command: Command, pending: Pending) -> Vec<Message> {

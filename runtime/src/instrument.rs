@@ -272,6 +272,7 @@ fn build(
             reopen: BTreeMap::from(reopen),
             pipeline: Pipeline::new(encoders, recorder, Port::of(&me), Port::of(&me)),
             calibration,
+            not_before: config.not_before,
             outlet,
             journal: config.journal,
         };

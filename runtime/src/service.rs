@@ -15,6 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
@@ -31,6 +32,9 @@ pub enum BrokerChoice {
         port: u16,
     },
 }
+
+/// The supervisor's own deadline for the end is 5 s.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What is said to whoever watches the program, line by line.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
@@ -63,6 +67,9 @@ pub enum ServiceError {
         "the supervisor died; motors are off, the lamp may be on: switch it off; please report this with what was printed above"
     )]
     SupervisorDied,
+    /// It was told to end, and did not.
+    #[error("the instrument did not end within {} s; motors and lamp may be on: switch them off", PATIENCE.as_secs())]
+    NoEnd,
     /// The outside thread is gone.
     #[error("the program's outside thread panicked; please report this with what was printed above")]
     OutsideDied,
@@ -164,7 +171,11 @@ fn outside_thread(
     let _ = started.send(Ok(()));
     let gateway = RefCell::new(Gateway::new(instrument.gate.clone()));
     let ended = system.block_on(outside(&gateway, &answers, options, broker, newest, end));
-    instrument.end();
+    match ended {
+        // Its threads hang: joining them would hang, too.
+        Err(ServiceError::NoEnd) => std::mem::forget(instrument),
+        _ => instrument.end(),
+    }
     ended
 }
 
@@ -207,6 +218,7 @@ async fn outside(
         while let Some(answer) = answers.next().await {
             if answers.lost() > lost {
                 lost = answers.lost();
+                gateway.borrow_mut().forget();
                 say(&format!("{lost} answers so far did not fit into the outlet: this thread is too slow"));
             }
             watch(&answer, &say);
@@ -223,7 +235,12 @@ async fn outside(
             () = signalled(options.signals) => {}
         }
         gateway.borrow_mut().shut_down();
-        std::future::pending().await
+        // Asked twice, or for too long: not to hang is all that is left.
+        tokio::select! {
+            () = tokio::time::sleep(PATIENCE) => {}
+            () = signalled(options.signals) => {}
+        }
+        Err(ServiceError::NoEnd)
     };
     let follow_gpsd = async {
         if let Some(address) = options.gpsd {
@@ -234,7 +251,7 @@ async fn outside(
     let told = async {
         let ended = tokio::select! {
             ended = tell => ended,
-            never = ask_to_end => never,
+            no_end = ask_to_end => no_end,
             never = follow_gpsd => never,
         };
         if ended.is_err() {

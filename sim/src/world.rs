@@ -7,7 +7,6 @@ use crate::random::{hash, unit};
 use crate::scene::{Particle, Scene};
 use crate::water;
 use planktor_drivers::Clock;
-use planktor_drivers::calibration::Calibration;
 use planktor_protocol::position::{Fix, Place};
 use planktor_protocol::units::Nanodegrees;
 use planktor_protocol::{Axis, Instant, Interval, Utc};
@@ -35,6 +34,10 @@ impl Settings {
     pub const SMALL_FRAME: (u32, u32) = (96, 72);
 }
 
+/// Microsteps of the pump for a nanolitre: 3220 full steps of 256 a millilitre (PlanktoScope v3.0).
+const PUMP_USTEPS_PER_NL: f64 = 3220.0 * 256.0 / 1e6;
+/// Microsteps of the stage for a micrometre: 40 full steps of 256 a millimetre (PlanktoScope v3.0).
+const FOCUS_USTEPS_PER_UM: f64 = 40.0 * 256.0 / 1e3;
 /// Thickness of the flow cell of the medium preset, um (optics presets of PlanktoScope v3.0).
 const CELL_UM: f64 = 300.0;
 /// Inner width of the flow cell, um. Assumption; with the thickness it says how far a volume goes.
@@ -87,7 +90,6 @@ impl Truth {
 pub struct World {
     clock: Arc<dyn Clock>,
     settings: Settings,
-    calibration: Calibration,
     /// The pump's motor driver.
     pub pump: tmc5160::Model,
     /// The stage's motor driver.
@@ -103,7 +105,6 @@ impl World {
         Self {
             clock,
             settings,
-            calibration: Calibration::V3_0,
             pump: tmc5160::Model::new(clock_of(1)),
             focus: tmc5160::Model::new(clock_of(2)),
             light: mcp4725::Model::new(0),
@@ -132,7 +133,7 @@ impl World {
 
     /// The volume that the pump's shaft has really moved since power-up, nL.
     pub fn pumped_nl(&self) -> f64 {
-        self.pump.shaft_at(self.now()) / self.calibration.pump_usteps_per_ml() * 1e6
+        self.pump.shaft_at(self.now()) / PUMP_USTEPS_PER_NL
     }
 
     /// The height at which the stage really is, um above where it was switched on.
@@ -204,11 +205,11 @@ impl World {
     fn water_um(&self, then: Instant) -> f64 {
         let usteps = water::displacement(self.pump.past(then), WATER_LAG, then);
         let um_per_nl = 1e6 / (CELL_UM * CELL_WIDTH_UM);
-        usteps / self.calibration.pump_usteps_per_ml() * 1e6 * um_per_nl
+        usteps / PUMP_USTEPS_PER_NL * um_per_nl
     }
 
     fn stage_um_at(&self, then: Instant) -> f64 {
-        self.focus.shaft_at(then) * 1e3 / self.calibration.focus_usteps_per_mm()
+        self.focus.shaft_at(then) / FOCUS_USTEPS_PER_UM
     }
 
     /// Who is in view when the water has come `moved` um. The water is a tape: pumped back, the same ones return.

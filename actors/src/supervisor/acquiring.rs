@@ -7,7 +7,7 @@ use planktor_drivers::devices::pump as pump_device;
 use planktor_protocol::acquisition::{self, Failure, Metadata, Refusal};
 use planktor_protocol::instrument::{CommandId, Device, Event};
 use planktor_protocol::plan::Plan;
-use planktor_protocol::timekeeping::{Anchor, NOT_BEFORE, Source};
+use planktor_protocol::timekeeping::{Anchor, Source};
 use planktor_protocol::{Axis, Epochs, Order, Run, camera, motion};
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl Supervisor {
         self.run = Run(batch.0 + RUNS_A_BATCH);
         self.camera.send(Order { run: batch, epochs, command: camera::Command::Open });
         // The timekeeper speaks at its start; should it be dead, the time is as unknown as it can be.
-        let unset = Anchor { instant: self.bell.now(), utc: NOT_BEFORE, source: Source::Unset };
+        let unset = Anchor { instant: self.bell.now(), utc: self.not_before, source: Source::Unset };
         let anchor = self.anchor.unwrap_or(unset);
         State::Opening(Acquisition { id, epochs, batch, anchor, total: plan.frames() }, plan, metadata)
     }
@@ -75,7 +75,17 @@ impl Supervisor {
         State::Creating(a, plan)
     }
 
-    pub(super) fn begin(&mut self, a: Acquisition, plan: Plan, folder: Arc<Path>) -> State {
+    /// What was stopped just before may still be braking: nothing of it may be in the first picture.
+    pub(super) fn begin_when_quiet(&mut self) {
+        if self.pump.rests() && self.focus.rests() {
+            self.state = match std::mem::replace(&mut self.state, State::Idle) {
+                State::Ready(a, plan, folder) => self.begin(a, plan, folder),
+                state => state,
+            };
+        }
+    }
+
+    fn begin(&mut self, a: Acquisition, plan: Plan, folder: Arc<Path>) -> State {
         self.tell(Some(a.id), Event::Acquisition(acquisition::Event::Started));
         let sequence = Sequence::begin(plan, Run(a.batch.0 + 1), self.bell.now());
         self.act(a, Box::new(Running { sequence, folder, wake: None, saved: 0 }))

@@ -28,6 +28,8 @@ impl Who {
 pub(super) struct Ledger<M: Send + 'static> {
     port: Port<Order<Command<M>>>,
     moving: Option<(Run, Who)>,
+    /// Moves that a stop was sent after and that have not been answered yet.
+    stopped: Vec<(Run, Who)>,
     stops: VecDeque<Option<CommandId>>,
     braking: bool,
 }
@@ -43,7 +45,7 @@ pub(super) struct Answered {
 
 impl<M: Send + 'static> Ledger<M> {
     pub(super) fn new(port: Port<Order<Command<M>>>) -> Self {
-        Self { port, moving: None, stops: VecDeque::new(), braking: false }
+        Self { port, moving: None, stopped: Vec::new(), stops: VecDeque::new(), braking: false }
     }
 
     pub(super) fn order(&mut self, run: Run, epochs: Epochs, order: M, who: Who) {
@@ -53,37 +55,39 @@ impl<M: Send + 'static> Ledger<M> {
 
     pub(super) fn stop(&mut self, run: Run, epochs: Epochs, by: Option<CommandId>) {
         self.stops.push_back(by);
+        self.stopped.extend(self.moving.take());
         self.port.send(Order { run, epochs, command: Command::Stop });
     }
 
     /// Whom an event answers; what ends is struck off.
     pub(super) fn answer<R>(&mut self, run: Run, event: &Event<R>) -> Answered {
-        let who = self.moving.filter(|(moving, _)| *moving == run).map(|(_, who)| who);
+        let mut open = self.moving.iter().chain(&self.stopped);
+        let who = open.find(|(open, _)| *open == run).map(|(_, who)| *who);
         let mut stopped_by = None;
         match event {
-            Event::Started { .. } => {}
+            Event::Started { .. } => return Answered { who, stopped_by },
             Event::Released => self.braking = false,
             Event::Interrupted => {
                 stopped_by = self.stops.pop_front().flatten();
-                self.braking |= who.is_some();
+                self.braking = true;
             }
             Event::Done(_) | Event::Refused(_) | Event::Failed(_) => {}
         }
-        if who.is_some() && !matches!(event, Event::Started { .. }) {
-            self.moving = None;
-        }
+        self.moving.take_if(|(open, _)| *open == run);
+        self.stopped.retain(|(open, _)| *open != run);
         Answered { who, stopped_by }
     }
 
-    /// Everything open, when nobody is left to answer it: the move, then the stops.
+    /// Everything open, when nobody is left to answer it: the moves, then the stops.
     pub(super) fn lost(&mut self) -> Vec<Answered> {
         self.braking = false;
-        let moving = self.moving.take().map(|(_, who)| Answered { who: Some(who), stopped_by: None });
+        let moves = self.stopped.drain(..).chain(self.moving.take());
+        let moves: Vec<_> = moves.map(|(_, who)| Answered { who: Some(who), stopped_by: None }).collect();
         let stops = self.stops.drain(..).map(|by| Answered { who: None, stopped_by: by });
-        moving.into_iter().chain(stops).collect()
+        moves.into_iter().chain(stops).collect()
     }
 
-    /// Who ordered the move that is under way.
+    /// Who ordered the move that is under way and not stopped.
     pub(super) fn moving(&self) -> Option<Who> {
         self.moving.map(|(_, who)| who)
     }
@@ -95,6 +99,6 @@ impl<M: Send + 'static> Ledger<M> {
 
     /// Whether the motor stands and nothing is open.
     pub(super) fn rests(&self) -> bool {
-        self.moving.is_none() && self.stops.is_empty() && !self.braking
+        self.moving.is_none() && self.stopped.is_empty() && self.stops.is_empty() && !self.braking
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 const LIGHT_DEADLINE: Duration = Duration::from_secs(3);
 /// Orders to the lamp that may be under way.
 const MOST_LIGHT_ORDERS: usize = 32;
-/// Braking takes a second at most, the last frames' way to disk one or two.
+/// Braking from full speed takes the pump 2.1 s, the last frames' way to disk one or two.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
 
 impl Supervisor {
@@ -32,7 +32,7 @@ impl Supervisor {
         };
         // Of a later command it is the stop before it.
         let (state, ended) = match state.acquisition() {
-            Some(a) if a.epochs.is_before(epochs) => {
+            Some(a) if a.epochs.is_before(epochs) && !matches!(state, State::Closing(..)) => {
                 self.let_go(a, Ending::Stopped, Some(axis.unwrap_or(Axis::Pump)));
                 (State::Idle, Some(a.id))
             }
@@ -65,9 +65,11 @@ impl Supervisor {
         }
     }
 
-    /// An acquisition's end by a stop is told when the stop has been sent to the motors.
+    /// An acquisition's end by a stop is told when the stop has been sent to the motors. One that is complete is done,
+    /// not interrupted, and who stopped it is answered after that.
     pub(super) fn answer_interrupted(&mut self) {
-        if self.pump.stops_are_sent() && self.focus.stops_are_sent() {
+        let closing = matches!(self.state, State::Closing(..));
+        if self.pump.stops_are_sent() && self.focus.stops_are_sent() && !closing {
             for (id, stopped_by) in std::mem::take(&mut self.interrupted) {
                 let event = Event::Acquisition(acquisition::Event::Interrupted);
                 self.answer(Answer { id, stopped_by, at: self.bell.now(), event });
@@ -80,7 +82,7 @@ impl Supervisor {
         self.stop_motor(Axis::Focus, epochs, None);
         self.order_light(None, light::Command::Set(Fraction::ZERO));
         let deadline = self.bell.at(self.bell.now() + SHUTDOWN_DEADLINE);
-        self.shutdown.get_or_insert(Shutdown { id, deadline });
+        self.shutdown.get_or_insert(Shutdown { id, deadline, ended: false });
     }
 
     pub(super) fn end_when_quiet(&mut self) {
@@ -92,7 +94,9 @@ impl Supervisor {
 
     pub(super) fn end(&mut self) {
         self.all_off();
-        if let Some(Shutdown { id, .. }) = self.shutdown.take() {
+        if let Some(shutdown) = self.shutdown.as_mut().filter(|shutdown| !shutdown.ended) {
+            shutdown.ended = true;
+            let id = shutdown.id;
             self.tell(Some(id), Event::Ended);
         }
     }
@@ -138,6 +142,7 @@ impl Supervisor {
             }
             Device::Light => {
                 self.level = None;
+                self.tell(None, Event::Light(light::Event::Failed(fault)));
                 for LightOrder { id, .. } in std::mem::take(&mut self.light_orders) {
                     self.tell(id, Event::Light(light::Event::Failed(fault)));
                 }
@@ -145,11 +150,15 @@ impl Supervisor {
             }
             Device::Camera => match state {
                 State::Opening(a, ..) => self.refuse(a, Refusal::NoCamera(fault)),
+                State::Creating(a, _) | State::Ready(a, ..) => {
+                    self.pipeline.end(a.batch, Ending::Failed(fault.to_string()));
+                    self.refuse(a, Refusal::NoCamera(fault))
+                }
                 State::Running(a, running) => {
                     let (image, total) = (running.saved + 1, a.total);
                     self.fail(a, Failure::Camera { image, total, cause: fault })
                 }
-                state @ (State::Idle | State::Creating(..) | State::Closing(..)) => state,
+                state @ (State::Idle | State::Closing(..)) => state,
             },
         }
     }

@@ -56,6 +56,8 @@ const GSTAT_ALL: u32 = 0b111;
 const POSITIONING: u32 = 0;
 /// RAMPMODE: to VMAX, forwards.
 const VELOCITY: u32 = 1;
+/// RAMPMODE: the velocity stays as it is.
+const HOLD: u32 = 3;
 
 /// What can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,22 +215,30 @@ impl<SPI: SpiDevice> Tmc5160<SPI> {
         ]
     }
 
-    /// Prepares a move: with VMAX at zero neither a target nor a mode moves anything.
+    /// Keeps a motor that stands standing, whatever target, position and velocity are written (section 12.2, hold
+    /// mode). VMAX = 0 would not do: in positioning mode a motor never goes slower than VSTART.
     ///
     /// # Errors
     /// As every access.
-    pub fn aim(&mut self, target: i32) -> Result<(), Error<SPI::Error>> {
-        self.write(Register::Vmax, 0)?;
+    pub fn hold(&mut self) -> Result<(), Error<SPI::Error>> {
+        self.write(Register::Rampmode, HOLD)
+    }
+
+    /// Prepares a move of a motor that is held.
+    ///
+    /// # Errors
+    /// As every access.
+    pub fn aim(&mut self, target: i32, vmax: u32) -> Result<(), Error<SPI::Error>> {
         self.write(Register::Xtarget, target.cast_unsigned())?;
-        self.write(Register::Rampmode, POSITIONING)
+        self.write(Register::Vmax, vmax)
     }
 
     /// The one write that starts motion.
     ///
     /// # Errors
     /// As every access.
-    pub fn go(&mut self, vmax: u32, _permit: Permit<'_>) -> Result<(), Error<SPI::Error>> {
-        self.write(Register::Vmax, vmax)
+    pub fn go(&mut self, _permit: Permit<'_>) -> Result<(), Error<SPI::Error>> {
+        self.write(Register::Rampmode, POSITIONING)
     }
 
     /// Ramps down wherever it is: velocity mode towards zero, with AMAX (section 12.2.4). Works on a chip that was

@@ -11,8 +11,8 @@ use embedded_hal::spi::ErrorKind;
 use planktor_protocol::{self as protocol, Epochs, Fault, Instant};
 use std::time::Duration;
 
-/// Registers besides the ramp's, as today's instruments have them: internal sense and multi-step filter (GCONF),
-/// chopper (CHOPCONF), hold 1, run 5, delay 8 (IHOLD_IRUN), power down after 0.2 s, StealthChop below TPWMTHRS.
+/// Registers besides the ramp's, as today's instruments have them: GCONF with fast standstill detection, StealthChop and
+/// step filter; the chopper; hold 1, run 5, delay 8 (IHOLD_IRUN); power down after 0.2 s; StealthChop below TPWMTHRS.
 const SET_UP: [(Register, u32); 5] = [
     (Register::Gconf, 0x0E),
     (Register::Chopconf, 0x0001_00C3),
@@ -132,16 +132,17 @@ impl Axis {
         admitted: Epochs,
         now: Instant,
     ) -> Result<Expected, StartError<Stopped>> {
+        self.chip.hold().map_err(fault)?;
         if self.position.checked_add(usteps).is_none_or(|target| target.abs() > FARTHEST) {
             self.set_position(0)?;
         }
         let target = self.position + usteps;
         let vmax = tmc5160::velocity(usteps_per_s);
-        self.chip.aim(target).map_err(fault)?;
-        self.enable.on().map_err(|_| Fault::Bus("the motor's enable line"))?;
+        self.chip.aim(target, vmax).map_err(fault)?;
         let permit = self.stop.permit(self.axis, admitted).map_err(StartError::Refused)?;
+        self.enable.on().map_err(|_| Fault::Bus("the motor's enable line"))?;
         self.going = Some(Going { from: now, nominal: Duration::ZERO, not_yet: now, target });
-        self.chip.go(vmax, permit).map_err(fault)?;
+        self.chip.go(permit).map_err(fault)?;
         let nominal = self.ramp.duration(usteps.unsigned_abs().into(), vmax);
         self.going = Some(Going { from: now, nominal, not_yet: now, target });
         Ok(Expected { until: now + self.period.likely(nominal), look: now + self.period.earliest(nominal) })

@@ -14,14 +14,17 @@ pub struct Light {
 }
 
 impl Light {
-    /// Opens it dark, whatever it powered up with.
+    /// Opens it dark, whatever it powered up with, and reads that back: what does not say so is no such converter.
     ///
     /// # Errors
-    /// [`Fault`]: nobody answers.
+    /// [`Fault`]: nobody answers, or somebody else.
     pub fn open(i2c: I2c) -> Result<Self, Fault> {
         let mut light = Self { dac: Mcp4725::new(i2c, ADDRESS) };
         light.set(Fraction::ZERO)?;
-        Ok(light)
+        match light.dac.value().map_err(|_| Fault::Bus("the lamp"))?.to_be_bytes() {
+            [0, 0] => Ok(light),
+            [high, _] => Err(Fault::WrongChip { expected: "MCP4725", found: high }),
+        }
     }
 
     /// Sets its level.
@@ -34,16 +37,6 @@ impl Light {
             (u64::from(level.millionths()) * u64::from(MOST) + u64::from(whole / 2)) / u64::from(whole);
         let value = u16::try_from(scaled).unwrap_or(MOST);
         self.dac.set(value).map_err(|_| Fault::Bus("the lamp"))
-    }
-
-    /// What the chip says its level is.
-    ///
-    /// # Errors
-    /// [`Fault`]: nobody answers.
-    pub fn level(&mut self) -> Result<Fraction, Fault> {
-        let value = self.dac.value().map_err(|_| Fault::Bus("the lamp"))?;
-        let millionths = u64::from(value) * u64::from(Fraction::ONE.millionths()) / u64::from(MOST);
-        Ok(u32::try_from(millionths).ok().and_then(Fraction::from_millionths).unwrap_or(Fraction::ONE))
     }
 
     /// Dark, as far as its bus works.

@@ -31,6 +31,6 @@ pub(super) fn status(event: Event) -> Vec<Status> {
         }
         Event::Failed(fault) => json!({"status": "Error", "reason": fault.to_string()}),
     };
-    let retain = matches!(event, Event::Level(_));
-    vec![Status { topic: STATUS, payload, retain }]
+    // A failure stays, too: an old "On" would be a lie.
+    vec![Status { topic: STATUS, payload, retain: true }]
 }

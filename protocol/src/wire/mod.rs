@@ -82,8 +82,9 @@ fn status_topic(topic: &str) -> &'static str {
     }
 }
 
-/// The statuses that tell an event, in order; `id` is the asking client's own name for the command.
-pub fn status(event: &Event, id: Option<&ClientId>) -> Vec<Status> {
+/// The statuses that tell an event, in order; `id` is the asking client's own name for the command, `stopped_by` that
+/// of the stop which the event answers as well.
+pub fn status(event: &Event, id: Option<&ClientId>, stopped_by: Option<&ClientId>) -> Vec<Status> {
     let mut statuses = match event {
         Event::Pump(event) => motion::status(&motion::PUMP, event, motion::pump_words),
         Event::Focus(event) => motion::status(&motion::FOCUS, event, motion::focus_words),
@@ -92,10 +93,14 @@ pub fn status(event: &Event, id: Option<&ClientId>) -> Vec<Status> {
         Event::Health(device, health) => vec![health_status(*device, *health)],
         Event::Ended => LIFE_CYCLE_TOPICS.map(|topic| life_cycle(topic, "Dead")).to_vec(),
     };
-    if let Some(id) = id {
-        // What comes after an end is a state, and answers nobody.
-        for status in statuses.iter_mut().filter(|status| status.payload["status"] != motion::IDLE) {
-            status.payload["id"] = id.clone();
+    // A stop that ended nobody's command is the only one that is answered.
+    let names = [("id", id.or(stopped_by)), ("stopped_by", id.and(stopped_by))];
+    // What comes after an end is a state, and answers nobody.
+    for status in statuses.iter_mut().filter(|status| status.payload["status"] != motion::IDLE) {
+        for (key, name) in names {
+            if let Some(name) = name {
+                status.payload[key] = name.clone();
+            }
         }
     }
     statuses

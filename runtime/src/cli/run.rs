@@ -5,7 +5,7 @@ use planktor_drivers::clock::{Computer, Monotonic, WallClock};
 use planktor_drivers::disk::FileSystem;
 use planktor_protocol::Utc;
 use planktor_runtime::instrument::{Config, Time};
-use planktor_runtime::service::{BrokerChoice, Options, Service};
+use planktor_runtime::service::{BrokerChoice, Options, Say, Service};
 use planktor_sim::{Settings, Twin};
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -56,7 +56,7 @@ impl Run {
             broker,
             gpsd: self.gpsd.map(|(host, port)| format!("{host}:{port}")),
             signals: true,
-            say: Arc::new(|line| eprintln!("planktor: {line}")),
+            say: say(),
         };
         let twin = twin(self.seed, Settings::FULL_FRAME);
         let config = Config::new(Arc::new(twin), "twin", Time::Real, Box::new(FileSystem), data.clone());
@@ -69,6 +69,17 @@ impl Run {
         service.wait()?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Lines that may wait for a slow terminal; what comes then is lost, and nobody waits.
+const LINES: usize = 256;
+
+fn say() -> Say {
+    let (line, lines) = crossbeam_channel::bounded::<String>(LINES);
+    let print = move || lines.iter().for_each(|line| eprintln!("planktor: {line}"));
+    // Without a thread for it nothing is said.
+    let _ = std::thread::Builder::new().name("log".into()).spawn(print);
+    Arc::new(move |text| drop(line.try_send(text.into())))
 }
 
 /// A simulated instrument in real time, under a sky that has today's date.

@@ -276,9 +276,16 @@ impl Model {
 
     fn to_target(&self, x: f64, v: f64) -> Vec<Piece> {
         let target = f64::from(self.register(XTARGET).cast_signed());
-        let top = self.velocity(VMAX);
+        // It never goes slower than VSTART: to stop it in this mode both must be zero (section 12.2.4).
+        let top = self.velocity(VMAX).max(self.velocity(VSTART));
         if top == 0.0 {
-            return towards(x, v, 0.0, self.acceleration(DMAX));
+            return towards(x, v, 0.0, self.acceleration(AMAX));
+        }
+        if v.abs() > top && self.acceleration(AMAX) > 0.0 {
+            let mut pieces = towards(x, v, top * v.signum(), self.acceleration(AMAX));
+            let slow = pieces.pop().expect("ends at that speed");
+            pieces.extend(self.to_target(slow.x, slow.v));
+            return pieces;
         }
         let sign = if target < x { -1.0 } else { 1.0 };
         let ramp = Ramp {
@@ -483,6 +490,18 @@ mod tests {
         let stands = model.shaft_at(at(600));
         assert!((2_000.0..8_000.0).contains(&stands), "{stands}");
         assert_eq!(read(&mut model, RAMP_STAT, at(600)) & 1 << 10, 1 << 10);
+    }
+
+    #[test]
+    fn a_velocity_limit_of_zero_lets_it_creep_and_hold_mode_does_not() {
+        let mut model = set_up();
+        write(&mut model, RAMPMODE, 3, at(0));
+        write(&mut model, XTARGET, 4_946, at(0));
+        write(&mut model, VMAX, 57_600, at(0));
+        assert_eq!(model.shaft_at(at(60_000)), 0.0);
+        write(&mut model, VMAX, 0, at(60_000));
+        write(&mut model, RAMPMODE, 0, at(60_000));
+        assert!(model.turns_at(at(61_000)));
     }
 
     #[test]
