@@ -176,6 +176,7 @@ pub struct Pipeline {
 
 struct Batch {
     run: Run,
+    begun: bool,
     under_way: u32,
     end: End,
 }
@@ -208,7 +209,14 @@ impl Pipeline {
         let batch = begin.batch;
         let lost = |why: &str| Recorded::Begun { batch, result: Err(Refusal::Disk(why.into())) };
         self.record(Record::Begin(Box::new(begin)), lost);
-        self.batches.push(Batch { run: batch, under_way: 0, end: End::Open });
+        self.batches.push(Batch { run: batch, begun: false, under_way: 0, end: End::Open });
+    }
+
+    /// The data set exists.
+    pub fn begun(&mut self, batch: Run) {
+        if let Some(batch) = self.batches.iter_mut().find(|b| b.run == batch) {
+            batch.begun = true;
+        }
     }
 
     /// Sends a frame on its way.
@@ -252,6 +260,11 @@ impl Pipeline {
     /// The data set has ended, or was never begun.
     pub fn ended(&mut self, batch: Run) {
         self.batches.retain(|b| b.run != batch);
+    }
+
+    /// Whether encoders or recorder owe an answer.
+    pub fn is_owed(&self) -> bool {
+        self.batches.iter().any(|b| !b.begun || b.under_way > 0 || b.end == End::Told)
     }
 
     /// Whether a data set still waits for frames or its end.

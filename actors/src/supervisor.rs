@@ -170,6 +170,8 @@ pub struct Supervisor {
     care: BTreeMap<Device, Care>,
     reopen: BTreeMap<Device, Recipient<Reopen>>,
     pipeline: Pipeline,
+    /// Rings when encoders and recorder have owed an answer for too long.
+    disk: Option<Ticket>,
     calibration: Calibration,
     not_before: Utc,
     outlet: Outlet,
@@ -204,6 +206,7 @@ impl Supervisor {
             care: devices.map(|device| (device, Care::new())).into(),
             reopen: parts.reopen,
             pipeline: parts.pipeline,
+            disk: None,
             calibration: parts.calibration,
             not_before: parts.not_before,
             outlet: parts.outlet,
@@ -220,6 +223,7 @@ impl Supervisor {
 
     fn on(&mut self, input: Input) {
         self.journal.note(self.bell.now(), &input);
+        let wrote = matches!(input, Input::Encoded(_) | Input::Recorded(_));
         let state = std::mem::replace(&mut self.state, State::Idle);
         self.state = match (state, input) {
             (state, Input::Command(admitted)) => self.command(state, admitted),
@@ -256,6 +260,7 @@ impl Supervisor {
             (State::Creating(a, plan), Input::Recorded(Recorded::Begun { batch, result: Ok(folder) }))
                 if batch == a.batch =>
             {
+                self.pipeline.begun(batch);
                 State::Ready(a, plan, folder)
             }
             (State::Creating(a, _), Input::Recorded(Recorded::Begun { batch, result: Err(why) }))
@@ -271,6 +276,7 @@ impl Supervisor {
                 running.wake = None;
                 self.feed(a, running, sequence::Input::Woken)
             }
+            (state, Input::Alarm(ticket)) if self.disk == Some(ticket) => self.disk_is_silent(state),
             (state, Input::Encoded(encoded)) => {
                 self.pipeline.encoded(encoded);
                 state
@@ -299,6 +305,7 @@ impl Supervisor {
                 Input::Camera(_),
             ) => state,
         };
+        self.watch_disk(wrote);
         self.begin_when_quiet();
         self.answer_interrupted();
         self.end_when_quiet();

@@ -79,6 +79,8 @@ pub struct Scenario {
     pub limit: Duration,
     /// The board, if not the twin itself.
     pub wrap: Option<Wrap>,
+    /// How long the twin's computer and disk take.
+    pub models: Models,
     /// A data root that is there already; otherwise a new one.
     pub data: Option<PathBuf>,
 }
@@ -94,6 +96,7 @@ impl Scenario {
             until: Box::new(|_| false),
             limit,
             wrap: None,
+            models: models(),
             data: None,
         }
     }
@@ -127,7 +130,7 @@ impl Scenario {
             self.wrap.map_or_else(|| Arc::new(twin.clone()) as Arc<dyn Board>, |wrap| wrap(twin.clone()));
         let journal = Journal::kept();
         let config = Config {
-            models: models(),
+            models: self.models,
             journal: journal.clone(),
             encoders: 2,
             ..Config::new(board, "twin", Time::Virtual(clock.clone()), Box::new(FileSystem), data.clone())

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use embedded_hal::spi::{self, Operation, SpiDevice};
+use planktor_actors::recording::Record;
 use planktor_drivers::board::{Board, Enable, Hardware, SlowBuses, Spi};
 use planktor_drivers::devices::camera::Camera;
 use planktor_hil_tests::{Scenario, dashboard, image, message, update_config};
 use planktor_protocol::{Axis, Fault};
 use planktor_runtime::dataset;
+use planktor_runtime::instrument::Models;
 use planktor_sim::Twin;
 use serde_json::json;
 use std::sync::Arc;
@@ -145,6 +147,24 @@ fn panics_with_work_between_them_are_forgiven() {
     let played = Scenario { wrap: Some(wrap), ..scenario }.play();
     assert_eq!(played.count("status/pump", "Done"), 6);
     assert_eq!(played.count("status/pump", "Error"), 6);
+}
+
+/// The first frame's job never seems to end; the program goes on.
+#[test]
+fn a_disk_that_hangs_ends_the_run_with_its_name() {
+    let stuck = |job: &Record| match job {
+        Record::Begin(_) => ms(20),
+        Record::Frame { .. } | Record::End { .. } => ms(1_000_000),
+    };
+    let mut script = dashboard("stuck", 3);
+    script.push((ms(90_000), message("actuator/pump", &json!({"action": "stop"}))));
+    let scenario = Scenario::new(script, ms(100_000));
+    let models = Models { recording: stuck, ..scenario.models };
+    let played = Scenario { models, ..scenario }.play();
+    let error = played.seen.iter().find(|seen| seen.is("status/imager", "Error")).unwrap();
+    assert!(error.payload["reason"].as_str().unwrap().contains("disk has not answered"), "{error:?}");
+    assert!(error.at < planktor_protocol::Instant::ZERO + ms(70_000));
+    assert_eq!(played.count("status/pump", "Interrupted"), 1, "everything else goes on");
 }
 
 #[test]

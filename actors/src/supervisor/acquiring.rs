@@ -11,9 +11,12 @@ use planktor_protocol::timekeeping::{Anchor, Source};
 use planktor_protocol::{Axis, Epochs, Order, Run, camera, motion};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Names of captures that an acquisition may use up.
 const RUNS_A_BATCH: u64 = 1 << 32;
+/// A memory card that tidies up may take seconds for a sync; a minute without an answer is none that tidies up.
+const DISK_PATIENCE: Duration = Duration::from_secs(60);
 
 impl Supervisor {
     pub(super) fn acquire(&mut self, state: State, id: CommandId, epochs: Epochs, plan: Plan) -> State {
@@ -241,7 +244,32 @@ impl Supervisor {
                 self.pipeline.ended(batch);
                 state
             }
-            (state, Recorded::Begun { .. }) => state,
+            (state, Recorded::Begun { batch, .. }) => {
+                self.pipeline.begun(batch);
+                state
+            }
+        }
+    }
+
+    /// Waits for encoders and recorder, but not for ever: each answer gives them as long again.
+    pub(super) fn watch_disk(&mut self, wrote: bool) {
+        if !self.pipeline.is_owed() {
+            self.disk = None;
+        } else if wrote || self.disk.is_none() {
+            self.disk = Some(self.bell.at(self.bell.now() + DISK_PATIENCE));
+        }
+    }
+
+    pub(super) fn disk_is_silent(&mut self, state: State) -> State {
+        self.disk = None;
+        let why = format!("the disk has not answered for {} s; check it", DISK_PATIENCE.as_secs());
+        match state {
+            State::Creating(a, _) => {
+                self.pipeline.end(a.batch, Ending::Failed(why.clone()));
+                self.refuse(a, Refusal::Disk(why))
+            }
+            State::Running(a, _) | State::Closing(a, _) => self.fail(a, Failure::Disk(why)),
+            state @ (State::Idle | State::Opening(..) | State::Ready(..)) => state,
         }
     }
 
