@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+use embedded_hal::i2c;
 use embedded_hal::spi::{self, Operation, SpiDevice};
 use planktor_actors::recording::Record;
-use planktor_drivers::board::{Board, Enable, Hardware, SlowBuses, Spi};
+use planktor_drivers::board::{Board, Enable, Hardware, I2c, SlowBuses, Spi};
+use planktor_drivers::clock::WallClock;
 use planktor_drivers::devices::camera::Camera;
+use planktor_drivers::devices::position::PositionSource;
 use planktor_hil_tests::{Scenario, dashboard, image, message, update_config};
 use planktor_protocol::{Axis, Fault};
 use planktor_runtime::dataset;
@@ -194,4 +197,85 @@ fn a_pulled_cable_ends_the_run_and_a_plugged_one_is_picked_up() {
     let words: Vec<_> = played.seen.iter().filter(|seen| seen.payload["device"] == "pump").collect();
     assert!(words[1].payload["reason"].as_str().unwrap().contains("in time"), "{words:?}");
     assert!(played.data_sets().iter().all(|folder| dataset::verify(folder).is_valid()));
+}
+
+/// A board whose lamp does not answer while the flag is set.
+struct Unlit {
+    twin: Twin,
+    silent: Arc<AtomicBool>,
+}
+
+impl Board for Unlit {
+    fn hardware(&self) -> Box<dyn Hardware> {
+        self.twin.hardware()
+    }
+    fn slow_buses(&self) -> Box<dyn SlowBuses> {
+        Box::new(UnlitHalf { half: self.twin.slow_buses(), silent: self.silent.clone() })
+    }
+}
+
+struct UnlitHalf {
+    half: Box<dyn SlowBuses>,
+    silent: Arc<AtomicBool>,
+}
+
+impl SlowBuses for UnlitHalf {
+    fn light_i2c(&self) -> Result<I2c, Fault> {
+        Ok(I2c::new(Silent { bus: self.half.light_i2c()?, silent: self.silent.clone() }))
+    }
+    fn position(&self) -> Box<dyn PositionSource> {
+        self.half.position()
+    }
+    fn wall_clock(&self) -> Box<dyn WallClock> {
+        self.half.wall_clock()
+    }
+}
+
+struct Silent {
+    bus: I2c,
+    silent: Arc<AtomicBool>,
+}
+
+impl i2c::ErrorType for Silent {
+    type Error = i2c::ErrorKind;
+}
+
+impl i2c::I2c for Silent {
+    fn transaction(
+        &mut self,
+        address: u8,
+        operations: &mut [i2c::Operation<'_>],
+    ) -> Result<(), i2c::ErrorKind> {
+        if self.silent.load(SeqCst) {
+            return Err(i2c::ErrorKind::NoAcknowledge(i2c::NoAcknowledgeSource::Address));
+        }
+        self.bus.transaction(address, operations)
+    }
+}
+
+/// What its topic keeps is never an old "On".
+#[test]
+fn a_lamp_that_does_not_answer_is_told_on_its_topic_and_comes_back_dark() {
+    let silent = Arc::new(AtomicBool::new(false));
+    let (cut, mend) = (silent.clone(), silent.clone());
+    let light = |action: &str| message("light", &json!({"action": action}));
+    let script = vec![(ms(100), light("on")), (ms(1_000), light("off"))];
+    let scenario = Scenario::new(script, ms(10_000)).react(move |seen, _| {
+        cut.fetch_or(seen.is("status/light", "On"), SeqCst);
+        if seen.is("status/light", "Error") {
+            mend.store(false, SeqCst);
+        }
+        vec![]
+    });
+    let wrap = Box::new(move |twin| Arc::new(Unlit { twin, silent }) as Arc<dyn Board>);
+    let played = Scenario { wrap: Some(wrap), ..scenario }.play();
+    let kept: Vec<_> =
+        played.seen.iter().filter(|seen| seen.topic == "status/light" && seen.retain).collect();
+    let words: Vec<_> = kept.iter().map(|seen| seen.status()).collect();
+    assert_eq!(
+        words,
+        ["Off", "On", "Error", "Error", "Off"],
+        "the loss, the command that found it, and the return"
+    );
+    assert_eq!(played.twin.world().light.now(), 0);
 }
