@@ -81,8 +81,6 @@ pub struct Scenario {
     pub wrap: Option<Wrap>,
     /// How long the twin's computer and disk take.
     pub models: Models,
-    /// A data root that is there already; otherwise a new one.
-    pub data: Option<PathBuf>,
 }
 
 impl Scenario {
@@ -97,7 +95,6 @@ impl Scenario {
             limit,
             wrap: None,
             models: models(),
-            data: None,
         }
     }
 
@@ -120,7 +117,7 @@ impl Scenario {
     pub fn play(self) -> Played {
         let _system = actix_rt::System::new();
         let folder = TempDir::new().expect("a temporary folder");
-        let data = self.data.unwrap_or_else(|| folder.path().join("data"));
+        let data = folder.path().join("data");
         std::fs::create_dir_all(&data).expect("a data root");
         let clock = VirtualClock::default();
         let (width, height) = self.frame;

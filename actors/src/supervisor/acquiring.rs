@@ -8,7 +8,7 @@ use planktor_protocol::acquisition::{self, Failure, Metadata, Refusal};
 use planktor_protocol::instrument::{CommandId, Device, Event};
 use planktor_protocol::plan::Plan;
 use planktor_protocol::timekeeping::{Anchor, Source};
-use planktor_protocol::{Axis, Epochs, Order, Run, camera, motion};
+use planktor_protocol::{Axis, Epochs, Fault, Order, Run, camera, motion};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,12 +36,7 @@ impl Supervisor {
         State::Opening(Acquisition { id, epochs, batch, anchor, total: plan.frames() }, plan, metadata)
     }
 
-    pub(super) fn may_acquire(
-        &self,
-        state: &State,
-        epochs: Epochs,
-        plan: &Plan,
-    ) -> Result<Arc<Metadata>, Refusal> {
+    fn may_acquire(&self, state: &State, epochs: Epochs, plan: &Plan) -> Result<Arc<Metadata>, Refusal> {
         if let Some(why) = self.refusal(state) {
             return Err(why);
         }
@@ -105,7 +100,7 @@ impl Supervisor {
     }
 
     /// Does what the sequence asks.
-    pub(super) fn act(&mut self, a: Acquisition, mut running: Box<Running>) -> State {
+    fn act(&mut self, a: Acquisition, mut running: Box<Running>) -> State {
         while let Some(act) = running.sequence.act() {
             match act {
                 Act::Pump(order) => {
@@ -125,8 +120,7 @@ impl Supervisor {
                 Act::Wake(then) => running.wake = Some(self.bell.at(then)),
                 Act::Capture { run, not_before } => {
                     if let Some(cause) = self.fault(Device::Camera) {
-                        let (image, total) = (running.saved + 1, a.total);
-                        return self.fail(a, Failure::Camera { image, total, cause });
+                        return self.camera_failed(a, &running, cause);
                     }
                     let command = camera::Command::Capture { not_before };
                     self.camera.send(Order { run, epochs: a.epochs, command });
@@ -189,15 +183,12 @@ impl Supervisor {
                 self.feed(a, running, sequence::Input::Frame(run, frame))
             }
             camera::Event::Missed => self.feed(a, running, sequence::Input::Missed(run)),
-            camera::Event::Failed(cause) => {
-                let (image, total) = (running.saved + 1, a.total);
-                self.fail(a, Failure::Camera { image, total, cause })
-            }
+            camera::Event::Failed(cause) => self.camera_failed(a, &running, cause),
             camera::Event::Opened(_) | camera::Event::Closed => State::Running(a, running),
         }
     }
 
-    pub(super) fn facts(&self, sequence: &Sequence) -> Facts {
+    fn facts(&self, sequence: &Sequence) -> Facts {
         let sequence::Stillness { motion, settled, pumped } = sequence.still();
         Facts {
             motion,
@@ -286,6 +277,11 @@ impl Supervisor {
         State::Idle
     }
 
+    pub(super) fn camera_failed(&mut self, a: Acquisition, running: &Running, cause: Fault) -> State {
+        let (image, total) = (running.saved + 1, a.total);
+        self.fail(a, Failure::Camera { image, total, cause })
+    }
+
     pub(super) fn let_go(&mut self, a: &Acquisition, ending: Ending, stopped: Option<Axis>) {
         self.close_camera(a);
         self.pipeline.end(a.batch, ending);
@@ -297,7 +293,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn close_camera(&mut self, a: &Acquisition) {
+    fn close_camera(&mut self, a: &Acquisition) {
         self.camera.send(Order { run: a.batch, epochs: a.epochs, command: camera::Command::Close });
     }
 }

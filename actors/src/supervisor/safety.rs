@@ -77,7 +77,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn shut_down(&mut self, id: CommandId, epochs: Epochs) {
+    fn shut_down(&mut self, id: CommandId, epochs: Epochs) {
         self.stop_motor(Axis::Pump, epochs, None);
         self.stop_motor(Axis::Focus, epochs, None);
         self.order_light(None, light::Command::Set(Fraction::ZERO));
@@ -128,7 +128,7 @@ impl Supervisor {
     }
 
     /// Safe first; then everything that it was asked is answered by its loss.
-    pub(super) fn made_safe(&mut self, state: State, device: Device, fault: Fault) -> State {
+    fn made_safe(&mut self, state: State, device: Device, fault: Fault) -> State {
         match device {
             Device::Pump => {
                 self.pump_enable.off();
@@ -154,16 +154,13 @@ impl Supervisor {
                     self.pipeline.end(a.batch, Ending::Failed(fault.to_string()));
                     self.refuse(a, Refusal::NoCamera(fault))
                 }
-                State::Running(a, running) => {
-                    let (image, total) = (running.saved + 1, a.total);
-                    self.fail(a, Failure::Camera { image, total, cause: fault })
-                }
+                State::Running(a, running) => self.camera_failed(a, &running, fault),
                 state @ (State::Idle | State::Closing(..)) => state,
             },
         }
     }
 
-    pub(super) fn motor_lost(&mut self, state: State, axis: Axis, fault: Fault, lost: &[Answered]) -> State {
+    fn motor_lost(&mut self, state: State, axis: Axis, fault: Fault, lost: &[Answered]) -> State {
         for answered in lost {
             let event = match (answered.who, axis) {
                 (None, axis) => interrupted(axis),
@@ -226,7 +223,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn care_of(&mut self, device: Device) -> &mut Care {
+    fn care_of(&mut self, device: Device) -> &mut Care {
         self.care.get_mut(&device).expect("there is a care for every device")
     }
 
@@ -238,7 +235,7 @@ impl Supervisor {
         self.care.get(&device).and_then(Care::fault)
     }
 
-    pub(super) fn enable(&self, axis: Axis) -> &Enable {
+    fn enable(&self, axis: Axis) -> &Enable {
         match axis {
             Axis::Pump => &self.pump_enable,
             Axis::Focus => &self.focus_enable,

@@ -138,13 +138,12 @@ impl Axis {
         }
         let target = self.position + usteps;
         let vmax = tmc5160::velocity(usteps_per_s);
+        let nominal = self.ramp.duration(usteps.unsigned_abs().into(), vmax);
         self.chip.aim(target, vmax).map_err(fault)?;
         let permit = self.stop.permit(self.axis, admitted).map_err(StartError::Refused)?;
         self.enable.on().map_err(|_| Fault::Bus("the motor's enable line"))?;
-        self.going = Some(Going { from: now, nominal: Duration::ZERO, not_yet: now, target });
-        self.chip.go(permit).map_err(fault)?;
-        let nominal = self.ramp.duration(usteps.unsigned_abs().into(), vmax);
         self.going = Some(Going { from: now, nominal, not_yet: now, target });
+        self.chip.go(permit).map_err(fault)?;
         Ok(Expected { until: now + self.period.likely(nominal), look: now + self.period.earliest(nominal) })
     }
 
