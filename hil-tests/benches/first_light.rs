@@ -27,9 +27,8 @@ fn main() {
     let frames = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(30);
     let data = tempfile::TempDir::new().expect("a temporary folder");
     let up = i64::try_from(Monotonic.now().nanos() / 1_000).unwrap_or(0);
-    let (width, height) = Settings::FULL_FRAME;
     let began = Utc::from_micros(Computer.utc().micros() - up);
-    let twin = Twin::new(Arc::new(Monotonic), Settings { seed: 1, width, height, began });
+    let twin = Twin::new(Arc::new(Monotonic), Settings::new(1, Settings::FULL_FRAME, began));
     let root = data.path().to_path_buf();
     let config = Config::new(Arc::new(twin.clone()), "twin", Time::Real, Box::new(FileSystem), root);
     let broker = BrokerChoice::Embedded(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));

@@ -120,8 +120,7 @@ impl Scenario {
         let data = folder.path().join("data");
         std::fs::create_dir_all(&data).expect("a data root");
         let clock = VirtualClock::default();
-        let (width, height) = self.frame;
-        let settings = Settings { seed: self.seed, width, height, began: began() };
+        let settings = Settings::new(self.seed, self.frame, began());
         let twin = Twin::new(Arc::new(clock.clone()), settings);
         let board =
             self.wrap.map_or_else(|| Arc::new(twin.clone()) as Arc<dyn Board>, |wrap| wrap(twin.clone()));

@@ -62,7 +62,7 @@ pub fn median(durations: impl Iterator<Item = Duration>) -> Option<Duration> {
 mod tests {
     use super::*;
     use planktor_protocol::{Instant, Interval};
-    use planktor_sim::scene::Scene;
+    use planktor_sim::scene::{Format, Scene};
     use std::sync::Arc;
 
     fn ms(ms: u64) -> Duration {
@@ -76,7 +76,8 @@ mod tests {
             height: 1,
             um_per_px: 1.0,
             seed: 0,
-            light: 0.0,
+            format: Format::Rgb,
+            light: [0.0; 9],
             drift_um: [0.0; 9],
             exposure_fraction: 0.0,
             particles: vec![],

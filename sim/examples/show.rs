@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use planktor_sim::plankton::vignettes;
 use planktor_sim::render::render;
-use planktor_sim::scene::{Particle, Scene};
+use planktor_sim::scene::{Format, Look, Particle, Scene};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| ".".into()));
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         exposure_fraction: 0.03,
         ..sharp.clone()
     };
-    let dark = Scene { light: 0.0, ..sharp.clone() };
+    let dark = Scene { light: [0.0; 9], ..sharp.clone() };
     let small = Scene { width: 128, height: 96, um_per_px: 3042.0 / 128.0, ..sharp.clone() };
     for (name, scene) in [
         ("sharp", sharp),
@@ -48,7 +48,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// A full frame with sixty particles spread over it like the points of a worn grid.
 fn scene(defocus_um: impl Fn(u32) -> f32) -> Scene {
     let particle = |i: u32| Particle {
-        vignette: i * 7,
+        look: Look::Vignette(i * 7),
+        follows: 1.0,
+        sinks_um: 0.0,
         x_um: 180.0 + 300.0 * (i % 10) as f32 + 37.0 * (i * i % 7) as f32,
         y_um: 170.0 + 370.0 * (i / 10) as f32 + 29.0 * (i * i % 11) as f32,
         scale: 1.0,
@@ -60,7 +62,8 @@ fn scene(defocus_um: impl Fn(u32) -> f32) -> Scene {
         height: 3040,
         um_per_px: 0.75,
         seed: 7,
-        light: 1.0,
+        format: Format::Rgb,
+        light: [1.0; 9],
         drift_um: [0.0; 9],
         exposure_fraction: 0.0013,
         particles: (0..60).map(particle).collect(),

@@ -28,7 +28,7 @@ impl Twin {
 
     /// Looks into the world; for tests and summaries, not for the program that runs the instrument.
     pub fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.world)
     }
 
     /// How long the twin's computer takes to render and encode a frame, in virtual time: 20 ns a pixel, as a Pi 4's
@@ -90,8 +90,11 @@ impl SlowBuses for Twin {
     }
 }
 
-fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
-    world.lock().unwrap_or_else(PoisonError::into_inner)
+/// The world as it is now. Everybody comes in through here.
+pub(crate) fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
+    let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
+    world.catch_up();
+    world
 }
 
 /// One chip-select line of the SPI bus.

@@ -1,11 +1,12 @@
 //! A camera that free-runs: frame n of a stream begins n cadences after the first. It looks back at the world, never
 //! ahead, and keeps no pixels: who takes a frame in time gets everything that rendering it needs.
 
+use crate::board::lock;
 use crate::world::World;
 use planktor_drivers::devices::camera::{Camera, Prediction};
 use planktor_protocol::camera::{Frame, Mode};
 use planktor_protocol::{Fault, Instant, Interval};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A Pi 4 reads ten full frames a second.
@@ -36,7 +37,7 @@ impl TwinCamera {
     }
 
     fn now(&self) -> Instant {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner).now()
+        lock(&self.world).now()
     }
 
     fn frame(first: Instant, seq: u64) -> Prediction {
@@ -52,7 +53,7 @@ impl Camera for TwinCamera {
         if self.first.is_none() {
             self.first = Some(self.now() + START_UP);
         }
-        let world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let world = lock(&self.world);
         let settings = world.settings();
         Ok(Mode {
             width: settings.width,
@@ -77,7 +78,7 @@ impl Camera for TwinCamera {
         if now < ready || now >= overwritten {
             return None;
         }
-        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut world = lock(&self.world);
         Some(Frame { seq, interval, picture: world.expose(seq, interval, EXPOSURE) })
     }
 

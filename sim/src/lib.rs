@@ -11,6 +11,9 @@ pub mod chips {
     pub mod mcp4725;
     pub mod tmc5160;
 }
+pub mod faults;
+pub mod optics;
+pub mod parameters;
 pub mod plankton;
 mod random;
 pub mod render;
@@ -19,4 +22,6 @@ mod water;
 pub mod world;
 
 pub use board::Twin;
+pub use faults::Fault;
+pub use parameters::Parameters;
 pub use world::Settings;

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 use crate::plankton::{Vignette, vignettes};
 use crate::random::scrambled;
-use crate::scene::{Particle, Scene};
+use crate::scene::{Look, Particle, Scene};
 use planktor_protocol::camera::{Image, Picture};
 
 /// Red, green and blue of clear water in the middle of the picture, above the black level, of 255.
@@ -68,7 +68,7 @@ pub fn render(scene: &Scene) -> Vec<u8> {
 
 /// Light of one line without particles, before it falls off towards top and bottom.
 fn illumination(scene: &Scene) -> Vec<f32> {
-    let light = scene.light.clamp(0.0, 1.0);
+    let light = scene.light[4].clamp(0.0, 1.0);
     (0..scene.width as usize)
         .flat_map(|x| WATER.map(|level| level * light * fall_off(x, scene.width)))
         .collect()
@@ -266,7 +266,11 @@ impl Drawing {
     /// it, a much blurred or much reduced particle costs more than all the others.
     fn as_coarse_as_blurred(particle: &Particle, scene: &Scene) -> (Self, f32) {
         let all = vignettes();
-        let vignette = &all[particle.vignette as usize % all.len()];
+        let index = match particle.look {
+            Look::Vignette(index) => index as usize % all.len(),
+            Look::Bubble => 0,
+        };
+        let vignette = &all[index];
         let mut drawing = Self::new(vignette, particle, scene.um_per_px);
         let blur = blur_um(particle.defocus_um) / scene.um_per_px;
         while drawing.reach(blur) > 5.0 {

@@ -6,6 +6,8 @@
 //! Lengths are micrometres in the specimen. The origin is the picture's top left corner,
 //! x runs to the right, along the flow, and y runs down, in the order the sensor reads its lines.
 
+use serde::{Deserialize, Serialize};
+
 /// Everything one frame depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
@@ -18,10 +20,13 @@ pub struct Scene {
     pub um_per_px: f32,
     /// Choice of this frame's sensor noise.
     pub seed: u64,
-    /// Lamp brightness during the exposure, 0 (dark: only black level and noise) to 1.
-    pub light: f32,
-    /// How far the water has moved along +x since the first line's start, in micrometres, at nine
-    /// evenly spaced instants from the first line's start to the last line's end.
+    /// What the camera makes of it.
+    pub format: Format,
+    /// Lamp brightness, 0 (dark: only black level and noise) to 1, at nine evenly spaced instants from the first
+    /// line's start to the last line's end.
+    pub light: [f32; 9],
+    /// How far the water has moved along +x since the first line's start, in micrometres, in the mean over the
+    /// cell's depth, at nine evenly spaced instants from the first line's start to the last line's end.
     pub drift_um: [f32; 9],
     /// Exposure time of one line as a part of the interval that `drift_um` spans, 0 to 1.
     /// Usually 114 us of 87 ms, or 0.0013.
@@ -30,15 +35,43 @@ pub struct Scene {
     pub particles: Vec<Particle>,
 }
 
-/// One particle carried by the water.
+/// In which form a picture leaves the camera.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// Red, green and blue, 8 bits each.
+    #[default]
+    Rgb,
+    /// What the sensor itself gives: 12 bits a pixel behind a mosaic of colours.
+    Bayer12,
+    /// Compressed by the camera.
+    Jpeg,
+    /// Nothing is rendered: eight by eight grey pixels, for whoever looks at everything but the picture.
+    Blank,
+}
+
+/// What a particle looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// One of the vignettes: an index, taken modulo their number.
+    Vignette(u32),
+    /// An air bubble, 100 um across at scale 1.
+    Bubble,
+}
+
+/// One particle in the water.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Particle {
-    /// Which vignette it looks like: an index, taken modulo the number of vignettes.
-    pub vignette: u32,
+    /// What it looks like.
+    pub look: Look,
     /// Centre along the flow at the first line's start, in micrometres; may lie outside.
     pub x_um: f32,
     /// Centre across the flow, in micrometres; may lie outside.
     pub y_um: f32,
+    /// How much of the water's movement it takes part in: 0 for what sticks to the glass, up to 1.5 in the middle of the cell.
+    pub follows: f32,
+    /// How far it sinks along +y from the first line's start to the last line's end, in micrometres.
+    pub sinks_um: f32,
     /// Size relative to the real one, 1 = as photographed; drawn within 0.05 to 4.
     pub scale: f32,
     /// Quarter turns clockwise (0 to 3), and mirrored left to right before turning (+ 4); taken

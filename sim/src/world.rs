@@ -3,8 +3,11 @@
 //! Every number carries its source: a datasheet, a measurement, or "assumption".
 
 use crate::chips::{mcp4725, tmc5160};
+use crate::faults::{Bus, Change, Fault, Spell, Spells};
+use crate::optics::Preset;
+use crate::parameters::Parameters;
 use crate::random::{hash, unit};
-use crate::scene::{Particle, Scene};
+use crate::scene::{Format, Look, Particle, Scene};
 use crate::water;
 use planktor_drivers::Clock;
 use planktor_protocol::position::{Fix, Place};
@@ -25,9 +28,21 @@ pub struct Settings {
     pub height: u32,
     /// The true time when the monotonic clock began.
     pub began: Utc,
+    /// Lenses and flow cell.
+    pub preset: Preset,
+    /// In which form pictures leave the camera.
+    pub format: Format,
+    /// The world's numbers.
+    pub parameters: Parameters,
 }
 
 impl Settings {
+    /// A usual world.
+    pub fn new(seed: u64, (width, height): (u32, u32), began: Utc) -> Self {
+        let (preset, format, parameters) = Default::default();
+        Self { seed, width, height, began, preset, format, parameters }
+    }
+
     /// A full frame of the IMX477.
     pub const FULL_FRAME: (u32, u32) = (4056, 3040);
     /// For tests that look at pixels only through their digests.
@@ -53,8 +68,6 @@ const MOST_IN_TILE: u64 = 8;
 const TILE_UM: f64 = 500.0;
 /// A particle is at most so large, um; whoever is this far outside the picture may still show.
 const MARGIN_UM: f64 = 400.0;
-/// Largest error of a chip's clock, as a part (TMC5160 datasheet: internal clock 12 MHz within 10 %).
-const CLOCK_ERROR: f64 = 0.08;
 /// Roscoff roads, where the demonstration is anchored.
 const ANCHORAGE: (i64, i64) = (48_727_300_000, -3_981_400_000);
 /// Truths that are kept: a few minutes of frames.
@@ -97,18 +110,65 @@ pub struct World {
     /// The lamp's converter.
     pub light: mcp4725::Model,
     truths: VecDeque<Truth>,
+    spells: Spells,
 }
 
 impl World {
     pub(crate) fn new(clock: Arc<dyn Clock>, settings: Settings) -> Self {
-        let clock_of = |chip| 12e6 * (1.0 + CLOCK_ERROR * (2.0 * unit(hash(settings.seed, chip)) - 1.0));
+        let Parameters { pump_clock_hz, focus_clock_hz, .. } = settings.parameters;
         Self {
             clock,
             settings,
-            pump: tmc5160::Model::new(clock_of(1)),
-            focus: tmc5160::Model::new(clock_of(2)),
+            pump: tmc5160::Model::new(pump_clock_hz),
+            focus: tmc5160::Model::new(focus_clock_hz),
             light: mcp4725::Model::new(0),
             truths: VecDeque::new(),
+            spells: Spells::default(),
+        }
+    }
+
+    /// Breaks something, from an instant on (at once, if that is over) and until another one.
+    pub fn break_it(&mut self, fault: Fault, from: Instant, until: Option<Instant>) -> Spell {
+        let spell = self.spells.order(fault, from.max(self.now()), until);
+        self.catch_up();
+        spell
+    }
+
+    /// Mends what was broken, or was to be.
+    pub fn mend(&mut self, spell: Spell) {
+        let now = self.now();
+        if let Some(fault) = self.spells.lift(spell) {
+            self.change(&Change::Ends(fault), now);
+        }
+    }
+
+    /// The faults that are there now.
+    pub fn faults(&self) -> impl Iterator<Item = (Spell, &Fault)> {
+        self.spells.active()
+    }
+
+    /// Makes true what has become due since somebody last looked.
+    pub(crate) fn catch_up(&mut self) {
+        let now = self.now();
+        while let Some((at, change)) = self.spells.due(now) {
+            self.change(&change, at);
+        }
+    }
+
+    /// What a fault does when it begins or ends. Those that are not here are asked about where they matter.
+    fn change(&mut self, change: &Change, _at: Instant) {
+        match change {
+            Change::Begins(Fault::CablePulled(bus)) => self.unplug(*bus, true),
+            Change::Ends(Fault::CablePulled(bus)) => self.unplug(*bus, false),
+            Change::Begins(_) | Change::Ends(_) => {}
+        }
+    }
+
+    fn unplug(&mut self, bus: Bus, unplugged: bool) {
+        match bus {
+            Bus::Pump => self.pump.unplug(unplugged),
+            Bus::Focus => self.focus.unplug(unplugged),
+            Bus::Light => {}
         }
     }
 
@@ -189,7 +249,8 @@ impl World {
             height,
             um_per_px,
             seed: hash(seed, seq),
-            light: self.light.at(middle),
+            format: self.settings.format,
+            light: [self.light.at(middle); 9],
             drift_um: std::array::from_fn(|i| {
                 let then = exposure.from + exposure.duration() * u32::try_from(i).unwrap_or(0) / 8;
                 #[expect(clippy::cast_possible_truncation, reason = "a picture's precision")]
@@ -233,7 +294,9 @@ impl World {
                 reason = "a picture's precision"
             )]
             Particle {
-                vignette: (draw(3) * 1e6) as u32,
+                look: Look::Vignette((draw(3) * 1e6) as u32),
+                follows: 1.0,
+                sinks_um: 0.0,
                 x_um: x as f32,
                 y_um: (draw(1) * VIEW_UM.1) as f32,
                 scale: (0.7 + 0.8 * draw(4)) as f32,

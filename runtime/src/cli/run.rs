@@ -83,11 +83,11 @@ fn say() -> Say {
 }
 
 /// A simulated instrument in real time, under a sky that has today's date.
-pub(super) fn twin(seed: u64, (width, height): (u32, u32)) -> Twin {
+pub(super) fn twin(seed: u64, frame: (u32, u32)) -> Twin {
     use planktor_drivers::Clock;
     let up = i64::try_from(Monotonic.now().nanos() / 1_000).unwrap_or(0);
     let began = Utc::from_micros(Computer.utc().micros() - up);
-    Twin::new(Arc::new(Monotonic), Settings { seed, width, height, began })
+    Twin::new(Arc::new(Monotonic), Settings::new(seed, frame, began))
 }
 
 fn host_and_port(text: &str) -> Result<(String, u16), String> {

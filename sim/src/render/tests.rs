@@ -1,6 +1,7 @@
 //! What a rendered picture must look like, in numbers.
 
 use super::*;
+use crate::scene::Format;
 
 /// A small picture of the usual field of view, without particles.
 fn water() -> Scene {
@@ -9,7 +10,8 @@ fn water() -> Scene {
         height: 300,
         um_per_px: 7.6,
         seed: 1,
-        light: 1.0,
+        format: Format::Rgb,
+        light: [1.0; 9],
         drift_um: [0.0; 9],
         exposure_fraction: 0.0013,
         particles: Vec::new(),
@@ -21,7 +23,9 @@ fn bubble() -> Particle {
     let area = |i: &usize| vignettes()[*i].transmittance.len();
     let largest = (0..vignettes().len()).max_by_key(area);
     Particle {
-        vignette: largest.expect("there are vignettes") as u32,
+        look: Look::Vignette(largest.expect("there are vignettes") as u32),
+        follows: 1.0,
+        sinks_um: 0.0,
         x_um: 1520.0,
         y_um: 1140.0,
         scale: 1.0,
@@ -91,7 +95,7 @@ fn another_seed_gives_other_noise_on_the_same_picture() {
 
 #[test]
 fn no_light_is_dark() {
-    let dark = render(&Scene { light: 0.0, ..with(&[bubble()]) });
+    let dark = render(&Scene { light: [0.0; 9], ..with(&[bubble()]) });
     assert!(dark.iter().all(|&sample| sample < 10));
     assert!(dark.iter().any(|&sample| sample != dark[0]), "no noise");
 }
@@ -206,7 +210,8 @@ fn scale_changes_the_absorbed_light_with_its_square() {
 fn all_eight_orientations_differ_and_four_turns_agree_on_the_size() {
     let drawings = [0, 1, 2, 3, 4, 5, 6, 7].map(|orientation| {
         let particle = Particle { orientation, ..bubble() };
-        let vignette = &vignettes()[particle.vignette as usize];
+        let Look::Vignette(index) = particle.look else { unreachable!("it is a vignette") };
+        let vignette = &vignettes()[index as usize];
         Drawing::new(vignette, &particle, 0.75)
     });
     for (i, one) in drawings.iter().enumerate() {

@@ -1,0 +1,212 @@
+//! Everything that can be broken on purpose, as data: the same list in a test, in a scenario file and in a message.
+//!
+//! A fault begins at an instant and may end at another. Nothing ticks: what is due is made true when the world is next
+//! looked at, at the instant at which it was due.
+
+use planktor_protocol::{Axis, Instant};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A bus with one chip at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bus {
+    /// The pump driver's SPI.
+    Pump,
+    /// The stage driver's SPI.
+    Focus,
+    /// The lamp's I2C.
+    Light,
+}
+
+/// A stepper motor with its driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Motor {
+    /// The pump's.
+    Pump,
+    /// The stage's.
+    Focus,
+}
+
+impl From<Motor> for Axis {
+    fn from(motor: Motor) -> Self {
+        match motor {
+            Motor::Pump => Self::Pump,
+            Motor::Focus => Self::Focus,
+        }
+    }
+}
+
+/// What can be broken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Fault {
+    /// Every transfer ends with an error (I2C: not acknowledged).
+    BusError(Bus),
+    /// Now and then a bit is wrong.
+    BusGlitch(Bus),
+    /// A transfer holds its caller for a second and then fails.
+    BusStuck(Bus),
+    /// Nobody hears and nobody answers; what was going on goes on.
+    CablePulled(Bus),
+    /// The driver's supply drops for a moment: its registers are gone.
+    ChipReset(Motor),
+    /// The shaft is held fast; its driver notices no more than a load.
+    MotorStalled(Motor),
+    /// The shaft loses steps.
+    #[serde(rename_all = "kebab-case")]
+    MotorSlipping {
+        /// Which.
+        of: Motor,
+        /// Part of the way that is lost, 0 to 1.
+        lost: f64,
+    },
+    /// A coil's wire is off.
+    OpenLoad(Motor),
+    /// The driver is too hot and switches its power stage off.
+    OverTemperature(Motor),
+    /// The lamp's wires touch: it is dark.
+    LampShort,
+    /// The lamp's driver is too hot and gives less.
+    LampHot,
+    /// No frame comes any more.
+    CameraSilent,
+    /// Frames arrive late.
+    FramesLate {
+        /// By how much, ms.
+        by_ms: u32,
+    },
+    /// A frame comes again under the next one's number.
+    FramesDuplicated,
+    /// Every other frame is lost.
+    FramesLost,
+    /// No satellites.
+    NoFix,
+    /// The receiver's date is wrong (RFC 3339).
+    WrongDate(String),
+    /// The receiver says another place.
+    PositionJump {
+        /// Degrees.
+        latitude: f64,
+        /// Degrees.
+        longitude: f64,
+    },
+    /// gpsd closes its connections and takes no more.
+    GpsdGone,
+    /// gpsd says nonsense between its reports.
+    GpsdMad,
+    /// The computer's clock is set.
+    ClockStep {
+        /// By how much, s; negative is back.
+        by_s: f64,
+    },
+    /// No room on the disk.
+    DiskFull,
+    /// The disk was mounted again for reading only.
+    DiskReadOnly,
+    /// Everything on the disk takes so many times longer.
+    DiskSlow {
+        /// How many times.
+        times: f64,
+    },
+    /// Every operation on the disk is an error.
+    DiskFails,
+    /// The MQTT broker is away; only where it is our own.
+    BrokerGone,
+    /// The device's driver panics at its next access.
+    DriverPanic(Bus),
+}
+
+/// Names one fault among those that were ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spell(u64);
+
+/// What becomes true.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Change {
+    Begins(Fault),
+    Ends(Fault),
+}
+
+/// The faults that are there, and those to come.
+#[derive(Debug, Default)]
+pub(crate) struct Spells {
+    coming: BTreeMap<(Instant, u64), (Spell, Change)>,
+    active: BTreeMap<Spell, Fault>,
+    ordered: u64,
+}
+
+impl Spells {
+    pub(crate) fn order(&mut self, fault: Fault, from: Instant, until: Option<Instant>) -> Spell {
+        let spell = Spell(self.ordered);
+        if let Some(until) = until {
+            let end = until.max(from);
+            self.coming.insert((end, self.ordered + 1), (spell, Change::Ends(fault.clone())));
+        }
+        self.coming.insert((from, self.ordered), (spell, Change::Begins(fault)));
+        self.ordered += 2;
+        spell
+    }
+
+    /// Ends one before its time; also one that has not begun. Gives it back if it had.
+    pub(crate) fn lift(&mut self, spell: Spell) -> Option<Fault> {
+        self.coming.retain(|_, (of, _)| *of != spell);
+        self.active.remove(&spell)
+    }
+
+    /// The next change that is due, with its instant.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<(Instant, Change)> {
+        let (&(at, n), _) = self.coming.first_key_value().filter(|((at, _), _)| *at <= now)?;
+        let (spell, change) = self.coming.remove(&(at, n))?;
+        match &change {
+            Change::Begins(fault) => drop(self.active.insert(spell, fault.clone())),
+            Change::Ends(_) => drop(self.active.remove(&spell)),
+        }
+        Some((at, change))
+    }
+
+    pub(crate) fn active(&self) -> impl Iterator<Item = (Spell, &Fault)> {
+        self.active.iter().map(|(spell, fault)| (*spell, fault))
+    }
+
+    pub(crate) fn is_active(&self, fault: &Fault) -> bool {
+        self.active.values().any(|active| active == fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(s: u64) -> Instant {
+        Instant::from_nanos(s * 1_000_000_000)
+    }
+
+    #[test]
+    fn what_is_due_comes_in_the_order_of_time_and_ends_when_it_should() {
+        let mut spells = Spells::default();
+        spells.order(Fault::DiskFull, at(5), Some(at(7)));
+        spells.order(Fault::NoFix, at(3), None);
+        assert_eq!(spells.due(at(2)), None);
+        assert_eq!(spells.due(at(6)), Some((at(3), Change::Begins(Fault::NoFix))));
+        assert_eq!(spells.due(at(6)), Some((at(5), Change::Begins(Fault::DiskFull))));
+        assert!(spells.is_active(&Fault::DiskFull));
+        assert_eq!(spells.due(at(7)), Some((at(7), Change::Ends(Fault::DiskFull))));
+        assert!(!spells.is_active(&Fault::DiskFull) && spells.is_active(&Fault::NoFix));
+        assert_eq!(spells.due(at(100)), None);
+    }
+
+    #[test]
+    fn a_fault_that_was_lifted_neither_begins_nor_lasts() {
+        let mut spells = Spells::default();
+        let (first, second) = (
+            spells.order(Fault::CameraSilent, at(1), Some(at(9))),
+            spells.order(Fault::LampShort, at(5), None),
+        );
+        assert!(spells.due(at(1)).is_some());
+        assert_eq!(spells.lift(first), Some(Fault::CameraSilent));
+        assert_eq!(spells.lift(second), None);
+        assert_eq!(spells.due(at(100)), None);
+    }
+}
