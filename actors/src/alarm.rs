@@ -4,6 +4,7 @@
 //! a millisecond late). In virtual time the idle loop jumps to the next deadline: build its runtime with [`jump`] as
 //! `on_thread_park`.
 
+use crate::journal::{Journal, Kind};
 use crate::port::Port;
 use planktor_drivers::Clock;
 use planktor_drivers::clock::Monotonic;
@@ -65,6 +66,18 @@ struct Hands {
 }
 
 impl VirtualClock {
+    /// One that stands at an instant.
+    pub fn standing_at(instant: Instant) -> Self {
+        let clock = Self::default();
+        clock.set(instant);
+        clock
+    }
+
+    /// Sets it to an instant, if that is later than what it says.
+    pub fn set(&self, instant: Instant) {
+        self.0.now.fetch_max(instant.nanos(), Ordering::SeqCst);
+    }
+
     /// Lets it jump. Until then it stands, so that whoever plays the world can take his place first.
     pub fn release(&self) {
         self.0.released.store(true, Ordering::SeqCst);
@@ -77,10 +90,6 @@ impl VirtualClock {
 
     fn is_held(&self) -> bool {
         !self.0.released.load(Ordering::SeqCst)
-    }
-
-    fn jump_to(&self, instant: Instant) {
-        self.0.now.fetch_max(instant.nanos(), Ordering::SeqCst);
     }
 }
 
@@ -98,6 +107,7 @@ struct Queue {
     heap: RefCell<BinaryHeap<Reverse<Entry>>>,
     issued: Cell<u64>,
     time: Time,
+    journal: Journal,
 }
 
 enum Time {
@@ -120,18 +130,18 @@ impl Alarms {
     ///
     /// # Errors
     /// The kernel has no timer for us.
-    pub fn start_real() -> io::Result<()> {
+    pub fn start_real(journal: Journal) -> io::Result<()> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
         let timer = watch(timer)?;
-        let alarms = Self::start(Time::Real { timer, armed: Cell::new(NEVER) });
+        let alarms = Self::start(Time::Real { timer, armed: Cell::new(NEVER) }, journal);
         actix_rt::spawn(alarms.serve());
         Ok(())
     }
 
     /// Starts the alarms of the arbiter on this thread, in virtual time.
-    pub fn start_virtual(clock: VirtualClock) {
-        Self::start(Time::Virtual(clock));
+    pub fn start_virtual(clock: VirtualClock, journal: Journal) {
+        Self::start(Time::Virtual(clock), journal);
     }
 
     /// The alarms of the arbiter on this thread.
@@ -142,8 +152,8 @@ impl Alarms {
         HERE.with_borrow(Clone::clone).expect("alarms are started before the actors of an arbiter")
     }
 
-    fn start(time: Time) -> Self {
-        let alarms = Self(Rc::new(Queue { heap: RefCell::default(), issued: Cell::new(0), time }));
+    fn start(time: Time, journal: Journal) -> Self {
+        let alarms = Self(Rc::new(Queue { heap: RefCell::default(), issued: Cell::new(0), time, journal }));
         HERE.set(Some(alarms.clone()));
         alarms
     }
@@ -179,11 +189,16 @@ impl Alarms {
             let _ = rustix::io::read(timer.get_ref(), &mut [0u8; 8]);
             ready.clear_ready();
             armed.set(NEVER);
-            while let Some(Entry { ticket, to, .. }) = self.pop_due(self.now()) {
-                to.ring(ticket);
+            while let Some(entry) = self.pop_due(self.now()) {
+                self.ring(&entry);
             }
             self.arm();
         }
+    }
+
+    fn ring(&self, Entry { due, ticket, to }: &Entry) {
+        self.0.journal.note(self.now(), Kind::Rang, &(ticket, due));
+        to.ring(*ticket);
     }
 
     fn pop_due(&self, now: Instant) -> Option<Entry> {
@@ -227,9 +242,9 @@ pub fn jump() {
     if clock.is_held() {
         return;
     }
-    let Some(Entry { due, ticket, to }) = alarms.pop_due(NEVER) else { return };
-    clock.jump_to(due);
-    to.ring(ticket);
+    let Some(entry) = alarms.pop_due(NEVER) else { return };
+    clock.set(entry.due);
+    alarms.ring(&entry);
 }
 
 impl Ord for Entry {

@@ -18,7 +18,7 @@ mod safety;
 use crate::alarm::{Alarms, Bell, Ticket};
 use crate::host::{Noted, Reopen};
 use crate::intake::Stop;
-use crate::journal::Journal;
+use crate::journal::{Journal, Kind};
 use crate::outlet::Outlet;
 use crate::port::{Mail, Port};
 use crate::recording::{Encoded, Pipeline, Recorded};
@@ -222,7 +222,7 @@ impl Supervisor {
     }
 
     fn on(&mut self, input: Input) {
-        self.journal.note(self.bell.now(), &input);
+        self.journal.note(self.bell.now(), Kind::Told, &input);
         let wrote = matches!(input, Input::Encoded(_) | Input::Recorded(_));
         let state = std::mem::replace(&mut self.state, State::Idle);
         self.state = match (state, input) {
@@ -399,7 +399,7 @@ impl Supervisor {
     }
 
     fn answer(&self, answer: Answer) {
-        self.journal.note(answer.at, &answer);
+        self.journal.note(answer.at, Kind::Said, &answer);
         self.outlet.tell(answer);
     }
 }

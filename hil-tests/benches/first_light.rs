@@ -32,7 +32,7 @@ fn main() {
     let root = data.path().to_path_buf();
     let config = Config::new(Arc::new(twin.clone()), "twin", Time::Real, Box::new(FileSystem), root);
     let broker = BrokerChoice::Embedded(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    let options = Options { broker, gpsd: None, signals: false, say: Arc::new(|_| {}) };
+    let options = Options { broker, gpsd: None, signals: false, say: Arc::new(|_| {}), trouble: None };
     let service = Service::start(config, options).expect("a service");
 
     idle();

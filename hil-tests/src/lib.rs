@@ -1,29 +1,22 @@
 //! What must be true of the instrument: a bench on which scenarios are played, in virtual time, with a client that
 //! knows the instrument by its messages only, and a look into the twin's world that the instrument never has.
 
-use actix::{Actor, AsyncContext, Context, Handler};
-use planktor_actors::alarm::{Alarms, Bell, Ticket, VirtualClock};
-use planktor_actors::journal::Journal;
-use planktor_actors::outlet::Answers;
-use planktor_actors::port::{Mail, Port};
+use planktor_actors::alarm::VirtualClock;
+use planktor_actors::journal::{Journal, Line};
+use planktor_drivers::Board;
 use planktor_drivers::disk::FileSystem;
-use planktor_drivers::{Board, Clock};
 use planktor_protocol::{Instant, Utc};
-use planktor_runtime::gateway::Gateway;
-use planktor_runtime::instrument::{Config, Instrument, Models, Time};
+use planktor_runtime::instrument::{Config, Models};
 use planktor_runtime::mqtt::Message;
-use planktor_sim::{Settings, Twin};
+use planktor_runtime::scenario::{Mischief, Scenario as World};
+pub use planktor_runtime::stage::Seen;
+use planktor_runtime::stage::{Act, Client, Cue, Play};
+use planktor_sim::{Parameters, Settings, Twin};
 use serde_json::{Value, json};
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
-
-/// Real time after which a scenario in virtual time has got stuck.
-const STUCK: Duration = Duration::from_secs(60);
 
 /// What a client sends, and when after the start.
 pub type Script = Vec<(Duration, Message)>;
@@ -38,37 +31,16 @@ pub type Until = Box<dyn FnMut(&Seen) -> bool + Send>;
 /// Puts another board in front of the twin: one that can be broken.
 pub type Wrap = Box<dyn FnOnce(Twin) -> Arc<dyn Board>>;
 
-/// A message that the instrument published.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
-    /// When.
-    pub at: Instant,
-    /// Where.
-    pub topic: String,
-    /// What; null if it is not JSON.
-    pub payload: Value,
-    /// Whether it stays for those who come later.
-    pub retain: bool,
-}
-
-impl Seen {
-    /// Its status word.
-    pub fn status(&self) -> &str {
-        self.payload["status"].as_str().unwrap_or_default()
-    }
-
-    /// Whether it is this status on this topic.
-    pub fn is(&self, topic: &str, status: &str) -> bool {
-        self.topic == topic && self.status() == status
-    }
-}
-
 /// A scenario.
 pub struct Scenario {
     /// Everything random follows from it.
     pub seed: u64,
     /// Pixels of a frame.
     pub frame: (u32, u32),
+    /// The world's numbers.
+    pub parameters: Parameters,
+    /// What breaks.
+    pub faults: Vec<Mischief>,
     /// What the client sends.
     pub script: Script,
     /// What it sends in answer.
@@ -79,8 +51,8 @@ pub struct Scenario {
     pub limit: Duration,
     /// The board, if not the twin itself.
     pub wrap: Option<Wrap>,
-    /// How long the twin's computer and disk take.
-    pub models: Models,
+    /// How long the twin's computer and disk take, if not as the twin says.
+    pub models: Option<Models>,
 }
 
 impl Scenario {
@@ -89,12 +61,14 @@ impl Scenario {
         Self {
             seed: 1,
             frame: Settings::SMALL_FRAME,
+            parameters: Parameters::default(),
+            faults: vec![],
             script,
             react: Box::new(|_, _| vec![]),
             until: Box::new(|_| false),
             limit,
             wrap: None,
-            models: models(),
+            models: None,
         }
     }
 
@@ -110,66 +84,86 @@ impl Scenario {
         Self { react: Box::new(react), ..self }
     }
 
+    /// With something that breaks: a fault as in a scenario file, in JSON.
+    ///
+    /// # Panics
+    /// If it is none.
+    #[must_use]
+    pub fn fault(mut self, fault: &Value) -> Self {
+        self.faults.push(serde_json::from_value(fault.clone()).expect("a fault"));
+        self
+    }
+
     /// Plays it.
     ///
     /// # Panics
     /// If it gets stuck.
     pub fn play(self) -> Played {
-        let _system = actix_rt::System::new();
         let folder = TempDir::new().expect("a temporary folder");
         let data = folder.path().join("data");
         std::fs::create_dir_all(&data).expect("a data root");
-        let clock = VirtualClock::default();
-        let settings = Settings::new(self.seed, self.frame, began());
-        let twin = Twin::new(Arc::new(clock.clone()), settings);
-        let board =
-            self.wrap.map_or_else(|| Arc::new(twin.clone()) as Arc<dyn Board>, |wrap| wrap(twin.clone()));
+        let world = World {
+            seed: self.seed,
+            frame: self.frame.try_into().expect("a frame's size"),
+            parameters: self.parameters,
+            faults: self.faults,
+            limit_s: self.limit.into(),
+            ..World::default()
+        };
+        let mut play = Play::of(&world, Instant::ZERO, began(), Box::new(FileSystem), data.clone());
         let journal = Journal::kept();
-        let config = Config {
-            models: self.models,
-            journal: journal.clone(),
-            encoders: 2,
-            ..Config::new(board, "twin", Time::Virtual(clock.clone()), Box::new(FileSystem), data.clone())
-        };
-        let (instrument, answers) = Instrument::start(config).expect("threads");
-        let (done, over) = crossbeam_channel::bounded(1);
-        let gateway = Gateway::new(instrument.gate.clone());
-        let client = Start {
-            script: self.script,
-            react: self.react,
-            until: self.until,
-            limit: self.limit,
-            twin: twin.clone(),
-            clock: clock.clone(),
-            done,
-        };
-        instrument.hardware.spawn_fn(move || client.start(gateway, answers));
-        let (seen, enabled) = over.recv_timeout(STUCK).unwrap_or_else(|_| {
-            panic!(
-                "seed {}: stuck at {:?}; the journal ends with {:#?}",
-                self.seed,
-                clock.now(),
-                tail(&journal)
-            )
+        play.config = Config { journal: journal.clone(), encoders: 2, ..play.config };
+        if let Some(wrap) = self.wrap {
+            play.config.board = wrap(play.twin.clone());
+        }
+        if let Some(models) = self.models {
+            play.config.models = models;
+        }
+        play.cues = self.script.into_iter().map(|(after, message)| cue(after, message)).collect();
+        let (twin, clock) = (play.twin.clone(), play.clock.clone());
+        let script = Scripted { react: self.react, until: self.until, over: false };
+        let (played, _) = play.run(script).unwrap_or_else(|stuck| {
+            panic!("seed {}: {stuck}; the journal ends with {:#?}", self.seed, tail(&journal))
         });
-        instrument.end();
+        let planktor_runtime::stage::Played { seen, enabled } = played;
         Played { seen, enabled, twin, clock, journal: journal.lines(), data, _folder: folder }
     }
 }
 
+/// Who reacts as the scenario says.
+struct Scripted {
+    react: React,
+    until: Until,
+    over: bool,
+}
+
+impl Client for Scripted {
+    fn hears(&mut self, seen: &Seen, twin: &Twin) -> Vec<Act> {
+        self.over = (self.until)(seen);
+        (self.react)(seen, twin).into_iter().map(act).collect()
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
+    }
+}
+
+fn cue(after: Duration, message: Message) -> Cue {
+    Cue { at: Instant::ZERO + after, after: 0, act: act(message) }
+}
+
+fn act(message: Message) -> Act {
+    if message.topic == SHUT_DOWN { Act::ShutDown } else { Act::Say(message) }
+}
+
 fn tail(journal: &Journal) -> Vec<String> {
     let lines = journal.lines();
-    lines[lines.len().saturating_sub(10)..].to_vec()
+    lines[lines.len().saturating_sub(10)..].iter().map(ToString::to_string).collect()
 }
 
 /// The true time when a scenario begins.
 pub fn began() -> Utc {
     Utc::parse("2026-06-01T08:00:00Z").expect("a date")
-}
-
-/// The twin's own guess of how long its computer and disk take.
-fn models() -> Models {
-    Models { encoding: |_| Twin::encoding_takes(12_330_240), recording: |_| Twin::writing_takes(4_000_000) }
 }
 
 /// A scenario that was played.
@@ -182,8 +176,8 @@ pub struct Played {
     pub enabled: [bool; 2],
     /// The clock.
     pub clock: VirtualClock,
-    /// Everything that reached the supervisor and that it answered.
-    pub journal: Vec<String>,
+    /// Everything that entered the hardware thread or left it.
+    pub journal: Vec<Line>,
     /// The data root.
     pub data: PathBuf,
     _folder: TempDir,
@@ -232,115 +226,6 @@ pub fn files(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     }
     found.sort();
     found
-}
-
-/// Everything that the client needs; it is made on the hardware thread.
-struct Start {
-    script: Script,
-    react: React,
-    until: Until,
-    limit: Duration,
-    twin: Twin,
-    clock: VirtualClock,
-    done: crossbeam_channel::Sender<(Vec<Seen>, [bool; 2])>,
-}
-
-impl Start {
-    fn start(self, gateway: Gateway, answers: Answers) {
-        let Self { script, react, until, limit, twin, clock, done } = self;
-        let released = clock.clone();
-        Client::create(move |ctx| {
-            let bell = Alarms::here().bell(Port::of(&ctx.address()));
-            let start = bell.now();
-            let script =
-                script.into_iter().map(|(after, message)| (bell.at(start + after), message)).collect();
-            let limit = bell.at(start + limit);
-            let place = Place { gateway, react, until, twin, clock, seen: vec![], done: Some(done), bell };
-            let place = Rc::new(RefCell::new(place));
-            let listening = place.clone();
-            actix_rt::spawn(async move {
-                while let Some(answer) = answers.next().await {
-                    let messages = listening.borrow_mut().gateway.tell(&answer);
-                    listening.borrow_mut().hear(messages);
-                }
-            });
-            Client { place, script, limit }
-        });
-        released.release();
-    }
-}
-
-/// Sends at its alarms.
-struct Client {
-    place: Rc<RefCell<Place>>,
-    script: VecDeque<(Ticket, Message)>,
-    limit: Ticket,
-}
-
-/// Where the client hears and speaks.
-struct Place {
-    gateway: Gateway,
-    react: React,
-    until: Until,
-    twin: Twin,
-    clock: VirtualClock,
-    seen: Vec<Seen>,
-    done: Option<crossbeam_channel::Sender<(Vec<Seen>, [bool; 2])>>,
-    bell: Bell,
-}
-
-impl Place {
-    fn say(&mut self, message: &Message) {
-        if message.topic == SHUT_DOWN {
-            return self.gateway.shut_down();
-        }
-        let replies = self.gateway.receive(message);
-        self.hear(replies);
-    }
-
-    fn hear(&mut self, messages: Vec<Message>) {
-        for Message { topic, payload, retain, .. } in messages {
-            let payload = serde_json::from_slice(&payload).unwrap_or(Value::Null);
-            let seen = Seen { at: self.bell.now(), topic, payload, retain };
-            let (over, answers) = ((self.until)(&seen), (self.react)(&seen, &self.twin));
-            self.seen.push(seen);
-            if over {
-                self.finish();
-            }
-            for answer in answers {
-                self.say(&answer);
-            }
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some(done) = self.done.take() {
-            self.clock.hold();
-            let world = self.twin.world();
-            let enabled = [world.pump.is_enabled(), world.focus.is_enabled()];
-            let _ = done.send((std::mem::take(&mut self.seen), enabled));
-        }
-    }
-}
-
-impl Actor for Client {
-    type Context = Context<Self>;
-}
-
-impl Handler<Mail<Ticket>> for Client {
-    type Result = ();
-
-    fn handle(&mut self, Mail(ticket): Mail<Ticket>, _: &mut Context<Self>) {
-        let mut place = self.place.borrow_mut();
-        if ticket == self.limit {
-            return place.finish();
-        }
-        if let Some(i) = self.script.iter().position(|(due, _)| *due == ticket)
-            && let Some((_, message)) = self.script.remove(i)
-        {
-            place.say(&message);
-        }
-    }
 }
 
 /// Not a topic of MQTT: what a signal from the system does.

@@ -155,14 +155,14 @@ fn panics_with_work_between_them_are_forgiven() {
 /// The first frame's job never seems to end; the program goes on.
 #[test]
 fn a_disk_that_hangs_ends_the_run_with_its_name() {
-    let stuck = |job: &Record| match job {
+    let stuck = Arc::new(|job: &Record| match job {
         Record::Begin(_) => ms(20),
         Record::Frame { .. } | Record::End { .. } => ms(1_000_000),
-    };
+    });
     let mut script = dashboard("stuck", 3);
     script.push((ms(90_000), message("actuator/pump", &json!({"action": "stop"}))));
     let scenario = Scenario::new(script, ms(100_000));
-    let models = Models { recording: stuck, ..scenario.models };
+    let models = Some(Models { recording: stuck, ..Models::default() });
     let played = Scenario { models, ..scenario }.play();
     let error = played.seen.iter().find(|seen| seen.is("status/imager", "Error")).unwrap();
     assert!(error.payload["reason"].as_str().unwrap().contains("disk has not answered"), "{error:?}");

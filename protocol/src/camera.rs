@@ -54,7 +54,7 @@ pub struct Mode {
 }
 
 /// A picture and when it was true.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Frame {
     /// The camera's own number.
     pub seq: u64,
@@ -62,6 +62,13 @@ pub struct Frame {
     pub interval: Interval,
     /// What was seen.
     pub picture: Arc<dyn Picture>,
+}
+
+impl Debug for Frame {
+    /// Without its picture.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Frame({}, {:?})", self.seq, self.interval)
+    }
 }
 
 /// What a camera delivers: pixels, or everything that rendering them needs.

@@ -1,11 +1,15 @@
 //! Between MQTT and the instrument: messages in, commands out; answers in, messages out. Knows no socket and no
-//! thread, so it is the same in virtual time.
+//! thread, so it is the same in virtual time. What goes through it is journalled here: a journal can be replayed.
 
+use crate::journal::Said;
 use crate::mqtt::Message;
+use crate::trouble::{self, Troublemaker};
 use planktor_actors::intake::Gate;
+use planktor_actors::journal::{Journal, Kind};
+use planktor_protocol::Instant;
 use planktor_protocol::instrument::{Answer, Command, CommandId};
 use planktor_protocol::wire::{self, ClientId, Malformed, Request, Status};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Commands that may be unanswered; each holds a response topic.
@@ -16,6 +20,10 @@ pub struct Gateway {
     gate: Gate,
     last: u64,
     pending: BTreeMap<CommandId, Pending>,
+    trouble: Option<Troublemaker>,
+    journal: Journal,
+    /// Messages that it gave to be published.
+    published: usize,
 }
 
 /// How a command is to be answered.
@@ -31,34 +39,43 @@ struct Reply {
 }
 
 impl Gateway {
-    /// Lets commands in through `gate`.
-    pub fn new(gate: Gate) -> Self {
-        Self { gate, last: 0, pending: BTreeMap::new() }
+    /// Lets commands in through `gate`; `trouble` for a twin that may be broken.
+    pub fn new(gate: Gate, trouble: Option<Troublemaker>, journal: Journal) -> Self {
+        Self { gate, last: 0, pending: BTreeMap::new(), trouble, journal, published: 0 }
     }
 
     /// Takes a message; what it gives back is to be published at once. A retained message is the state of a topic
     /// from some time ago, never a command.
-    pub fn receive(&mut self, message: &Message) -> Vec<Message> {
+    pub fn receive(&mut self, message: &Message, now: Instant) -> Vec<Message> {
         if message.retain {
             return Vec::new();
         }
+        self.said(Some(message), now);
         let reply = message.response_topic.clone();
         let reply = reply.map(|topic| Reply { topic, correlation: message.correlation.clone() });
-        match wire::read(&message.topic, &message.payload) {
-            Ok(Request { command, id }) => self.admit(&message.topic, command, Pending { client: id, reply }),
-            Err(malformed) => refuse(&malformed, reply),
-        }
+        let messages = if message.topic.starts_with(trouble::TOPIC) {
+            self.trouble(message, reply)
+        } else {
+            match wire::read(&message.topic, &message.payload) {
+                Ok(Request { command, id }) => {
+                    self.admit(&message.topic, command, Pending { client: id, reply })
+                }
+                Err(malformed) => refuse(&malformed, reply),
+            }
+        };
+        self.publish(messages, now)
     }
 
     /// Asks the instrument to end.
-    pub fn shut_down(&mut self) {
+    pub fn shut_down(&mut self, now: Instant) {
+        self.said(None, now);
         let id = self.new_id();
         // Without room it is remembered all the same.
         let _ = self.gate.send(id, Command::Shutdown);
     }
 
     /// Takes an answer; gives back the messages that tell it.
-    pub fn tell(&mut self, answer: &Answer) -> Vec<Message> {
+    pub fn tell(&mut self, answer: &Answer, now: Instant) -> Vec<Message> {
         let ids = [answer.id, answer.stopped_by];
         let [id, stopped_by] = ids.map(|id| self.pending.get(&id?)?.client.as_ref());
         let statuses = wire::status(&answer.event, id, stopped_by);
@@ -68,12 +85,39 @@ impl Gateway {
             let response = wire::response(&answer.event);
             messages.extend(replies.map(|reply| respond(reply, &response)));
         }
-        messages
+        self.publish(messages, now)
     }
 
     /// Answers were lost: what was waiting for them would wait for ever.
     pub fn forget(&mut self) {
         self.pending.clear();
+    }
+
+    /// Orders to the twin are answered at once.
+    fn trouble(&mut self, message: &Message, reply: Option<Reply>) -> Vec<Message> {
+        let answer = self.trouble.as_mut().map_or_else(trouble::no_twin, |maker| maker.receive(message));
+        let response = match &answer["reason"] {
+            Value::Null => answer.clone(),
+            reason => json!({"error": {"message": reason}}),
+        };
+        let status = Status { topic: trouble::STATUS, payload: answer, retain: false };
+        std::iter::once(publish(status)).chain(reply.map(|reply| respond(reply, &response))).collect()
+    }
+
+    fn publish(&mut self, messages: Vec<Message>, now: Instant) -> Vec<Message> {
+        for message in &messages {
+            self.published += 1;
+            self.journal.note_text(now, Kind::Out, || journal_text(message));
+            if let Some(trouble) = &mut self.trouble {
+                trouble.heard(message);
+            }
+        }
+        messages
+    }
+
+    fn said(&self, message: Option<&Message>, now: Instant) {
+        let said = || Said { after: self.published, message: message.cloned() };
+        self.journal.note_text(now, Kind::In, || journal_text(&said()));
     }
 
     fn admit(&mut self, topic: &str, command: Command, pending: Pending) -> Vec<Message> {
@@ -108,6 +152,10 @@ pub fn ready() -> Vec<Message> {
 /// What the broker publishes should the program be gone without a word.
 pub fn last_will() -> Message {
     publish(wire::last_will())
+}
+
+fn journal_text(what: &impl serde::Serialize) -> String {
+    serde_json::to_string(what).expect("messages have nothing that JSON has not")
 }
 
 fn publish(status: Status) -> Message {

@@ -54,12 +54,19 @@ pub enum Time {
 }
 
 /// How long work takes in virtual time.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Models {
     /// Rendering and encoding.
-    pub encoding: fn(&Encode) -> Duration,
+    pub encoding: Model<Encode>,
     /// A job of the recorder.
-    pub recording: fn(&Record) -> Duration,
+    pub recording: Model<Record>,
+}
+
+impl Default for Models {
+    /// It takes no time.
+    fn default() -> Self {
+        Self { encoding: Arc::new(|_| Duration::ZERO), recording: Arc::new(|_| Duration::ZERO) }
+    }
 }
 
 /// Makes the position source on the thread where it lives.
@@ -100,14 +107,13 @@ impl Config {
         disk: Box<dyn Disk>,
         data: PathBuf,
     ) -> Self {
-        let models = Models { encoding: |_| Duration::ZERO, recording: |_| Duration::ZERO };
         let encoders = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(2);
         Self {
             board,
             board_name,
             calibration: Calibration::V3_0,
             time,
-            models,
+            models: Models::default(),
             disk,
             data,
             encoders,
@@ -145,10 +151,10 @@ impl Instrument {
         let (started, start) = crossbeam_channel::bounded(2);
         if let Some(slow) = &slow {
             let (time, started) = (config.time.clone(), started.clone());
-            slow.spawn_fn(move || drop(started.send(start_alarms(time))));
+            slow.spawn_fn(move || drop(started.send(start_alarms(time, Journal::default()))));
         }
         hardware.spawn_fn(move || {
-            let built = start_alarms(config.time.clone());
+            let built = start_alarms(config.time.clone(), config.journal.clone());
             let _ = started.send(built.and_then(|()| build(config, stop, intake, outlet, &slow_handle)));
         });
         for _ in 0..=usize::from(slow.is_some()) {
@@ -179,11 +185,11 @@ fn arbiter(time: &Time) -> Arbiter {
     })
 }
 
-fn start_alarms(time: Time) -> io::Result<()> {
+fn start_alarms(time: Time, journal: Journal) -> io::Result<()> {
     match time {
-        Time::Real => Alarms::start_real(),
+        Time::Real => Alarms::start_real(journal),
         Time::Virtual(clock) => {
-            Alarms::start_virtual(clock);
+            Alarms::start_virtual(clock, journal);
             Ok(())
         }
     }
@@ -198,10 +204,10 @@ fn build(
     slow: &ArbiterHandle,
 ) -> io::Result<()> {
     let encoders = (0..config.encoders).map(|_| Box::new(dataset::encode) as Hand<Encode, Encoded>).collect();
-    let encoders = Worker::start("encoder", JOBS, model(config.models.encoding), encoders)?;
+    let encoders = Worker::start("encoder", JOBS, config.models.encoding, encoders)?;
     let mut recorder = dataset::Recorder::new(config.disk, config.data, config.board_name);
     let record: Hand<Record, Recorded> = Box::new(move |job| recorder.record(job));
-    let recorder = Worker::start("recorder", JOBS, model(config.models.recording), vec![record])?;
+    let recorder = Worker::start_in_the_world("recorder", JOBS, config.models.recording, record)?;
 
     let hardware: Rc<dyn Hardware> = config.board.hardware().into();
     let (board, calibration, height) = (config.board, config.calibration, Height::default());
@@ -280,8 +286,4 @@ fn build(
     });
     actix_rt::spawn(intake.serve(Port::of(&supervisor), Port::of(&supervisor)));
     Ok(())
-}
-
-fn model<J: 'static>(takes: fn(&J) -> Duration) -> Model<J> {
-    Rc::new(takes)
 }

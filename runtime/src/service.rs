@@ -7,13 +7,17 @@ use crate::instrument::{Config, Instrument};
 use crate::mqtt::broker::BrokerError;
 use crate::mqtt::link::{self, State};
 use crate::mqtt::{Broker, Message, Outbox};
+use crate::trouble::{self, Troublemaker};
 use planktor_actors::outlet::Answers;
+use planktor_drivers::Clock;
+use planktor_drivers::clock::Monotonic;
 use planktor_protocol::instrument::{Answer, Event};
 use planktor_protocol::wire;
+use planktor_sim::{Fault, Twin};
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,6 +40,9 @@ pub enum BrokerChoice {
 /// The supervisor's own deadline for the end is 5 s.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// A broker that is to go is gone so soon.
+const LOOK_AT_BROKER: Duration = Duration::from_millis(100);
+
 /// What is said to whoever watches the program, line by line.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -49,6 +56,8 @@ pub struct Options {
     pub signals: bool,
     /// Who watches.
     pub say: Say,
+    /// Of a twin that may be broken on purpose.
+    pub trouble: Option<Troublemaker>,
 }
 
 /// Why it could not start, or ended.
@@ -79,7 +88,7 @@ pub enum ServiceError {
 pub struct Service {
     outside: JoinHandle<Result<(), ServiceError>>,
     end: Arc<Notify>,
-    broker: Option<Broker>,
+    broker: Arc<Mutex<Option<Broker>>>,
     address: (String, u16),
 }
 
@@ -98,11 +107,13 @@ impl Service {
             (None, BrokerChoice::External { host, port }) => (host.clone(), *port),
             (None, BrokerChoice::Embedded(_)) => unreachable!("an embedded broker was started"),
         };
+        let broker = Arc::new(Mutex::new(broker));
         let end = Arc::new(Notify::new());
         let (started, start) = crossbeam_channel::bounded(1);
-        let (to, ended) = (address.clone(), end.clone());
+        let (to, ended, our_broker) = (address.clone(), end.clone(), broker.clone());
         let outside = std::thread::Builder::new().name("outside".into());
-        let outside = outside.spawn(move || outside_thread(config, options, to, &ended, &started));
+        let outside =
+            outside.spawn(move || outside_thread(config, options, to, &our_broker, &ended, &started));
         let outside = outside.map_err(ServiceError::Threads)?;
         match start.recv() {
             Ok(Ok(())) => Ok(Self { outside, end, broker, address }),
@@ -146,8 +157,9 @@ type Started = crossbeam_channel::Sender<Result<(), ServiceError>>;
 
 fn outside_thread(
     mut config: Config,
-    options: Options,
-    broker: (String, u16),
+    mut options: Options,
+    address: (String, u16),
+    broker: &Arc<Mutex<Option<Broker>>>,
     end: &Notify,
     started: &Started,
 ) -> Result<(), ServiceError> {
@@ -160,6 +172,7 @@ fn outside_thread(
         let newest = newest.clone();
         config.position = Some(Box::new(move || Box::new(newest)));
     }
+    let journal = config.journal.clone();
     let (instrument, answers) = match Instrument::start(config) {
         Ok(both) => both,
         Err(error) => {
@@ -169,8 +182,15 @@ fn outside_thread(
         }
     };
     let _ = started.send(Ok(()));
-    let gateway = RefCell::new(Gateway::new(instrument.gate.clone()));
-    let ended = system.block_on(outside(&gateway, &answers, options, broker, newest, end));
+    let trouble = options.trouble.take();
+    let twin = trouble.as_ref().map(|trouble| trouble.twin().clone());
+    let gateway = RefCell::new(Gateway::new(instrument.gate.clone(), trouble, journal));
+    let ended = system.block_on(async {
+        tokio::select! {
+            ended = outside(&gateway, &answers, options, address, newest, end) => ended,
+            never = broker_goes_and_comes(twin, broker) => never,
+        }
+    });
     match ended {
         // Its threads hang: joining them would hang, too.
         Err(ServiceError::NoEnd) => std::mem::forget(instrument),
@@ -202,12 +222,16 @@ async fn outside(
             host,
             port,
             client_id: format!("planktor-{}", std::process::id()),
-            subscriptions: wire::SUBSCRIPTIONS.map(String::from).to_vec(),
+            subscriptions: wire::SUBSCRIPTIONS
+                .iter()
+                .chain([&trouble::SUBSCRIPTION])
+                .map(ToString::to_string)
+                .collect(),
             hears_itself: false,
             will: gateway::last_will(),
         },
         outbox.clone(),
-        |message| send_all(gateway.borrow_mut().receive(&message)),
+        |message| send_all(gateway.borrow_mut().receive(&message, Monotonic.now())),
         |state| match state {
             State::Connected => say("connected to the MQTT broker"),
             State::Disconnected { cause } => say(&cause.to_string()),
@@ -222,7 +246,7 @@ async fn outside(
                 say(&format!("{lost} answers so far did not fit into the outlet: this thread is too slow"));
             }
             watch(&answer, &say);
-            send_all(gateway.borrow_mut().tell(&answer));
+            send_all(gateway.borrow_mut().tell(&answer, Monotonic.now()));
             if answer.event == Event::Ended {
                 return Ok(());
             }
@@ -234,7 +258,7 @@ async fn outside(
             () = end.notified() => {}
             () = signalled(options.signals) => {}
         }
-        gateway.borrow_mut().shut_down();
+        gateway.borrow_mut().shut_down(Monotonic.now());
         // Asked twice, or for too long: not to hang is all that is left.
         tokio::select! {
             () = tokio::time::sleep(PATIENCE) => {}
@@ -262,6 +286,29 @@ async fn outside(
     };
     let (ended, ()) = tokio::join!(told, link);
     ended
+}
+
+/// Our own broker is away while the twin's world says so.
+async fn broker_goes_and_comes(
+    twin: Option<Twin>,
+    broker: &Arc<Mutex<Option<Broker>>>,
+) -> Result<(), ServiceError> {
+    let listens = |broker: &Mutex<Option<Broker>>| Some(lock(broker).as_ref()?.address());
+    let (Some(twin), Some(address)) = (twin, listens(broker)) else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(LOOK_AT_BROKER).await;
+        let gone = twin.world().faults().any(|(_, fault)| *fault == Fault::BrokerGone);
+        if gone == listens(broker).is_some() {
+            let broker = broker.clone();
+            // Clients are told before it ends, which takes a while.
+            let change = move || *lock(&broker) = if gone { None } else { Broker::start(address).ok() };
+            let _ = tokio::task::spawn_blocking(change).await;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn signalled(listen: bool) {

@@ -15,7 +15,7 @@ pub mod faults;
 pub mod optics;
 pub mod parameters;
 pub mod plankton;
-mod random;
+pub mod random;
 pub mod render;
 pub mod scene;
 mod water;

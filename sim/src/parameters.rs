@@ -4,6 +4,8 @@
 //! draws all of them from their ranges ([`Parameters::drawn`]); what happens *during* a run is a fault or weather.
 
 use crate::random::{hash, unit};
+use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::ops::RangeInclusive;
 
 /// What is known of one parameter.
@@ -177,6 +179,14 @@ parameters! {
 }
 
 impl Parameters {
+    /// Every one with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static Parameter, f64)> {
+        let mut values = *self;
+        TABLE
+            .iter()
+            .map(move |parameter| (parameter, values.field(parameter.name).map_or(f64::NAN, |value| *value)))
+    }
+
     /// All drawn from their ranges: most of them near what is usual, some anywhere.
     pub fn drawn(seed: u64) -> Self {
         let mut drawn = Self::default();
@@ -205,6 +215,58 @@ impl Parameters {
         }
         *self.field(name).ok_or(Unfit::Unknown)? = value;
         Ok(())
+    }
+}
+
+/// A table of those that are not as usual.
+impl Serialize for Parameters {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(
+            self.iter()
+                .filter(|(parameter, value)| *value != parameter.usual)
+                .map(|(parameter, value)| (parameter.name, value)),
+        )
+    }
+}
+
+/// What the table does not say is as usual.
+impl<'de> Deserialize<'de> for Parameters {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Table)
+    }
+}
+
+struct Table;
+
+impl<'de> Visitor<'de> for Table {
+    type Value = Parameters;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a table of parameters")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parameters, A::Error> {
+        let mut parameters = Parameters::default();
+        while let Some(name) = map.next_key::<String>()? {
+            map.next_value_seed(Named { parameters: &mut parameters, name })?;
+        }
+        Ok(parameters)
+    }
+}
+
+/// One value: a mistake is then reported where it stands.
+struct Named<'a> {
+    parameters: &'a mut Parameters,
+    name: String,
+}
+
+impl<'de> DeserializeSeed<'de> for Named<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let Self { parameters, name } = self;
+        let value = f64::deserialize(deserializer)?;
+        parameters.set(&name, value).map_err(|why| D::Error::custom(format!("{name}: {why}")))
     }
 }
 

@@ -102,6 +102,7 @@ impl Demo {
             gpsd: None,
             signals: false,
             say: Arc::new(|_| {}),
+            trouble: None,
         };
         let service = Service::start(config, options)?;
         let (host, port) = service.broker();

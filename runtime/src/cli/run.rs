@@ -57,6 +57,7 @@ impl Run {
             gpsd: self.gpsd.map(|(host, port)| format!("{host}:{port}")),
             signals: true,
             say: say(),
+            trouble: None,
         };
         let twin = twin(self.seed, Settings::FULL_FRAME);
         let config = Config::new(Arc::new(twin), "twin", Time::Real, Box::new(FileSystem), data.clone());
