@@ -22,12 +22,37 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Names one wait; a ticket that no state holds any more changes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(u64);
+
+impl std::fmt::Debug for Ticket {
+    /// Without its number: that depends on how many alarms others have asked for.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ticket")
+    }
+}
 
 /// What is rung when a deadline is over.
 pub(crate) trait Ring {
     fn ring(&self, ticket: Ticket);
+
+    /// Whether the journal tells it: not, if it rings for whoever plays the world outside.
+    fn is_noted(&self) -> bool {
+        true
+    }
+}
+
+/// For whoever plays the world outside.
+struct Outside(Port<Ticket>);
+
+impl Ring for Outside {
+    fn ring(&self, ticket: Ticket) {
+        self.0.send(ticket);
+    }
+
+    fn is_noted(&self) -> bool {
+        false
+    }
 }
 
 impl Ring for Port<Ticket> {
@@ -163,6 +188,11 @@ impl Alarms {
         Bell { alarms: self.clone(), to: Rc::new(of) }
     }
 
+    /// A bell for whoever plays the world outside: the journal does not tell when it rings.
+    pub fn bell_outside(&self, of: Port<Ticket>) -> Bell {
+        Bell { alarms: self.clone(), to: Rc::new(Outside(of)) }
+    }
+
     /// Now.
     pub fn now(&self) -> Instant {
         match &self.0.time {
@@ -197,7 +227,9 @@ impl Alarms {
     }
 
     fn ring(&self, Entry { due, ticket, to }: &Entry) {
-        self.0.journal.note(self.now(), Kind::Rang, &(ticket, due));
+        if to.is_noted() {
+            self.0.journal.note(self.now(), Kind::Rang, due);
+        }
         to.ring(*ticket);
     }
 

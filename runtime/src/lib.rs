@@ -9,6 +9,7 @@ pub mod gpsd;
 pub mod instrument;
 pub mod journal;
 pub mod mqtt;
+pub mod replay;
 pub mod scenario;
 pub mod service;
 pub mod stage;

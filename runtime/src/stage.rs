@@ -207,7 +207,7 @@ fn begin<C: Client + 'static>(
     answers: Answers,
 ) {
     Prompter::create(move |ctx| {
-        let bell = Alarms::here().bell(Port::of(&ctx.address()));
+        let bell = Alarms::here().bell_outside(Port::of(&ctx.address()));
         let cues = cues.into_iter().map(|cue| (bell.at(cue.at), cue)).collect();
         let limit = bell.at(limit);
         let place = Rc::new(RefCell::new(make(bell)));

@@ -11,8 +11,9 @@ use planktor_runtime::client::Client;
 use planktor_runtime::dataset;
 use planktor_runtime::figures::{self, Parts};
 use planktor_runtime::instrument::{Config, Time};
+use planktor_runtime::scenario::Scenario;
 use planktor_runtime::service::{BrokerChoice, Options, Service};
-use planktor_sim::{Settings, Twin};
+use planktor_sim::Twin;
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -94,7 +95,7 @@ impl Plan {
 impl Demo {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let data = self.data.create()?;
-        let twin = twin(self.seed, Settings::FULL_FRAME);
+        let (twin, _) = twin(Scenario { seed: self.seed, ..Scenario::default() }, data.clone());
         let board = Arc::new(twin.clone());
         let config = Config::new(board, "twin", Time::Real, Box::new(FileSystem), data.clone());
         let options = Options {

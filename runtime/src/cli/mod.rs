@@ -1,6 +1,9 @@
 //! The commands of the program.
 
 mod demo;
+mod hurry;
+mod parameters;
+mod replay;
 mod run;
 mod verify;
 
@@ -28,6 +31,10 @@ enum Command {
     Run(run::Run),
     /// Run a whole acquisition on a simulated instrument and show what came of it
     Demo(demo::Demo),
+    /// Replay the journal of a simulated run in virtual time, and list what is different
+    Replay(replay::Replay),
+    /// List the numbers of the simulated world: what is usual, what is possible, and how that is known
+    Parameters(parameters::Parameters),
     /// Check a data set: every file, its size and digest, and how the acquisition ended
     Verify(verify::Verify),
 }
@@ -37,6 +44,8 @@ impl Cli {
         let result = match self.command {
             Command::Run(run) => run.run(),
             Command::Demo(demo) => demo.run(),
+            Command::Replay(replay) => replay.run(),
+            Command::Parameters(parameters) => parameters.run(),
             Command::Verify(verify) => verify.run(),
         };
         result.unwrap_or_else(|error| {

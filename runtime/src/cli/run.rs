@@ -1,21 +1,34 @@
 //! `planktor run`.
 
+use super::hurry::hurry;
 use super::{DataRoot, Failure};
+use planktor_actors::journal::Journal;
+use planktor_drivers::Clock;
 use planktor_drivers::clock::{Computer, Monotonic, WallClock};
 use planktor_drivers::disk::FileSystem;
-use planktor_protocol::Utc;
 use planktor_runtime::instrument::{Config, Time};
+use planktor_runtime::journal::{Head, Writer};
+use planktor_runtime::scenario::Scenario;
 use planktor_runtime::service::{BrokerChoice, Options, Say, Service};
-use planktor_sim::{Settings, Twin};
+use planktor_runtime::trouble::Troublemaker;
+use planktor_sim::Twin;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
-    /// Simulate the instrument
-    #[arg(long)]
-    twin: bool,
+    /// Simulate the instrument; in this scenario (a TOML file), if one is given
+    #[arg(long, value_name = "SCENARIO", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "not simulated, simulated, in a scenario")]
+    twin: Option<Option<PathBuf>>,
+    /// Play the scenario's messages in virtual time, as fast as it goes; without a broker
+    #[arg(long, requires = "twin", conflicts_with_all = ["broker", "listen", "gpsd"])]
+    hurry: bool,
+    /// Record everything that enters the simulated instrument, for planktor replay
+    #[arg(long, value_name = "FILE", requires = "twin")]
+    journal: Option<PathBuf>,
     #[command(flatten)]
     data: DataRoot,
     /// Connect to this MQTT broker instead of starting one
@@ -27,40 +40,44 @@ pub(crate) struct Run {
     /// Ask this gpsd for position and time
     #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     gpsd: Option<(String, u16)>,
-    /// What is random in a simulated instrument follows from this number
-    #[arg(long, default_value_t = 1, requires = "twin")]
-    seed: u64,
+    /// What is random in a simulated instrument follows from this number [default: the scenario's, or 1]
+    #[arg(long, requires = "twin")]
+    seed: Option<u64>,
 }
 
 impl Run {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        if !self.twin {
+        let Some(file) = &self.twin else {
             return Err("the real board is not supported yet: its SPI, I2C, GPIO and camera drivers (rppal, \
                         linux-embedded-hal, v4l) are missing from this version. Use --twin for a simulated instrument"
                 .into());
-        }
+        };
+        let mut scenario = file.as_deref().map_or_else(|| Ok(Scenario::default()), read)?;
+        scenario.seed = self.seed.unwrap_or(scenario.seed);
         let data = self.data.create()?;
+        if self.hurry {
+            return hurry(scenario, data, self.journal.as_deref());
+        }
         let broker = match self.broker {
             Some((host, port)) => BrokerChoice::External { host, port },
             None => BrokerChoice::Embedded(self.listen),
         };
-        if let BrokerChoice::Embedded(address) = &broker
-            && !address.ip().is_loopback()
-        {
-            eprintln!(
-                "planktor: the embedded broker listens on {address}: everybody who can reach this address can move \
-                 the motors, without a password"
-            );
-        }
+        warn(&broker);
+        let (twin, head) = twin(scenario, data.clone());
+        let written = self.journal.map(|path| Writer::begin(&path, &head)).transpose()?;
+        let (writer, journal) =
+            written.map_or((None, Journal::default()), |(writer, journal)| (Some(writer), journal));
         let options = Options {
             broker,
             gpsd: self.gpsd.map(|(host, port)| format!("{host}:{port}")),
             signals: true,
             say: say(),
-            trouble: None,
+            trouble: Some(Troublemaker::new(twin.clone(), head.scenario.seed, &head.scenario.faults)),
         };
-        let twin = twin(self.seed, Settings::FULL_FRAME);
-        let config = Config::new(Arc::new(twin), "twin", Time::Real, Box::new(FileSystem), data.clone());
+        let config = Config {
+            journal,
+            ..Config::new(Arc::new(twin), "twin", Time::Real, Box::new(FileSystem), data.clone())
+        };
         let service = Service::start(config, options)?;
         let (host, port) = service.broker();
         eprintln!(
@@ -68,7 +85,29 @@ impl Run {
             data.display()
         );
         service.wait()?;
-        Ok(ExitCode::SUCCESS)
+        match writer.map(Writer::end).transpose()? {
+            None | Some(0) => Ok(ExitCode::SUCCESS),
+            Some(lost) => {
+                Err(format!("the disk was too slow for the journal: {lost} lines are missing").into())
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Scenario, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("failed to read the scenario {}: {error}", path.display()))?;
+    Scenario::parse(&text).map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+fn warn(broker: &BrokerChoice) {
+    if let BrokerChoice::Embedded(address) = broker
+        && !address.ip().is_loopback()
+    {
+        eprintln!(
+            "planktor: the embedded broker listens on {address}: everybody who can reach this address can move \
+             the motors, without a password"
+        );
     }
 }
 
@@ -83,12 +122,13 @@ fn say() -> Say {
     Arc::new(move |text| drop(line.try_send(text.into())))
 }
 
-/// A simulated instrument in real time, under a sky that has today's date.
-pub(super) fn twin(seed: u64, frame: (u32, u32)) -> Twin {
-    use planktor_drivers::Clock;
-    let up = i64::try_from(Monotonic.now().nanos() / 1_000).unwrap_or(0);
-    let began = Utc::from_micros(Computer.utc().micros() - up);
-    Twin::new(Arc::new(Monotonic), Settings::new(seed, frame, began))
+/// A simulated instrument in real time, under a sky that has today's date; and how a journal begins that is about it.
+pub(super) fn twin(scenario: Scenario, data: PathBuf) -> (Twin, Head) {
+    let start = Monotonic.now();
+    let up = i64::try_from(start.nanos() / 1_000).unwrap_or(0);
+    let began_us = Computer.utc().micros() - up;
+    let head = Head { hurried: false, start_ns: start.nanos(), began_us, data, scenario };
+    (Twin::new(Arc::new(Monotonic), head.scenario.settings(head.began())), head)
 }
 
 fn host_and_port(text: &str) -> Result<(String, u16), String> {
