@@ -118,6 +118,62 @@ pub enum Fault {
     DriverPanic(Bus),
 }
 
+/// What a fault touches, for whoever judges what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The pump: motor, driver and bus.
+    Pump,
+    /// The stage: motor, driver and bus.
+    Focus,
+    /// The lamp and its bus.
+    Light,
+    /// The camera.
+    Camera,
+    /// Receiver, gpsd, the computer's clock.
+    Sky,
+    /// The disk.
+    Disk,
+    /// The MQTT broker.
+    Broker,
+}
+
+impl Fault {
+    /// What it touches.
+    pub fn part(&self) -> Part {
+        match self {
+            Self::BusError(bus)
+            | Self::BusGlitch(bus)
+            | Self::BusStuck(bus)
+            | Self::CablePulled(bus)
+            | Self::DriverPanic(bus) => match bus {
+                Bus::Pump => Part::Pump,
+                Bus::Focus => Part::Focus,
+                Bus::Light => Part::Light,
+            },
+            Self::ChipReset(of)
+            | Self::MotorStalled(of)
+            | Self::MotorSlipping { of, .. }
+            | Self::OpenLoad(of)
+            | Self::OverTemperature(of) => match of {
+                Motor::Pump => Part::Pump,
+                Motor::Focus => Part::Focus,
+            },
+            Self::LampShort | Self::LampHot => Part::Light,
+            Self::CameraSilent | Self::FramesLate { .. } | Self::FramesDuplicated | Self::FramesLost => {
+                Part::Camera
+            }
+            Self::NoFix
+            | Self::WrongDate(_)
+            | Self::PositionJump { .. }
+            | Self::GpsdGone
+            | Self::GpsdMad
+            | Self::ClockStep { .. } => Part::Sky,
+            Self::DiskFull | Self::DiskReadOnly | Self::DiskSlow { .. } | Self::DiskFails => Part::Disk,
+            Self::BrokerGone => Part::Broker,
+        }
+    }
+}
+
 /// Names one fault among those that were ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Spell(u64);
@@ -134,6 +190,8 @@ pub(crate) enum Change {
 pub(crate) struct Spells {
     coming: BTreeMap<(Instant, u64), (Spell, Change)>,
     active: BTreeMap<Spell, Fault>,
+    /// What was there, and when it ended.
+    past: Vec<(Instant, Fault)>,
     ordered: u64,
 }
 
@@ -150,9 +208,11 @@ impl Spells {
     }
 
     /// Ends one before its time; also one that has not begun. Gives it back if it had.
-    pub(crate) fn lift(&mut self, spell: Spell) -> Option<Fault> {
+    pub(crate) fn lift(&mut self, spell: Spell, now: Instant) -> Option<Fault> {
         self.coming.retain(|_, (of, _)| *of != spell);
-        self.active.remove(&spell)
+        let fault = self.active.remove(&spell)?;
+        self.past.push((now, fault.clone()));
+        Some(fault)
     }
 
     /// The next change that is due, with its instant.
@@ -161,13 +221,22 @@ impl Spells {
         let (spell, change) = self.coming.remove(&(at, n))?;
         match &change {
             Change::Begins(fault) => drop(self.active.insert(spell, fault.clone())),
-            Change::Ends(_) => drop(self.active.remove(&spell)),
+            Change::Ends(fault) => {
+                self.active.remove(&spell);
+                self.past.push((at, fault.clone()));
+            }
         }
         Some((at, change))
     }
 
     pub(crate) fn active(&self) -> impl Iterator<Item = (Spell, &Fault)> {
         self.active.iter().map(|(spell, fault)| (*spell, fault))
+    }
+
+    /// Everything that is there now, or was there at some time since.
+    pub(crate) fn since(&self, then: Instant) -> impl Iterator<Item = &Fault> {
+        let past = self.past.iter().rev().take_while(move |(ended, _)| *ended >= then).map(|(_, fault)| fault);
+        self.active.values().chain(past)
     }
 
     pub(crate) fn is_active(&self, fault: &Fault) -> bool {
@@ -195,6 +264,8 @@ mod tests {
         assert_eq!(spells.due(at(7)), Some((at(7), Change::Ends(Fault::DiskFull))));
         assert!(!spells.is_active(&Fault::DiskFull) && spells.is_active(&Fault::NoFix));
         assert_eq!(spells.due(at(100)), None);
+        assert_eq!(spells.since(at(8)).collect::<Vec<_>>(), [&Fault::NoFix]);
+        assert_eq!(spells.since(at(7)).collect::<Vec<_>>(), [&Fault::NoFix, &Fault::DiskFull]);
     }
 
     #[test]
@@ -205,8 +276,8 @@ mod tests {
             spells.order(Fault::LampShort, at(5), None),
         );
         assert!(spells.due(at(1)).is_some());
-        assert_eq!(spells.lift(first), Some(Fault::CameraSilent));
-        assert_eq!(spells.lift(second), None);
+        assert_eq!(spells.lift(first, at(2)), Some(Fault::CameraSilent));
+        assert_eq!(spells.lift(second, at(2)), None);
         assert_eq!(spells.due(at(100)), None);
     }
 }

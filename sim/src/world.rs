@@ -3,7 +3,7 @@
 //! Every number carries its source: a datasheet, a measurement, or "assumption".
 
 use crate::chips::{mcp4725, tmc5160};
-use crate::faults::{Bus, Change, Fault, Spell, Spells};
+use crate::faults::{Bus, Change, Fault, Part, Spell, Spells};
 use crate::optics::Preset;
 use crate::parameters::Parameters;
 use crate::random::{hash, unit};
@@ -137,7 +137,7 @@ impl World {
     /// Mends what was broken, or was to be.
     pub fn mend(&mut self, spell: Spell) {
         let now = self.now();
-        if let Some(fault) = self.spells.lift(spell) {
+        if let Some(fault) = self.spells.lift(spell, now) {
             self.change(&Change::Ends(fault), now);
         }
     }
@@ -145,6 +145,11 @@ impl World {
     /// The faults that are there now.
     pub fn faults(&self) -> impl Iterator<Item = (Spell, &Fault)> {
         self.spells.active()
+    }
+
+    /// Whether a part is broken now, or was at some time since then.
+    pub fn was_broken(&self, part: Part, since: Instant) -> bool {
+        self.spells.since(since).any(|fault| fault.part() == part)
     }
 
     /// Makes true what has become due since somebody last looked.
