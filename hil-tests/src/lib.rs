@@ -7,6 +7,7 @@ use planktor_drivers::Board;
 use planktor_drivers::disk::FileSystem;
 use planktor_protocol::{Instant, Utc};
 use planktor_runtime::instrument::{Config, Models};
+use planktor_runtime::journal::{Head, Recorded};
 use planktor_runtime::mqtt::Message;
 use planktor_runtime::scenario::{Mischief, Scenario as World};
 pub use planktor_runtime::stage::Seen;
@@ -126,7 +127,7 @@ impl Scenario {
             panic!("seed {}: {stuck}; the journal ends with {:#?}", self.seed, tail(&journal))
         });
         let planktor_runtime::stage::Played { seen, enabled } = played;
-        Played { seen, enabled, twin, clock, journal: journal.lines(), data, _folder: folder }
+        Played { seen, enabled, twin, clock, journal: journal.lines(), world, data, _folder: folder }
     }
 }
 
@@ -178,12 +179,21 @@ pub struct Played {
     pub clock: VirtualClock,
     /// Everything that entered the hardware thread or left it.
     pub journal: Vec<Line>,
+    /// Which world it was.
+    pub world: World,
     /// The data root.
     pub data: PathBuf,
     _folder: TempDir,
 }
 
 impl Played {
+    /// Its journal, as a file would have it.
+    pub fn recorded(&self) -> Recorded {
+        let (data, scenario) = (self.data.clone(), self.world.clone());
+        let head = Head { hurried: true, start_ns: 0, began_us: began().micros(), data, scenario };
+        Recorded { head, lines: self.journal.clone() }
+    }
+
     /// The status words on a topic, in order.
     pub fn statuses(&self, topic: &str) -> Vec<&str> {
         self.seen.iter().filter(|seen| seen.topic == topic).map(Seen::status).collect()

@@ -84,10 +84,9 @@ fn lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
     lines
 }
 
-/// A mosquitto of our own.
+/// A mosquitto of our own, or mosquitto's clients on another broker.
 struct Mosquitto {
-    _process: Running,
-    _folder: TempDir,
+    _process: Option<(Running, TempDir)>,
     port: String,
 }
 
@@ -103,7 +102,11 @@ impl Mosquitto {
         .unwrap();
         let mut command = Command::new(binary("mosquitto"));
         let process = Running::start(command.arg("-v").arg("-c").arg(config), "running");
-        Self { _process: process, _folder: folder, port }
+        Self { _process: Some((process, folder)), port }
+    }
+
+    fn of_somebody_else(port: u16) -> Self {
+        Self { _process: None, port: port.to_string() }
     }
 
     fn publish(&self, topic: &str, payload: &Value) {
@@ -278,4 +281,137 @@ fn help_teaches_the_first_steps() {
     for words in ["planktor demo", "run --twin", "verify", "First steps"] {
         assert!(help.contains(words), "no {words:?} in {help}");
     }
+}
+
+/// A scenario with small frames, and whatever else.
+fn scenario(folder: &Path, more: &str) -> String {
+    let path = folder.join("scenario.toml");
+    std::fs::write(&path, format!("frame = [96, 72]\n{more}")).unwrap();
+    path.to_str().unwrap().into()
+}
+
+/// Faults come from the file and by message; what was recorded in real time comes out the same in virtual time.
+#[test]
+fn a_run_in_real_time_with_faults_replays_the_same() {
+    let _alone = alone();
+    let (broker, folder) = (Mosquitto::start(), TempDir::new().unwrap());
+    let (_listener, statuses) = broker.subscribe("#");
+    let fault = r#"
+        [[fault]]
+        what = { cable-pulled = "pump" }
+        when = { after = { topic = "status/pump", status = "Started", count = 2 } }
+        for_s = 0.5"#;
+    let (file, journal) = (scenario(folder.path(), fault), folder.path().join("journal"));
+    let address = format!("127.0.0.1:{}", broker.port);
+    let mut command = planktor(&["run", "--twin", &file, "--broker", &address, "--journal"]);
+    command.arg(&journal).arg("--data").arg(folder.path().join("data"));
+    let mut service = Running::start(&mut command, "connected");
+    broker.publish("light", &json!({"action": "on"}));
+    let config = json!({"object_date": "2026-11-23", "sample_id": 7, "acq_id": "broken"});
+    broker.publish("imager/image", &json!({"action": "update_config", "config": config}));
+    let image = json!({"action": "image", "pump_direction": "FORWARD", "volume": 0.006, "nb_frame": 3, "sleep": 0.1, "flowrate": 3});
+    broker.publish("imager/image", &image);
+    while next(&statuses, "status/imager")["status"] != "Error" {}
+    broker.publish("planktor/twin/fault", &json!({"what": "camera-silent", "for_s": 0.1}));
+    assert_eq!(next(&statuses, "planktor/status/twin"), json!({"status": "Ordered", "fault": 1}));
+    while next(&statuses, "planktor/status/device")["health"] != "present" {}
+    broker.publish(
+        "actuator/pump",
+        &json!({"action": "move", "direction": "FORWARD", "volume": 0.005, "flowrate": 3}),
+    );
+    while next(&statuses, "status/pump")["status"] != "Done" {}
+    service.signal("TERM");
+    assert!(service.wait().success());
+
+    let replayed = planktor(&["replay"]).arg(&journal).output().unwrap();
+    assert!(replayed.status.success(), "{}", text(&replayed.stdout));
+    assert!(text(&replayed.stdout).contains("the same"), "{}", text(&replayed.stdout));
+    let head = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, head.replacen("cable-pulled", "bus-error", 1)).unwrap();
+    let other = planktor(&["replay"]).arg(&journal).output().unwrap();
+    assert!(!other.status.success(), "a comparison that cannot fail is none");
+}
+
+#[test]
+fn a_broker_that_is_gone_comes_back_and_the_acquisition_has_gone_on() {
+    let _alone = alone();
+    let folder = TempDir::new().unwrap();
+    let fault = r#"
+        [[fault]]
+        what = "broker-gone"
+        when = { after = { topic = "status/imager", status = "Started" } }
+        for_s = 1"#;
+    let file = scenario(folder.path(), fault);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = planktor(&["run", "--twin", &file, "--listen", &format!("127.0.0.1:{port}"), "--data"]);
+    let mut service = Running::start(command.arg(folder.path()), "connected");
+    let broker = Mosquitto::of_somebody_else(port);
+    let config = json!({"object_date": "2026-11-23", "sample_id": 7, "acq_id": "alone"});
+    broker.publish("imager/image", &json!({"action": "update_config", "config": config}));
+    let image = json!({"action": "image", "pump_direction": "FORWARD", "volume": 0.006, "nb_frame": 3, "sleep": 0.5, "flowrate": 3});
+    broker.publish("imager/image", &image);
+    let data_set = folder.path().join("img/2026-11-23/7/alone");
+    let done =
+        || std::fs::read_to_string(data_set.join("frames.jsonl")).is_ok_and(|all| all.contains("complete"));
+    let (_tick, ticks) = channel::<()>();
+    let mut gone = false;
+    for _ in 0..600 {
+        gone |= TcpStream::connect(("127.0.0.1", port)).is_err();
+        if gone && done() && TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            break;
+        }
+        // Nobody ever sends: this is the pause between two looks at another process.
+        let _ = ticks.recv_timeout(Duration::from_millis(50));
+    }
+    assert!(gone && done(), "the broker was gone: {gone}, the acquisition done: {}", done());
+    let (_listener, statuses) = broker.subscribe("status/light");
+    broker.publish("light", &json!({"action": "on"}));
+    while next(&statuses, "status/light")["status"] != "On" {}
+    service.signal("INT");
+    assert!(service.wait().success());
+}
+
+#[test]
+fn a_scenario_can_be_hurried_and_its_journal_replays() {
+    let folder = TempDir::new().unwrap();
+    let said = r#"
+        limit_s = 60
+        [[message]]
+        at_s = 1
+        topic = "imager/image"
+        payload = { action = "update_config", config = { object_date = "2026-06-01", sample_id = "s", acq_id = "a" } }
+        [[message]]
+        at_s = 1.2
+        topic = "imager/image"
+        payload = { action = "image", pump_direction = "FORWARD", volume = 0.006, nb_frame = 4, sleep = 0.5, flowrate = 3 }"#;
+    let (file, data) = (scenario(folder.path(), said), folder.path().join("data"));
+    let (data, journal) = (data.to_str().unwrap(), folder.path().join("journal"));
+    let mut command = planktor(&["run", "--twin", &file, "--hurry", "--data", data, "--journal"]);
+    let hurried = command.arg(&journal).output().unwrap();
+    assert!(hurried.status.success(), "{}", text(&hurried.stderr));
+    assert!(text(&hurried.stdout).contains(r#"status/imager {"status":"Done""#), "{}", text(&hurried.stdout));
+    assert!(run(&["verify", &format!("{data}/img/2026-06-01/s/a")]).status.success());
+    let replayed = planktor(&["replay"]).arg(&journal).output().unwrap();
+    assert!(replayed.status.success(), "{}", text(&replayed.stdout));
+}
+
+#[test]
+fn a_scenario_that_is_wrong_is_refused_with_line_and_key() {
+    let folder = TempDir::new().unwrap();
+    for (more, words) in [
+        ("[parameters]\nroll_um = 500", ["line 3", "roll_um: 500 is outside 0 to 20"]),
+        ("[[fault]]\nwhat = \"disk-fool\"", ["line 3", "disk-fool"]),
+        ("sead = 5", ["line 2", "sead"]),
+    ] {
+        let output = run(&["run", "--twin", &scenario(folder.path(), more)]);
+        let error = text(&output.stderr);
+        assert!(!output.status.success() && error.contains("scenario.toml"), "{error}");
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    }
+    let missing = run(&["run", "--twin", "/nowhere/at/all.toml"]);
+    assert!(text(&missing.stderr).contains("failed to read the scenario /nowhere/at/all.toml"));
+    let nothing = run(&["run", "--twin", &scenario(folder.path(), ""), "--hurry"]);
+    assert!(text(&nothing.stderr).contains("no [[message]]"), "{}", text(&nothing.stderr));
+    let no_journal = run(&["replay", &scenario(folder.path(), "")]);
+    assert!(text(&no_journal.stderr).contains("line 1: this is no journal"), "{}", text(&no_journal.stderr));
 }

@@ -235,7 +235,8 @@ impl Spells {
 
     /// Everything that is there now, or was there at some time since.
     pub(crate) fn since(&self, then: Instant) -> impl Iterator<Item = &Fault> {
-        let past = self.past.iter().rev().take_while(move |(ended, _)| *ended >= then).map(|(_, fault)| fault);
+        let past =
+            self.past.iter().rev().take_while(move |(ended, _)| *ended >= then).map(|(_, fault)| fault);
         self.active.values().chain(past)
     }
 

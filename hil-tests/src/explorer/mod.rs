@@ -1,0 +1,150 @@
+//! Plays episodes that nobody thought of, and judges each against the laws of the house.
+//!
+//! An [`episode`](episode::episode) follows from a seed: a world, commands, faults. It is played in virtual time on the
+//! twin's own disk, while an [`observer`] compares what is published with what must come of what was said, and looks
+//! into the twin's world. An episode that breaks a law is [shrunk](shrink()) and kept as a scenario file.
+
+pub mod draw;
+pub mod episode;
+pub mod law;
+pub mod observer;
+
+pub use law::{Law, Violation};
+
+use observer::Observer;
+use planktor_actors::journal::{Journal, Line};
+use planktor_drivers::Disk;
+use planktor_protocol::Instant;
+use planktor_runtime::scenario::Scenario;
+use planktor_runtime::stage::{Act, Client, Play, Seen};
+use planktor_sim::disk::MemoryDisk;
+use planktor_sim::{Parameters, Twin};
+use std::path::Path;
+
+/// Where data sets go on the twin's disk.
+const ROOT: &str = "/data";
+
+/// Something that is wrong on purpose, so that a law must be seen to be broken.
+#[derive(Default)]
+pub struct Sabotage {
+    /// Puts something between the instrument and its board or disk.
+    pub instrument: Option<Box<dyn FnOnce(&mut Play)>>,
+    /// Changes what the observer hears; nothing, and it does not hear it.
+    pub rumour: Option<Box<dyn FnMut(Seen) -> Option<Seen> + Send>>,
+}
+
+/// Plays an episode.
+///
+/// # Errors
+/// The first law that was broken.
+pub fn play(episode: &Scenario) -> Result<(), Violation> {
+    play_with(episode, Sabotage::default(), Journal::default())
+}
+
+/// Plays an episode twice, and compares what happened.
+///
+/// # Errors
+/// The first law that was broken, or the first difference.
+pub fn play_twice(episode: &Scenario, sabotage: impl Fn() -> Sabotage) -> Result<(), Violation> {
+    let journal = || -> Result<Vec<Line>, Violation> {
+        let journal = Journal::kept();
+        play_with(episode, sabotage(), journal.clone())?;
+        Ok(journal.lines())
+    };
+    let (first, second) = (journal()?, journal()?);
+    let different = first.iter().zip(&second).find(|(first, second)| first != second);
+    let lengths = (first.len(), second.len());
+    match different {
+        Some((first, second)) => {
+            let what = format!("the first time {first}\nthe second time {second}");
+            Err(Violation { law: Law::Repeatable, at: first.at, what })
+        }
+        None if lengths.0 != lengths.1 => {
+            let what = format!("{} events the first time, {} the second", lengths.0, lengths.1);
+            Err(Violation { law: Law::Repeatable, at: Instant::ZERO, what })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Plays an episode in which something is wrong on purpose.
+///
+/// # Errors
+/// The first law that was broken.
+///
+/// # Panics
+/// If it gets stuck.
+pub fn play_with(episode: &Scenario, sabotage: Sabotage, journal: Journal) -> Result<(), Violation> {
+    let mut disk = MemoryDisk::of(&episode.parameters);
+    disk.create_dir_all(Path::new(ROOT)).expect("a new disk has room for a folder");
+    disk.sync_dir(Path::new("/")).expect("a new disk works");
+    let mut play =
+        Play::of(episode, Instant::ZERO, episode.began, Box::new(disk.clone()), ROOT.into());
+    play.config.journal = journal;
+    let observer = Observer::new(episode, disk, Path::new(ROOT));
+    play.cues.extend(observer.cues());
+    if let Some(instrument) = sabotage.instrument {
+        instrument(&mut play);
+    }
+    let clock = play.clock.clone();
+    let observer = Hearsay { observer, rumour: sabotage.rumour };
+    let (_, Hearsay { observer, .. }) =
+        play.run(observer).unwrap_or_else(|stuck| panic!("seed {}: {stuck}", episode.seed));
+    observer.verdict(planktor_drivers::Clock::now(&clock))
+}
+
+/// An observer who does not hear everything as it is published.
+struct Hearsay {
+    observer: Observer,
+    rumour: Option<Box<dyn FnMut(Seen) -> Option<Seen> + Send>>,
+}
+
+impl Client for Hearsay {
+    fn hears(&mut self, seen: &Seen, twin: &Twin) -> Vec<Act> {
+        match &mut self.rumour {
+            None => self.observer.hears(seen, twin),
+            Some(rumour) => rumour(seen.clone()).map_or(vec![], |rumour| self.observer.hears(&rumour, twin)),
+        }
+    }
+
+    fn looks(&mut self, now: Instant, twin: &Twin) {
+        self.observer.looks(now, twin);
+    }
+
+    fn is_over(&self) -> bool {
+        self.observer.is_over()
+    }
+}
+
+/// Takes away from an episode what its violation does not need: messages, faults, unusual numbers. `fails` says
+/// whether an episode still breaks the law.
+pub fn shrink(mut episode: Scenario, fails: impl Fn(&Scenario) -> bool) -> Scenario {
+    let usual = Scenario { parameters: Parameters::default(), ..episode.clone() };
+    if fails(&usual) {
+        episode = usual;
+    }
+    episode.faults = shrink_list(&episode, |episode| &mut episode.faults, &fails);
+    episode.messages = shrink_list(&episode, |episode| &mut episode.messages, &fails);
+    episode
+}
+
+/// Takes away halves, then quarters, down to single ones, as long as it still fails.
+fn shrink_list<T: Clone>(
+    episode: &Scenario,
+    list: impl Fn(&mut Scenario) -> &mut Vec<T>,
+    fails: impl Fn(&Scenario) -> bool,
+) -> Vec<T> {
+    let mut episode = episode.clone();
+    let mut part = list(&mut episode).len().next_power_of_two();
+    while part > 0 {
+        let mut at = 0;
+        while at < list(&mut episode).len() {
+            let mut less = episode.clone();
+            let end = (at + part).min(list(&mut less).len());
+            list(&mut less).drain(at..end);
+            if fails(&less) { episode = less } else { at += part }
+        }
+        part /= 2;
+    }
+    list(&mut episode).clone()
+}
