@@ -58,6 +58,25 @@ pub trait Disk: Send {
     /// # Errors
     /// The disk's.
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>>;
+    /// What is under a name; a link is not followed.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn kind(&self, path: &Path) -> io::Result<Kind>;
+    /// Bytes that are free for an ordinary user, where this path is.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn free(&self, path: &Path) -> io::Result<u64>;
+}
+
+/// What can be under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A plain file of so many bytes.
+    File(u64),
+    /// A folder, a link, a device…
+    Other,
 }
 
 /// The computer's own file system.
@@ -97,5 +116,13 @@ impl Disk for FileSystem {
             fs::read_dir(path)?.map(|entry| entry.map(|e| e.path())).collect::<io::Result<Vec<_>>>()?;
         names.sort();
         Ok(names)
+    }
+    fn kind(&self, path: &Path) -> io::Result<Kind> {
+        let about = fs::symlink_metadata(path)?;
+        Ok(if about.is_file() { Kind::File(about.len()) } else { Kind::Other })
+    }
+    fn free(&self, path: &Path) -> io::Result<u64> {
+        let about = rustix::fs::statvfs(path)?;
+        Ok(about.f_bavail.saturating_mul(about.f_frsize))
     }
 }

@@ -11,6 +11,7 @@ pub mod chips {
     pub mod mcp4725;
     pub mod tmc5160;
 }
+pub mod disk;
 pub mod faults;
 pub mod optics;
 pub mod parameters;

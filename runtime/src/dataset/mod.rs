@@ -26,7 +26,7 @@ pub use contact_sheet::{Error, contact_sheet};
 pub use encoder::encode;
 pub use recorder::Recorder;
 pub use report::{Early, Problem, Reached, Report, Unfinished, Verdict};
-pub use verify::verify;
+pub use verify::{verify, verify_on};
 
 use sha1::{Digest, Sha1};
 use std::path::{Component, Path};

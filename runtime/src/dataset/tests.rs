@@ -2,7 +2,6 @@
 
 mod checked;
 mod failing;
-mod shaky_disk;
 
 use super::*;
 use planktor_actors::recording::{Begin, Encode, Ending, Facts, Picture, Record, Recorded};

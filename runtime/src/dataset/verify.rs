@@ -14,11 +14,11 @@ use super::report::{Early, Problem, Reached, Report, Unfinished, Verdict};
 use super::{INTEGRITY, INTEGRITY_HEAD, METADATA, PART, RECORDS};
 use super::{digest, is_frame_name, looks_like_frame};
 use jpeg_decoder::Decoder;
+use planktor_drivers::disk::{Disk, FileSystem, Kind};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// No file of a data set is larger: a frame has some 5 MB, a record some 700 bytes.
 const LARGEST: u64 = 256 << 20;
@@ -29,7 +29,12 @@ const NOT_OURS: &str = "restore the file from a backup, or keep the frames witho
 
 /// Reads a whole data set, which takes as long as the disk does. Errors are problems in the report.
 pub fn verify(folder: &Path) -> Report {
-    let mut check = Check::new(folder);
+    verify_on(&FileSystem, folder)
+}
+
+/// The same on any disk.
+pub fn verify_on(disk: &dyn Disk, folder: &Path) -> Report {
+    let mut check = Check::new(disk, folder);
     let verdict = match check.names() {
         Err(why) => {
             check.problem(".", format!("the folder cannot be read: {why}"), "check the path and the disk");
@@ -42,6 +47,7 @@ pub fn verify(folder: &Path) -> Report {
 }
 
 struct Check<'a> {
+    disk: &'a dyn Disk,
     folder: &'a Path,
     frames: u64,
     planned: Option<u64>,
@@ -86,15 +92,15 @@ struct Lines {
 }
 
 impl<'a> Check<'a> {
-    fn new(folder: &'a Path) -> Self {
+    fn new(disk: &'a dyn Disk, folder: &'a Path) -> Self {
         let (remarks, problems) = (Vec::new(), Vec::new());
-        Self { folder, frames: 0, planned: None, remarks, problems, unfinished: None }
+        Self { disk, folder, frames: 0, planned: None, remarks, problems, unfinished: None }
     }
 
     fn names(&self) -> io::Result<BTreeSet<String>> {
-        fs::read_dir(self.folder)?
-            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .collect()
+        let paths = self.disk.list(self.folder)?;
+        let name = |path: &PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
+        Ok(paths.iter().filter_map(name).collect())
     }
 
     fn data_set(&mut self, names: &BTreeSet<String>) -> Verdict {
@@ -348,10 +354,10 @@ impl<'a> Check<'a> {
     /// A plain file's content; anything else is a problem.
     fn read(&mut self, name: &str) -> Option<Vec<u8>> {
         let path = self.folder.join(name);
-        let content = match fs::symlink_metadata(&path) {
-            Ok(about) if !about.is_file() => Err("it is no plain file".into()),
-            Ok(about) if about.len() > LARGEST => Err(format!("it is larger than {LARGEST} bytes")),
-            Ok(_) => fs::read(&path).map_err(|why| format!("it cannot be read: {why}")),
+        let content = match self.disk.kind(&path) {
+            Ok(Kind::Other) => Err("it is no plain file".into()),
+            Ok(Kind::File(bytes)) if bytes > LARGEST => Err(format!("it is larger than {LARGEST} bytes")),
+            Ok(Kind::File(_)) => self.disk.read(&path).map_err(|why| format!("it cannot be read: {why}")),
             Err(why) if why.kind() == io::ErrorKind::NotFound => Err("it is missing".into()),
             Err(why) => Err(format!("it cannot be read: {why}")),
         };

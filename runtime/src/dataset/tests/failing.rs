@@ -1,13 +1,31 @@
 //! A data set after any failure, kill or power cut.
 
-use super::shaky_disk::{Effect, Faults, ShakyDisk, Survives, Survivors};
 use super::*;
+use planktor_sim::disk::{Effect, MemoryDisk};
 use std::collections::BTreeSet;
 
-const NEVER: usize = usize::MAX;
+/// Power cuts that are drawn at every point; others than these are drawn at the next one.
+const CUTS: u64 = 12;
 
-fn shaky(faults: Faults) -> (ShakyDisk, Recorder) {
-    let disk = ShakyDisk::new(Path::new("/data"), faults);
+/// What goes wrong, counted in operations of the disk.
+#[derive(Clone, Debug)]
+struct Faults {
+    fails: Vec<usize>,
+    dies: Option<usize>,
+    effect: Effect,
+}
+
+const NONE: Faults = Faults { fails: vec![], dies: None, effect: Effect::Half };
+
+fn shaky(faults: &Faults) -> (MemoryDisk, Recorder) {
+    let mut disk = MemoryDisk::new(u64::MAX);
+    disk.create_dir(Path::new("/data")).unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
+    let first = disk.operations();
+    faults.fails.iter().for_each(|n| disk.fail_at(first + n, faults.effect));
+    if let Some(dies) = faults.dies {
+        disk.die_at(first + dies, faults.effect);
+    }
     (disk.clone(), Recorder::new(Box::new(disk), "/data".into(), "twin"))
 }
 
@@ -28,9 +46,10 @@ fn run(recorder: &mut Recorder) -> [Option<Vec<&'static str>>; 2] {
 }
 
 fn operations() -> usize {
-    let (disk, mut recorder) = shaky(Faults { fails: vec![], dies: NEVER, effect: Effect::Nothing });
+    let (disk, mut recorder) = shaky(&NONE);
+    let first = disk.operations();
     assert_eq!(run(&mut recorder), [Some(NAMES[..2].to_vec()), Some(NAMES[..1].to_vec())]);
-    disk.operations()
+    disk.operations() - first
 }
 
 type Saved = [Option<Vec<&'static str>>; 2];
@@ -39,35 +58,34 @@ type Saved = [Option<Vec<&'static str>>; 2];
 #[derive(Default)]
 struct Ordeal {
     /// Many faults leave the same; it is checked once.
-    seen: BTreeSet<(Survivors, Saved)>,
+    seen: BTreeSet<(Vec<(PathBuf, Vec<u8>)>, Vec<PathBuf>, Saved)>,
+    cuts: u64,
 }
 
 impl Ordeal {
     fn survives(&mut self, faults: &Faults) -> Saved {
-        let (disk, mut recorder) = shaky(faults.clone());
+        let (disk, mut recorder) = shaky(faults);
         let saved = run(&mut recorder);
-        for way in Survives::ways() {
-            let survivors = disk.after_power_cut(way);
-            let found = (survivors, saved.clone());
-            if !self.seen.contains(&found) {
-                let root = tempfile::tempdir().unwrap();
-                found.0.lay_out(root.path());
-                assert_both_hold(root.path(), &saved, &format!("{faults:?} {way:?}"));
-                self.seen.insert(found);
+        for seed in self.cuts..self.cuts + CUTS {
+            let left = disk.power_cut(seed);
+            if self.seen.insert((left.files(), left.folders(), saved.clone())) {
+                assert_both_hold(&left, &saved, &format!("{faults:?}, power cut {seed}"));
             }
         }
+        self.cuts += CUTS;
+        assert_both_hold(&disk.reopened(), &saved, &format!("{faults:?}, killed"));
         saved
     }
 }
 
 #[track_caller]
-fn assert_both_hold(root: &Path, saved: &Saved, when: &str) {
+fn assert_both_hold(disk: &MemoryDisk, saved: &Saved, when: &str) {
     for (batch, saved) in [1, 2].into_iter().zip(saved) {
-        let folder = root.join(format!("data/img/2026-06-01/sample_1/acq_{batch}"));
+        let folder = PathBuf::from(format!("/data/img/2026-06-01/sample_1/acq_{batch}"));
         match saved {
-            Some(saved) => assert_holds(&folder, saved, when),
-            None if folder.exists() => {
-                let report = verify(&folder);
+            Some(saved) => assert_holds(disk, &folder, saved, when),
+            None if disk.kind(&folder).is_ok() => {
+                let report = verify_on(disk, &folder);
                 assert!(report.is_valid() || report.verdict == Verdict::NotBegun, "{when}: {report}");
             }
             None => {}
@@ -77,11 +95,11 @@ fn assert_both_hold(root: &Path, saved: &Saved, when: &str) {
 
 /// At least what was saved, at most one frame more, and the unfinished one is another.
 #[track_caller]
-fn assert_holds(folder: &Path, saved: &[&str], when: &str) {
-    let report = verify(folder);
+fn assert_holds(disk: &MemoryDisk, folder: &Path, saved: &[&str], when: &str) {
+    let report = verify_on(disk, folder);
     assert!(report.is_valid(), "{when}: {report}");
     for name in saved {
-        assert!(folder.join(name).exists(), "{when}: {name} is lost");
+        assert!(disk.kind(&folder.join(name)).is_ok(), "{when}: {name} is lost");
     }
     let one_more = matches!(&report.verdict, Verdict::Unfinished(_) | Verdict::Early(Early::CutOff));
     let most = saved.len() as u64 + u64::from(one_more);
@@ -96,7 +114,7 @@ fn a_kill_or_power_cut_at_any_operation_leaves_a_valid_data_set() {
     let mut ordeal = Ordeal::default();
     for dies in 0..operations() {
         for effect in [Effect::Nothing, Effect::Half, Effect::Everything] {
-            ordeal.survives(&Faults { fails: vec![], dies, effect });
+            ordeal.survives(&Faults { dies: Some(dies), effect, ..NONE });
         }
     }
 }
@@ -106,7 +124,7 @@ fn any_one_failure_costs_at_most_one_frame_and_leaves_nothing_unfinished() {
     let mut ordeal = Ordeal::default();
     for fails in 0..operations() {
         for effect in [Effect::Nothing, Effect::Half, Effect::Everything] {
-            let saved = ordeal.survives(&Faults { fails: vec![fails], dies: NEVER, effect });
+            let saved = ordeal.survives(&Faults { fails: vec![fails], effect, ..NONE });
             let frames: usize = saved.iter().flatten().map(Vec::len).sum();
             assert!(saved.iter().all(Option::is_some), "operation {fails}: the second Begin fails, too");
             assert!(frames >= 2, "operation {fails} {effect:?}: {saved:?}");
@@ -120,7 +138,7 @@ fn a_power_cut_while_a_failure_is_undone_leaves_a_valid_data_set() {
     for fails in 0..operations() {
         for dies in fails + 1..fails + 16 {
             for effect in [Effect::Half, Effect::Everything] {
-                ordeal.survives(&Faults { fails: vec![fails], dies, effect });
+                ordeal.survives(&Faults { fails: vec![fails], dies: Some(dies), effect });
             }
         }
     }
@@ -131,7 +149,7 @@ fn a_failure_while_a_failure_is_undone_is_undone_later() {
     let mut ordeal = Ordeal::default();
     for first in 0..operations() {
         for second in first + 1..first + 16 {
-            ordeal.survives(&Faults { fails: vec![first, second], dies: NEVER, effect: Effect::Half });
+            ordeal.survives(&Faults { fails: vec![first, second], ..NONE });
         }
     }
 }
@@ -139,16 +157,14 @@ fn a_failure_while_a_failure_is_undone_is_undone_later() {
 #[test]
 fn a_failed_frame_is_undone_at_once_and_can_be_sent_again() {
     for operation in 0..9 {
-        let (disk, mut recorder) = shaky(Faults { fails: vec![], dies: NEVER, effect: Effect::Half });
+        let (disk, mut recorder) = shaky(&NONE);
         begun(&mut recorder, begin()).unwrap();
-        disk.fail_at(disk.operations() + operation);
+        disk.fail_at(disk.operations() + operation, Effect::Half);
         saved(&mut recorder, 1, picture(0)).unwrap_err();
-        for way in Survives::ways() {
-            let root = tempfile::tempdir().unwrap();
-            disk.after_power_cut(way).lay_out(root.path());
-            let report = verify(&root.path().join("data").join(PLACE));
+        for left in disk.power_cuts() {
+            let report = verify_on(&left, &Path::new("/data").join(PLACE));
             let found = (&report.verdict, report.frames);
-            assert_eq!(found, (&Verdict::Early(Early::CutOff), 0), "{operation} {way:?}: {report}");
+            assert_eq!(found, (&Verdict::Early(Early::CutOff), 0), "operation {operation}: {report}");
         }
         saved(&mut recorder, 1, picture(0)).unwrap();
     }
@@ -156,9 +172,9 @@ fn a_failed_frame_is_undone_at_once_and_can_be_sent_again() {
 
 #[test]
 fn a_disk_error_says_what_where_why_and_what_to_do() {
-    let (disk, mut recorder) = shaky(Faults { fails: vec![], dies: NEVER, effect: Effect::Nothing });
+    let (disk, mut recorder) = shaky(&NONE);
     begun(&mut recorder, begin()).unwrap();
-    disk.fail_at(disk.operations());
+    disk.fail_at(disk.operations(), Effect::Nothing);
     let why = saved(&mut recorder, 1, picture(0)).unwrap_err();
     assert_eq!(
         why,
