@@ -5,6 +5,7 @@
 use planktor_actors::journal::Line;
 use planktor_hil_tests::{Played, Scenario, Seen, dashboard, light_on, message, update_config};
 use planktor_runtime::dataset;
+use planktor_sim::scene::Particle;
 use planktor_sim::world::Truth;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -30,7 +31,7 @@ fn assert_still(truths: &[Truth], settling: Duration) {
             "frame {} was exposed before settling was over",
             truth.seq
         );
-        let moved = truth.displacement_um();
+        let moved = truth.worst_displacement_um();
         assert!(moved <= HALF_A_PIXEL_UM, "frame {}: the water moved by {moved} um", truth.seq);
     }
 }
@@ -137,26 +138,39 @@ fn three_focus_planes_are_taken_of_the_same_water_at_every_stop() {
     let truths = truths(&played);
     assert_eq!(truths.len(), 12);
     assert_still(&truths, ms(100));
+    #[expect(clippy::cast_possible_truncation, reason = "some micrometres")]
+    let backlash = played.world.parameters.focus_backlash_um as f32;
     for stop in truths.chunks(3) {
-        let at = |truth: &Truth| truth.scene.particles.iter().map(|p| (p.x_um, p.y_um)).collect::<Vec<_>>();
-        let apart = |a: &Truth, b: &Truth| {
-            let (a, b) = (at(a), at(b));
-            assert_eq!(a.len(), b.len(), "the same particles");
-            a.iter().zip(&b).map(|(a, b)| (a.0 - b.0).abs()).fold(0.0, f32::max)
-        };
-        assert!(apart(&stop[0], &stop[2]) < 2.0, "the water stood between the planes");
-        let defocus = |truth: &Truth| truth.scene.particles[0].defocus_um;
-        assert!((defocus(&stop[0]) - defocus(&stop[1]) - 60.0).abs() < 0.2);
-        assert!((defocus(&stop[1]) - defocus(&stop[2]) - 60.0).abs() < 0.2);
+        // Those at the edges come and go with the ship's roll.
+        let shared: Vec<_> = shared(&stop[0], &stop[2]).collect();
+        assert!(shared.len() + 4 > stop[0].scene.particles.len(), "the same particles");
+        let apart = shared.iter().map(|(a, b)| (a.x_um - b.x_um).abs()).fold(0.0, f32::max);
+        assert!(apart < 5.0, "the water stood between the planes: {apart} um");
+        let defocus = |n: usize| shared_with(&stop[n], &shared[0].0).expect("it is in view").defocus_um;
+        let off = |a: usize, b: usize| (defocus(a) - defocus(b) - 60.0).abs();
+        assert!(off(0, 1) <= backlash + 0.2 && off(1, 2) <= 0.2, "{} {}", off(0, 1), off(1, 2));
     }
     assert!(at_most_one_shared(&truths[0], &truths[3]), "new water at the next stop");
     let report = dataset::verify(&played.data_sets()[0]);
     assert!(report.is_valid(), "{report}");
 }
 
+/// Pairs of the same particle in two frames.
+fn shared<'a>(a: &'a Truth, b: &'a Truth) -> impl Iterator<Item = (&'a Particle, &'a Particle)> {
+    a.scene.particles.iter().filter_map(|particle| Some((particle, shared_with(b, particle)?)))
+}
+
+fn shared_with<'a>(truth: &'a Truth, particle: &Particle) -> Option<&'a Particle> {
+    let same = |other: &&Particle| {
+        (other.scale, other.orientation, other.look) == (particle.scale, particle.orientation, particle.look)
+    };
+    truth.scene.particles.iter().find(same)
+}
+
+/// At the glass the water hardly moves, and what sticks there stays.
 fn at_most_one_shared(a: &Truth, b: &Truth) -> bool {
-    let same = |p: &&planktor_sim::scene::Particle| b.scene.particles.iter().any(|q| q.y_um == p.y_um);
-    a.scene.particles.iter().filter(same).count() <= 1
+    assert!(a.scene.particles.len() > 10, "too few to tell");
+    shared(a, b).filter(|(particle, _)| particle.follows > 0.6).count() <= 1
 }
 
 #[test]

@@ -80,9 +80,16 @@ mod tests {
             light: [0.0; 9],
             drift_um: [0.0; 9],
             exposure_fraction: 0.0,
+            depth_of_field_um: 95.0,
             particles: vec![],
         };
-        Truth { seq: 0, exposure: interval(exposure), motion: Some(interval(motion)), scene: Arc::new(scene) }
+        Truth {
+            seq: 0,
+            exposure: interval(exposure),
+            motion: Some(interval(motion)),
+            pumped_um: [0.0; 9],
+            scene: Arc::new(scene),
+        }
     }
 
     #[test]

@@ -10,9 +10,11 @@ use actix::{Actor, AsyncContext, Context, Handler};
 use planktor_actors::alarm::{Alarms, Bell, Ticket, VirtualClock};
 use planktor_actors::outlet::Answers;
 use planktor_actors::port::{Mail, Port};
+use planktor_actors::recording::Record;
 use planktor_drivers::{Clock, Disk};
 use planktor_protocol::{Axis, Instant, Utc};
 use planktor_sim::Twin;
+use planktor_sim::disk::TwinDisk;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -120,10 +122,11 @@ impl Play {
     pub fn of(scenario: &Scenario, start: Instant, began: Utc, disk: Box<dyn Disk>, data: PathBuf) -> Self {
         let clock = VirtualClock::standing_at(start);
         let twin = Twin::new(Arc::new(clock.clone()), scenario.settings(began));
+        let disk = TwinDisk::new(disk, twin.clone());
         let config = Config {
             models: models(&twin),
             encoders: std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8),
-            ..Config::new(Arc::new(twin.clone()), "twin", Time::Virtual(clock.clone()), disk, data)
+            ..Config::new(Arc::new(twin.clone()), "twin", Time::Virtual(clock.clone()), Box::new(disk), data)
         };
         let trouble = Troublemaker::new(twin.clone(), scenario.seed, &scenario.faults);
         let cue = |said: &crate::scenario::Said| Cue {
@@ -177,11 +180,22 @@ impl Play {
     }
 }
 
+/// Pixels of a full frame: work takes as long as it would for one, whatever is rendered.
+const PIXELS: u64 = 4_056 * 3_040;
+/// What it is compressed to.
+const BYTES: u64 = 4_000_000;
+
 /// How long the twin's computer and disk take.
-pub fn models(_twin: &Twin) -> Models {
+fn models(twin: &Twin) -> Models {
+    let (computer, disk) = (twin.clone(), twin.clone());
     Models {
-        encoding: Arc::new(|_| Twin::encoding_takes(12_330_240)),
-        recording: Arc::new(|_| Twin::writing_takes(4_000_000)),
+        encoding: Arc::new(move |_| computer.world().encoding_takes(PIXELS)),
+        recording: Arc::new(move |job| {
+            disk.world().writing_takes(match job {
+                Record::Frame { .. } => BYTES,
+                Record::Begin(_) | Record::End { .. } => 0,
+            })
+        }),
     }
 }
 

@@ -66,6 +66,7 @@ fn scene(defocus_um: impl Fn(u32) -> f32) -> Scene {
         light: [1.0; 9],
         drift_um: [0.0; 9],
         exposure_fraction: 0.0013,
+        depth_of_field_um: 95.0,
         particles: (0..60).map(particle).collect(),
     }
 }

@@ -1,6 +1,8 @@
 //! The simulated board: chip models behind embedded-hal types, all in one world.
 
 use crate::camera::TwinCamera;
+use crate::faults::{self, Bus};
+use crate::line::Line;
 use crate::world::{Settings, World};
 use embedded_hal::digital::{self, OutputPin};
 use embedded_hal::i2c;
@@ -26,21 +28,16 @@ impl Twin {
         Self { world: Arc::new(Mutex::new(World::new(clock, settings))) }
     }
 
+    /// Says that its clock is the world's own: a bus that is stuck holds its caller.
+    #[must_use]
+    pub fn in_real_time(self) -> Self {
+        self.world().live_in_real_time();
+        self
+    }
+
     /// Looks into the world; for tests and summaries, not for the program that runs the instrument.
     pub fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
-    }
-
-    /// How long the twin's computer takes to render and encode a frame, in virtual time: 20 ns a pixel, as a Pi 4's
-    /// core does with room to spare. Assumption.
-    pub fn encoding_takes(pixels: u64) -> Duration {
-        Duration::from_nanos(pixels.saturating_mul(20))
-    }
-
-    /// How long the twin's disk takes for one job, in virtual time: 20 ms to sync, and 20 MB/s. Assumption: an SD
-    /// card.
-    pub fn writing_takes(bytes: u64) -> Duration {
-        Duration::from_millis(20) + Duration::from_nanos(bytes.saturating_mul(50))
     }
 }
 
@@ -80,7 +77,7 @@ impl Hardware for Half {
 
 impl SlowBuses for Twin {
     fn light_i2c(&self) -> Result<I2c, Fault> {
-        Ok(I2c::new(Bus { world: self.world.clone() }))
+        Ok(I2c::new(LampBus { world: self.world.clone() }))
     }
     fn position(&self) -> Box<dyn PositionSource> {
         Box::new(Receiver { world: self.world.clone(), told: None })
@@ -112,14 +109,24 @@ impl SpiDevice for ChipSelect {
     fn transaction(&mut self, operations: &mut [spi::Operation<'_, u8>]) -> Result<(), spi::ErrorKind> {
         let mut world = lock(&self.world);
         let now = world.now();
-        let chip = match self.axis {
-            Axis::Pump => &mut world.pump,
-            Axis::Focus => &mut world.focus,
+        let bus = match self.axis {
+            Axis::Pump => Bus::Pump,
+            Axis::Focus => Bus::Focus,
         };
         for operation in operations {
             let spi::Operation::TransferInPlace(bytes) = operation else { return Err(spi::ErrorKind::Other) };
-            let bytes = (&mut **bytes).try_into().map_err(|_| spi::ErrorKind::Other)?;
-            chip.datagram(bytes, now);
+            let bytes: &mut [u8; 5] = (&mut **bytes).try_into().map_err(|_| spi::ErrorKind::Other)?;
+            let line = world.line(bus);
+            if matches!(line, Line::Fails | Line::Stuck) {
+                return Err(spi::ErrorKind::Other);
+            }
+            line.disturb(&mut bytes[1..]);
+            match (line, self.axis) {
+                // Nobody drives the line: it is pulled low.
+                (Line::Cut, _) => *bytes = [0; 5],
+                (_, Axis::Pump) => world.pump.datagram(bytes, now),
+                (_, Axis::Focus) => world.focus.datagram(bytes, now),
+            }
         }
         Ok(())
     }
@@ -157,33 +164,54 @@ impl OutputPin for Pin {
     }
 }
 
-/// The I2C bus of HAT 3.3, as far as it is modelled: the lamp's converter at 0x62.
-struct Bus {
+/// The lamp's I2C bus. HAT 3.3 has the converter at 0x62.
+struct LampBus {
     world: Arc<Mutex<World>>,
 }
 
 const NOBODY: i2c::ErrorKind = i2c::ErrorKind::NoAcknowledge(i2c::NoAcknowledgeSource::Address);
 const NOT_TAKEN: i2c::ErrorKind = i2c::ErrorKind::NoAcknowledge(i2c::NoAcknowledgeSource::Data);
+/// A Linux adapter's own time-out, if none is set.
+const STUCK: Duration = Duration::from_secs(1);
 
-impl i2c::ErrorType for Bus {
+impl i2c::ErrorType for LampBus {
     type Error = i2c::ErrorKind;
 }
 
-impl i2c::I2c for Bus {
+impl i2c::I2c for LampBus {
     fn transaction(
         &mut self,
         address: u8,
         operations: &mut [i2c::Operation<'_>],
     ) -> Result<(), i2c::ErrorKind> {
-        if address != 0x62 {
-            return Err(NOBODY);
-        }
         let mut world = lock(&self.world);
+        let line = world.line(Bus::Light);
+        match line {
+            Line::Stuck => {
+                let waits = world.is_in_real_time();
+                drop(world);
+                if waits {
+                    #[expect(clippy::disallowed_methods, reason = "this is a bus that holds its caller")]
+                    std::thread::sleep(STUCK);
+                }
+                return Err(i2c::ErrorKind::Other);
+            }
+            Line::Fails | Line::Cut => return Err(NOBODY),
+            Line::Works | Line::Disturbed(_) if address != 0x62 => return Err(NOBODY),
+            Line::Works | Line::Disturbed(_) => {}
+        }
         let now = world.now();
         for operation in operations {
             match operation {
-                i2c::Operation::Write(bytes) => world.light.write(bytes, now).map_err(|_| NOT_TAKEN)?,
-                i2c::Operation::Read(bytes) => world.light.read(bytes),
+                i2c::Operation::Write(bytes) => {
+                    let mut bytes = bytes.to_vec();
+                    line.disturb(&mut bytes);
+                    world.light.write(&bytes, now).map_err(|_| NOT_TAKEN)?;
+                }
+                i2c::Operation::Read(bytes) => {
+                    world.light.read(bytes);
+                    line.disturb(bytes);
+                }
             }
         }
         Ok(())
@@ -198,7 +226,11 @@ struct Receiver {
 
 impl PositionSource for Receiver {
     fn latest(&mut self) -> Option<Fix> {
-        let fix = lock(&self.world).fix();
+        let world = lock(&self.world);
+        if world.faults().any(|(_, fault)| *fault == faults::Fault::GpsdGone) {
+            return None;
+        }
+        let fix = world.fix();
         let new = self.told.is_none_or(|told| fix.at - told >= Duration::from_secs(1));
         new.then(|| {
             self.told = Some(fix.at);
@@ -213,6 +245,6 @@ struct TwinClock {
 
 impl WallClock for TwinClock {
     fn utc(&self) -> Utc {
-        lock(&self.world).utc()
+        lock(&self.world).computer_utc()
     }
 }

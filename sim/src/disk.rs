@@ -293,7 +293,8 @@ impl Content {
         }
         ways.push(self.bytes.clone());
         ways.push(self.bytes[..usize::midpoint(self.safe, self.bytes.len())].to_vec());
-        let boundaries = (self.safe / PAGE + 1..).map(|page| page * PAGE).take_while(|end| *end < self.bytes.len());
+        let boundaries =
+            (self.safe / PAGE + 1..).map(|page| page * PAGE).take_while(|end| *end < self.bytes.len());
         ways.extend(boundaries.clone().map(|end| self.bytes[..end].to_vec()));
         let begins = std::iter::once(self.safe).chain(boundaries);
         ways.extend(begins.map(|begin| self.with_zeros(begin)));
@@ -507,7 +508,11 @@ impl TwinDisk {
     }
 
     /// A full disk takes a part of what is written.
-    fn takes(&mut self, bytes: &[u8], write: impl FnOnce(&mut dyn Disk, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    fn takes(
+        &mut self,
+        bytes: &[u8],
+        write: impl FnOnce(&mut dyn Disk, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
         self.changes()?;
         if self.has_room() {
             return write(&mut *self.disk, bytes);
@@ -608,7 +613,8 @@ mod tests {
         disk.sync_dir(Path::new("/a")).unwrap();
         disk.append(Path::new(FILE), b"more").unwrap();
         let found = contents(&disk);
-        let expected = ["safe", "safemore", "safemo", "safe\0\0\0\0"].map(|text| Some(text.as_bytes().to_vec()));
+        let expected =
+            ["safe", "safemore", "safemo", "safe\0\0\0\0"].map(|text| Some(text.as_bytes().to_vec()));
         assert_eq!(found, BTreeSet::from(expected));
     }
 
@@ -620,7 +626,8 @@ mod tests {
         let lengths: BTreeSet<_> = contents(&disk).into_iter().flatten().map(|bytes| bytes.len()).collect();
         let pages = [PAGE, 2 * PAGE, 3 * PAGE];
         assert!(pages.iter().all(|page| lengths.contains(page)), "{lengths:?}");
-        let hole = |bytes: &Vec<u8>| bytes.len() > 3 * PAGE && bytes[PAGE..2 * PAGE].iter().all(|byte| *byte == 0);
+        let hole =
+            |bytes: &Vec<u8>| bytes.len() > 3 * PAGE && bytes[PAGE..2 * PAGE].iter().all(|byte| *byte == 0);
         assert!(contents(&disk).iter().flatten().any(hole), "a page in the middle may be missing");
     }
 

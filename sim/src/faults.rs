@@ -240,8 +240,8 @@ impl Spells {
         self.active.values().chain(past)
     }
 
-    pub(crate) fn is_active(&self, fault: &Fault) -> bool {
-        self.active.values().any(|active| active == fault)
+    pub(crate) fn are_none(&self) -> bool {
+        self.active.is_empty()
     }
 }
 
@@ -261,9 +261,9 @@ mod tests {
         assert_eq!(spells.due(at(2)), None);
         assert_eq!(spells.due(at(6)), Some((at(3), Change::Begins(Fault::NoFix))));
         assert_eq!(spells.due(at(6)), Some((at(5), Change::Begins(Fault::DiskFull))));
-        assert!(spells.is_active(&Fault::DiskFull));
+        assert_eq!(spells.active().count(), 2);
         assert_eq!(spells.due(at(7)), Some((at(7), Change::Ends(Fault::DiskFull))));
-        assert!(!spells.is_active(&Fault::DiskFull) && spells.is_active(&Fault::NoFix));
+        assert_eq!(spells.active().map(|(_, fault)| fault).collect::<Vec<_>>(), [&Fault::NoFix]);
         assert_eq!(spells.due(at(100)), None);
         assert_eq!(spells.since(at(8)).collect::<Vec<_>>(), [&Fault::NoFix]);
         assert_eq!(spells.since(at(7)).collect::<Vec<_>>(), [&Fault::NoFix, &Fault::DiskFull]);

@@ -12,14 +12,17 @@ pub mod chips {
     pub mod tmc5160;
 }
 pub mod disk;
+mod driven;
 pub mod faults;
+mod line;
 pub mod optics;
 pub mod parameters;
+mod particles;
 pub mod plankton;
 pub mod random;
 pub mod render;
 pub mod scene;
-mod water;
+mod sky;
 pub mod world;
 
 pub use board::Twin;

@@ -31,6 +31,8 @@ pub struct Scene {
     /// Exposure time of one line as a part of the interval that `drift_um` spans, 0 to 1.
     /// Usually 114 us of 87 ms, or 0.0013.
     pub exposure_fraction: f32,
+    /// Depth within which a particle is sharp, in micrometres.
+    pub depth_of_field_um: f32,
     /// What floats in the water, in any order.
     pub particles: Vec<Particle>,
 }

@@ -1,19 +1,23 @@
-//! The world around the chips: water, plankton, light, a stage and a sky; all from one seed.
+//! The world around the chips: water, plankton, light, a stage and a sky; all from one seed. What is where, and what
+//! was true of every frame.
 //!
-//! Every number carries its source: a datasheet, a measurement, or "assumption".
+//! Every number carries its source: here, or in [`parameters`](crate::parameters).
 
 use crate::chips::{mcp4725, tmc5160};
+use crate::driven::{Coupling, Driven};
 use crate::faults::{Bus, Change, Fault, Part, Spell, Spells};
+use crate::line::Line;
 use crate::optics::Preset;
 use crate::parameters::Parameters;
+use crate::particles::{CELL_WIDTH_UM, Particles, View};
 use crate::random::{hash, unit};
-use crate::scene::{Format, Look, Particle, Scene};
-use crate::water;
+use crate::scene::{Format, Particle, Scene};
+use crate::sky;
 use planktor_drivers::Clock;
-use planktor_protocol::position::{Fix, Place};
-use planktor_protocol::units::Nanodegrees;
+use planktor_protocol::position::Fix;
 use planktor_protocol::{Axis, Instant, Interval, Utc};
 use std::collections::VecDeque;
+use std::f64::consts::TAU;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,23 +57,18 @@ impl Settings {
 const PUMP_USTEPS_PER_NL: f64 = 3220.0 * 256.0 / 1e6;
 /// Microsteps of the stage for a micrometre: 40 full steps of 256 a millimetre (PlanktoScope v3.0).
 const FOCUS_USTEPS_PER_UM: f64 = 40.0 * 256.0 / 1e3;
-/// Thickness of the flow cell of the medium preset, um (optics presets of PlanktoScope v3.0).
-const CELL_UM: f64 = 300.0;
-/// Inner width of the flow cell, um. Assumption; with the thickness it says how far a volume goes.
-const CELL_WIDTH_UM: f64 = 3_500.0;
-/// Field of view of the medium preset, um: 4056 x 3040 pixels of 0.75 um.
-const VIEW_UM: (f64, f64) = (3_042.0, 2_280.0);
-/// How softly tubing and cell pass on what the pump does. Assumption, 30 to 150 ms; 0.5 s of settling is then
-/// enough, 0.1 s is not, as people find.
-const WATER_LAG: Duration = Duration::from_millis(60);
-/// Particles in a tile of water. Assumption: 0 to 8, about 25 in a frame.
-const MOST_IN_TILE: u64 = 8;
-/// The water is a tape of tiles of this length along the flow, um.
-const TILE_UM: f64 = 500.0;
-/// A particle is at most so large, um; whoever is this far outside the picture may still show.
-const MARGIN_UM: f64 = 400.0;
-/// Roscoff roads, where the demonstration is anchored.
-const ANCHORAGE: (i64, i64) = (48_727_300_000, -3_981_400_000);
+/// Microsteps of a full step.
+const USTEPS: f64 = 256.0;
+/// Full steps of a turn: motors of 1.8 degrees.
+const STEPS_PER_TURN: f64 = 200.0;
+/// Cubic micrometres in a nanolitre.
+const UM3_PER_NL: f64 = 1e6;
+/// How far back an exposure may lie that is looked at: a frame that comes late by seconds.
+const LOOK_BACK: Duration = Duration::from_secs(8);
+/// How much older than that what is carried on may become; less than what the chips remember.
+const SLACK: Duration = Duration::from_secs(2);
+/// Names the roll's phase among what follows from the seed.
+const ROLL: u64 = 77;
 /// Truths that are kept: a few minutes of frames.
 const KEPT: usize = 1_000;
 
@@ -82,8 +81,24 @@ pub struct Truth {
     pub exposure: Interval,
     /// When the pump's or the stage's shaft last turned before the exposure's end, whichever was later.
     pub motion: Option<Interval>,
+    /// How far the pump alone still moved the water, um in the mean over the cell's depth, at the instants of the
+    /// scene's drift: what settling must wait for. The rest is the ship's roll and a slow drift.
+    pub pumped_um: [f32; 9],
     /// What was seen.
     pub scene: Arc<Scene>,
+}
+
+/// What was true of one particle of a frame.
+#[derive(Clone, Copy, Debug)]
+pub struct SeenParticle<'a> {
+    /// Where it was at the exposure's begin, and how far from the plane of focus.
+    pub particle: &'a Particle,
+    /// Whether it is sharp.
+    pub in_focus: bool,
+    /// How far it moved during the exposure along the flow, with the water, um.
+    pub flowed_um: f32,
+    /// How far it sank across the flow, um.
+    pub sank_um: f32,
 }
 
 impl Truth {
@@ -92,11 +107,39 @@ impl Truth {
         self.motion.is_some_and(|motion| motion.overlaps(self.exposure))
     }
 
-    /// How far the water moved during the exposure, um.
-    pub fn displacement_um(&self) -> f32 {
-        let drift = self.scene.drift_um;
-        drift.iter().copied().fold(0.0, f32::max) - drift.iter().copied().fold(0.0, f32::min)
+    /// Every particle in view, or nearly.
+    pub fn particles(&self) -> impl Iterator<Item = SeenParticle<'_>> {
+        let moved = spread(&self.scene.drift_um);
+        self.scene.particles.iter().map(move |particle| SeenParticle {
+            particle,
+            in_focus: particle.defocus_um.abs() <= self.scene.depth_of_field_um / 2.0,
+            flowed_um: moved * particle.follows,
+            sank_um: particle.sinks_um,
+        })
     }
+
+    /// How far the water moved during the exposure, um, in the mean over the cell's depth.
+    pub fn displacement_um(&self) -> f32 {
+        spread(&self.scene.drift_um)
+    }
+
+    /// How far it carried the particle in focus that moved most, um; none sinks for this.
+    pub fn worst_displacement_um(&self) -> f32 {
+        self.displacement_um() * self.fastest()
+    }
+
+    /// The same as far as the pump moved it.
+    pub fn worst_pumped_um(&self) -> f32 {
+        spread(&self.pumped_um) * self.fastest()
+    }
+
+    fn fastest(&self) -> f32 {
+        self.particles().filter(|seen| seen.in_focus).map(|seen| seen.particle.follows).fold(0.0, f32::max)
+    }
+}
+
+fn spread(drift: &[f32]) -> f32 {
+    drift.iter().copied().fold(0.0, f32::max) - drift.iter().copied().fold(0.0, f32::min)
 }
 
 /// One simulated instrument in its world.
@@ -111,11 +154,23 @@ pub struct World {
     pub light: mcp4725::Model,
     truths: VecDeque<Truth>,
     spells: Spells,
+    /// When the instrument was switched on.
+    on: Instant,
+    /// The water, so long ago that no exposure reaches back behind it.
+    water: Driven,
+    /// The stage, as long ago.
+    stage: Driven,
+    /// By how much the computer's clock was set since, us.
+    clock_set_us: i64,
+    /// Transfers while anything was broken.
+    disturbed: u64,
+    in_real_time: bool,
 }
 
 impl World {
     pub(crate) fn new(clock: Arc<dyn Clock>, settings: Settings) -> Self {
         let Parameters { pump_clock_hz, focus_clock_hz, .. } = settings.parameters;
+        let on = clock.now();
         Self {
             clock,
             settings,
@@ -124,6 +179,12 @@ impl World {
             light: mcp4725::Model::new(0),
             truths: VecDeque::new(),
             spells: Spells::default(),
+            on,
+            water: Driven::at_rest(on),
+            stage: Driven::at_rest(on),
+            clock_set_us: 0,
+            disturbed: 0,
+            in_real_time: false,
         }
     }
 
@@ -158,23 +219,41 @@ impl World {
         while let Some((at, change)) = self.spells.due(now) {
             self.change(&change, at);
         }
+        if now - self.water.at > LOOK_BACK + SLACK {
+            let then = now - LOOK_BACK;
+            self.water = self.water.at(&self.pump_coupling(), self.pump.past(then), then);
+            self.stage = self.stage.at(&self.stage_coupling(), self.focus.past(then), then);
+        }
     }
 
     /// What a fault does when it begins or ends. Those that are not here are asked about where they matter.
     fn change(&mut self, change: &Change, _at: Instant) {
         match change {
-            Change::Begins(Fault::CablePulled(bus)) => self.unplug(*bus, true),
-            Change::Ends(Fault::CablePulled(bus)) => self.unplug(*bus, false),
+            Change::Begins(Fault::ClockStep { by_s }) => {
+                #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+                let by_us = (by_s * 1e6) as i64;
+                self.clock_set_us = self.clock_set_us.saturating_add(by_us);
+            }
             Change::Begins(_) | Change::Ends(_) => {}
         }
     }
 
-    fn unplug(&mut self, bus: Bus, unplugged: bool) {
-        match bus {
-            Bus::Pump => self.pump.unplug(unplugged),
-            Bus::Focus => self.focus.unplug(unplugged),
-            Bus::Light => {}
+    /// How the line to a chip is at the next transfer.
+    pub(crate) fn line(&mut self, bus: Bus) -> Line {
+        if self.spells.are_none() {
+            return Line::Works;
         }
+        self.disturbed += 1;
+        let transfer = hash(self.settings.seed, self.disturbed);
+        Line::of(bus, self.spells.active().map(|(_, fault)| fault), transfer)
+    }
+
+    pub(crate) fn live_in_real_time(&mut self) {
+        self.in_real_time = true;
+    }
+
+    pub(crate) fn is_in_real_time(&self) -> bool {
+        self.in_real_time
     }
 
     /// Now.
@@ -196,7 +275,7 @@ impl World {
         self.truths.iter()
     }
 
-    /// The volume that the pump's shaft has really moved since power-up, nL.
+    /// The volume that the pump's shaft should have moved since power-up, nL, by the shaft's turns.
     pub fn pumped_nl(&self) -> f64 {
         self.pump.shaft_at(self.now()) / PUMP_USTEPS_PER_NL
     }
@@ -204,6 +283,11 @@ impl World {
     /// The height at which the stage really is, um above where it was switched on.
     pub fn stage_um(&self) -> f64 {
         self.stage_um_at(self.now())
+    }
+
+    /// How bright the lamp's driver is told to be, 0 to 1; what comes of it is the lamp's matter.
+    pub fn light_at(&self, then: Instant) -> f32 {
+        self.light.at(then)
     }
 
     /// Whether a motor has current.
@@ -214,100 +298,142 @@ impl World {
         }
     }
 
-    /// What the civil clock says.
+    /// The true time.
     pub fn utc(&self) -> Utc {
         let since = Duration::from_nanos(self.now().nanos());
         self.settings.began.checked_add(since).unwrap_or(self.settings.began)
     }
 
+    /// What the computer's clock says.
+    pub fn computer_utc(&self) -> Utc {
+        sky::computer(&self.settings.parameters, self.utc(), self.now() - self.on, self.clock_set_us)
+    }
+
     /// What a receiver under this sky says.
     pub fn fix(&self) -> Fix {
-        let place = Place {
-            latitude: Nanodegrees(ANCHORAGE.0),
-            longitude: Nanodegrees(ANCHORAGE.1),
-            altitude_mm: Some(52_000),
-            error_mm: Some(4_600),
-        };
-        Fix { at: self.now(), time: Some(self.utc()), place: Some(place) }
+        let (now, faults) = (self.now(), self.spells.active().map(|(_, fault)| fault));
+        sky::fix(&self.settings.parameters, faults, (now, self.utc()), now - self.on)
+    }
+
+    /// How long the computer takes to render and encode a frame.
+    pub fn encoding_takes(&self, pixels: u64) -> Duration {
+        #[expect(clippy::cast_precision_loss, reason = "some megapixels")]
+        Duration::from_secs_f64(pixels as f64 * self.settings.parameters.encoding_ns_per_px * 1e-9)
+    }
+
+    /// How long the disk takes for one job.
+    pub fn writing_takes(&self, bytes: u64) -> Duration {
+        let Parameters { disk_sync_s, disk_mb_per_s, .. } = self.settings.parameters;
+        let slower = self.spells.active().map(|(_, fault)| match fault {
+            Fault::DiskSlow { times } => times.clamp(1.0, 1e4),
+            _ => 1.0,
+        });
+        #[expect(clippy::cast_precision_loss, reason = "some megabytes")]
+        Duration::from_secs_f64(
+            (disk_sync_s + bytes as f64 / (disk_mb_per_s * 1e6)) * slower.product::<f64>(),
+        )
     }
 
     /// Looks back over an exposure, and keeps what it saw as the truth.
     pub(crate) fn expose(&mut self, seq: u64, exposure: Interval, line: Duration) -> Arc<Scene> {
-        let scene = Arc::new(self.scene(seq, exposure, line));
         let motions = [&self.pump, &self.focus].map(|chip| chip.last_turned(exposure.to));
         let motion = motions.into_iter().flatten().max_by_key(|motion| motion.to);
+        let (scene, pumped_um) = self.scene(seq, exposure, line);
+        let scene = Arc::new(scene);
         if self.truths.len() == KEPT {
             self.truths.pop_front();
         }
-        self.truths.push_back(Truth { seq, exposure, motion, scene: scene.clone() });
+        self.truths.push_back(Truth { seq, exposure, motion, pumped_um, scene: scene.clone() });
         scene
     }
 
-    fn scene(&self, seq: u64, exposure: Interval, line: Duration) -> Scene {
-        let Settings { seed, width, height, .. } = self.settings;
-        let start_um = self.water_um(exposure.from);
-        let middle = exposure.from + exposure.duration() / 2;
-        #[expect(clippy::cast_possible_truncation, reason = "a picture's precision")]
-        let um_per_px = (VIEW_UM.0 / f64::from(width)) as f32;
-        Scene {
+    #[expect(clippy::cast_possible_truncation, reason = "a picture's precision")]
+    fn scene(&self, seq: u64, exposure: Interval, line: Duration) -> (Scene, [f32; 9]) {
+        let Settings { seed, width, height, preset, format, parameters, .. } = self.settings;
+        let instants: [Instant; 9] =
+            std::array::from_fn(|i| exposure.from + exposure.duration() * i as u32 / 8);
+        let pumped = self.pumped_um(&instants);
+        let drifted = instants.map(|then| self.drifted_um(then));
+        let middle = instants[4];
+        let view = View {
+            moved_um: pumped[0] + drifted[0],
+            focus_um: self.stage_um_at(middle) - self.in_focus_at_um(middle),
+            age: exposure.from - self.on,
+            exposure: exposure.duration(),
+        };
+        let scene = Scene {
             width,
             height,
-            um_per_px,
+            um_per_px: (preset.view_um().0 / f64::from(width)) as f32,
             seed: hash(seed, seq),
-            format: self.settings.format,
-            light: [self.light.at(middle); 9],
-            drift_um: std::array::from_fn(|i| {
-                let then = exposure.from + exposure.duration() * u32::try_from(i).unwrap_or(0) / 8;
-                #[expect(clippy::cast_possible_truncation, reason = "a picture's precision")]
-                let drift = (self.water_um(then) - start_um) as f32;
-                drift
-            }),
+            format,
+            light: instants.map(|then| self.lamp_at(then)),
+            drift_um: std::array::from_fn(|i| (pumped[i] + drifted[i] - pumped[0] - drifted[0]) as f32),
             exposure_fraction: line.as_secs_f32() / exposure.duration().as_secs_f32(),
-            particles: self.particles(start_um, self.stage_um_at(middle)),
-        }
+            depth_of_field_um: preset.depth_of_field_um() as f32,
+            particles: Particles { seed, preset, parameters }.seen(&view),
+        };
+        (scene, pumped.map(|um| (um - pumped[0]) as f32))
     }
 
-    /// How far the water has come along the cell.
-    fn water_um(&self, then: Instant) -> f64 {
-        let usteps = water::displacement(self.pump.past(then), WATER_LAG, then);
-        let um_per_nl = 1e6 / (CELL_UM * CELL_WIDTH_UM);
-        usteps / PUMP_USTEPS_PER_NL * um_per_nl
+    /// How far the pump has moved the water along the cell, um, at instants in order.
+    fn pumped_um(&self, instants: &[Instant; 9]) -> [f64; 9] {
+        let Parameters { water_slow_part, pump_error, pump_pulsation_nl, pump_rollers, .. } =
+            self.settings.parameters;
+        let coupling = self.pump_coupling();
+        let carried = self.water.at;
+        let reaches = |(begins, piece): &(Instant, tmc5160::Piece)| {
+            !piece.lasts.is_finite() || *begins + Duration::from_secs_f64(piece.lasts) > carried
+        };
+        let pieces: Vec<_> = self.pump.past(instants[8]).filter(reaches).collect();
+        let mut water = self.water;
+        instants.map(|then| {
+            water = water.at(&coupling, pieces.iter().copied(), then);
+            let [fast, slow] = water.soft;
+            let usteps = fast + water_slow_part * (slow - fast);
+            // A roller encloses a part of what it moves, and lets it go again.
+            let angle = usteps / (STEPS_PER_TURN * USTEPS) * pump_rollers * TAU;
+            let nl = usteps / PUMP_USTEPS_PER_NL * (1.0 + pump_error) + pump_pulsation_nl / 2.0 * angle.sin();
+            nl * UM3_PER_NL / (self.settings.preset.cell_um() * CELL_WIDTH_UM)
+        })
+    }
+
+    /// How far the water has gone by itself and with the ship, um.
+    fn drifted_um(&self, then: Instant) -> f64 {
+        let Parameters { water_drift_um_per_s, roll_um, roll_period_s, .. } = self.settings.parameters;
+        let age = (then - self.on).as_secs_f64();
+        let phase = unit(hash(self.settings.seed, ROLL));
+        water_drift_um_per_s * age + roll_um * ((age / roll_period_s + phase) * TAU).sin()
+    }
+
+    fn pump_coupling(&self) -> Coupling {
+        let Parameters { pump_backlash_steps, water_fast_s, water_slow_s, .. } = self.settings.parameters;
+        Coupling { play: pump_backlash_steps * USTEPS, taus: [water_fast_s, water_slow_s] }
+    }
+
+    /// A stage is hard.
+    fn stage_coupling(&self) -> Coupling {
+        Coupling { play: self.settings.parameters.focus_backlash_um * FOCUS_USTEPS_PER_UM, taus: [1e-3; 2] }
     }
 
     fn stage_um_at(&self, then: Instant) -> f64 {
-        self.focus.shaft_at(then) / FOCUS_USTEPS_PER_UM
+        self.stage.at(&self.stage_coupling(), self.focus.past(then), then).hard / FOCUS_USTEPS_PER_UM
     }
 
-    /// Who is in view when the water has come `moved` um. The water is a tape: pumped back, the same ones return.
-    fn particles(&self, moved: f64, stage: f64) -> Vec<Particle> {
-        #[expect(clippy::cast_possible_truncation, reason = "tiles of half a millimetre")]
-        let tile = |x: f64| (x / TILE_UM).floor() as i64;
-        let tiles = tile(-moved - MARGIN_UM)..=tile(VIEW_UM.0 - moved + MARGIN_UM);
-        tiles.flat_map(|tile| self.in_tile(tile, moved, stage)).collect()
+    /// The height at which the middle of the cell is in focus: it moves while the instrument warms up.
+    fn in_focus_at_um(&self, then: Instant) -> f64 {
+        let Parameters { focus_height_um, focus_warming_um, warming_s, .. } = self.settings.parameters;
+        let warmed = 1.0 - (-(then - self.on).as_secs_f64() / warming_s).exp();
+        focus_height_um + focus_warming_um * warmed
     }
 
-    fn in_tile(&self, tile: i64, moved: f64, stage: f64) -> impl Iterator<Item = Particle> + use<> {
-        let tile_seed = hash(self.settings.seed, tile.cast_unsigned());
-        (0..hash(tile_seed, 0) % (MOST_IN_TILE + 1)).map(move |n| {
-            let draw = |what: u64| unit(hash(tile_seed, 1 + n * 8 + what));
-            #[expect(clippy::cast_precision_loss, reason = "tiles of half a millimetre")]
-            let x = (tile as f64 + draw(0)) * TILE_UM + moved;
-            let height = draw(2) * CELL_UM - CELL_UM / 2.0;
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a picture's precision"
-            )]
-            Particle {
-                look: Look::Vignette((draw(3) * 1e6) as u32),
-                follows: 1.0,
-                sinks_um: 0.0,
-                x_um: x as f32,
-                y_um: (draw(1) * VIEW_UM.1) as f32,
-                scale: (0.7 + 0.8 * draw(4)) as f32,
-                orientation: (draw(5) * 8.0) as u8,
-                defocus_um: (height - stage) as f32,
-            }
-        })
+    /// How bright the lamp really is: it ages, and flickers with its supply.
+    #[expect(clippy::cast_possible_truncation, reason = "a picture's precision")]
+    fn lamp_at(&self, then: Instant) -> f32 {
+        let Parameters { lamp_brightness, lamp_hours, lamp_ageing, lamp_flicker, lamp_flicker_hz, .. } =
+            self.settings.parameters;
+        let aged = (1.0 - lamp_ageing).powf(lamp_hours / 1_000.0);
+        let flicker = 1.0 + lamp_flicker * ((then - self.on).as_secs_f64() * lamp_flicker_hz * TAU).sin();
+        self.light_at(then) * (lamp_brightness * aged * flicker) as f32
     }
 }

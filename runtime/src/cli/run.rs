@@ -12,6 +12,7 @@ use planktor_runtime::scenario::Scenario;
 use planktor_runtime::service::{BrokerChoice, Options, Say, Service};
 use planktor_runtime::trouble::Troublemaker;
 use planktor_sim::Twin;
+use planktor_sim::disk::TwinDisk;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -74,9 +75,10 @@ impl Run {
             say: say(),
             trouble: Some(Troublemaker::new(twin.clone(), head.scenario.seed, &head.scenario.faults)),
         };
+        let disk = TwinDisk::new(Box::new(FileSystem), twin.clone());
         let config = Config {
             journal,
-            ..Config::new(Arc::new(twin), "twin", Time::Real, Box::new(FileSystem), data.clone())
+            ..Config::new(Arc::new(twin), "twin", Time::Real, Box::new(disk), data.clone())
         };
         let service = Service::start(config, options)?;
         let (host, port) = service.broker();
@@ -128,7 +130,8 @@ pub(super) fn twin(scenario: Scenario, data: PathBuf) -> (Twin, Head) {
     let up = i64::try_from(start.nanos() / 1_000).unwrap_or(0);
     let began_us = Computer.utc().micros() - up;
     let head = Head { hurried: false, start_ns: start.nanos(), began_us, data, scenario };
-    (Twin::new(Arc::new(Monotonic), head.scenario.settings(head.began())), head)
+    let twin = Twin::new(Arc::new(Monotonic), head.scenario.settings(head.began())).in_real_time();
+    (twin, head)
 }
 
 fn host_and_port(text: &str) -> Result<(String, u16), String> {

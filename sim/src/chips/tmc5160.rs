@@ -28,8 +28,8 @@ const RAMP_STAT: u8 = 0x35;
 const VERSION: u32 = 0x30 << 24;
 /// GSTAT bit 0, and status byte bit 0: there was a reset.
 const RESET: u32 = 1;
-/// How far back the world may look; a frame is taken a tenth of a second after its exposure, a slow one a second.
-const MEMORY: Duration = Duration::from_secs(5);
+/// How far back the world may look: a late frame is taken seconds after its exposure.
+const MEMORY: Duration = Duration::from_secs(12);
 
 /// One piece of a track: so long with a constant acceleration. Units: seconds, microsteps.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    fn at(&self, t: f64) -> (f64, f64) {
+    pub(crate) fn at(&self, t: f64) -> (f64, f64) {
         (self.x + self.v * t + self.a * t * t / 2.0, self.v + self.a * t)
     }
 }
@@ -98,7 +98,6 @@ pub struct Model {
     clock_hz: f64,
     registers: [u32; 128],
     asked: u32,
-    unplugged: bool,
     eras: VecDeque<Era>,
 }
 
@@ -109,15 +108,11 @@ impl Model {
         registers[usize::from(GSTAT)] = RESET;
         let rest = Track { from: Instant::ZERO, pieces: vec![still(0.0)] };
         let eras = VecDeque::from([Era { since: Instant::ZERO, track: rest, torque: false, shaft: 0.0 }]);
-        Self { clock_hz, registers, asked: 0, unplugged: false, eras }
+        Self { clock_hz, registers, asked: 0, eras }
     }
 
     /// Forty bits in, forty bits out: the status byte, and what the datagram before this one asked for (section 4.1).
     pub fn datagram(&mut self, bytes: &mut [u8; 5], now: Instant) {
-        if self.unplugged {
-            *bytes = [0; 5];
-            return;
-        }
         let [address, a, b, c, d] = *bytes;
         let answer = self.asked.to_be_bytes();
         let (write, address) = (address & 0x80 != 0, address & 0x7F);
@@ -128,11 +123,6 @@ impl Model {
         }
         bytes[0] = self.status(now);
         bytes[1..].copy_from_slice(&answer);
-    }
-
-    /// Pulls the SPI cable, or plugs it in again: nobody hears and nobody answers, but the motor goes on.
-    pub fn unplug(&mut self, unplugged: bool) {
-        self.unplugged = unplugged;
     }
 
     /// The ENABLE pin (DRV_ENN, active low).
@@ -389,7 +379,8 @@ impl Ramp {
 /// The pieces of one era as the shaft did them, up to `end`.
 fn shaft_pieces(era: &Era, end: Instant) -> Vec<(Instant, Piece)> {
     if !era.torque {
-        return vec![(era.since, still(era.shaft))];
+        let lasts = (end - era.since).as_secs_f64();
+        return vec![(era.since, Piece { lasts, ..still(era.shaft) })];
     }
     let offset = era.shaft - era.track.at(era.since).0;
     let mut begins = era.track.from;

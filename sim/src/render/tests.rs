@@ -14,6 +14,7 @@ fn water() -> Scene {
         light: [1.0; 9],
         drift_um: [0.0; 9],
         exposure_fraction: 0.0013,
+        depth_of_field_um: 95.0,
         particles: Vec::new(),
     }
 }
