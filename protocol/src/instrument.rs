@@ -163,6 +163,9 @@ pub enum Fault {
     /// The end of a move was not reached in time.
     #[error("the motor did not reach its target in time; check motor, supply and enable line")]
     Late,
+    /// A move ended, but not where it was to end.
+    #[error("the motor driver stands at another position than it was told; its bus is disturbed: check the cable")]
+    Elsewhere,
     /// No frame came.
     #[error("the camera delivers no frames; check its cable")]
     CameraSilent,

@@ -155,6 +155,10 @@ impl Axis {
         let reached = self.chip.position_reached().map_err(fault)?;
         let Some(going) = &mut self.going else { return Ok(Look::Reached) };
         if reached {
+            // A target that was disturbed on its way is reached, too.
+            if self.chip.position().map_err(fault)? != going.target {
+                return Err(Fault::Elsewhere);
+            }
             self.period.narrow(going.nominal, going.not_yet - going.from, now - going.from);
             self.position = going.target;
             self.going = None;

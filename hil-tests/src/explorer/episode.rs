@@ -35,7 +35,7 @@ pub fn episode(seed: u64) -> Scenario {
         frame: Frame::try_from(Settings::SMALL_FRAME).expect("a small frame"),
         limit_s: LASTS.into(),
         parameters,
-        faults: (0..draw.below(7)).map(|_| mischief(&mut draw)).collect(),
+        faults: (0..draw.below(16)).map(|_| mischief(&mut draw)).collect(),
         ..Scenario::default()
     };
     panic_once(&mut scenario.faults);
@@ -87,11 +87,11 @@ fn mischief(draw: &mut Draw) -> Mischief {
         ("status/imager", "Started"),
         ("status/light", "On"),
     ];
-    let when = if draw.chance(0.5) {
+    let when = if draw.chance(0.2) {
         When::AtS(ms(draw.below(u64::try_from(QUIET.as_millis()).unwrap_or(0))))
     } else {
         let (topic, status) = *draw.pick(&occasions);
-        let count = u32::try_from(1 + draw.below(10)).unwrap_or(1);
+        let count = u32::try_from(1 + draw.below(30)).unwrap_or(1);
         let delay_s = ms(draw.below(600));
         When::After(Occasion { topic: topic.into(), status: Some(status.into()), count, delay_s })
     };
@@ -178,10 +178,15 @@ impl Script {
             return self.say("imager/image", image);
         }
         let settle = json!({"step": "settle", "seconds": settle});
-        let mut steps = vec![json!({"step": "pump", "volume_ul": volume, "flow_ml_per_min": flow}), settle.clone()];
+        let mut steps =
+            vec![json!({"step": "pump", "volume_ul": volume, "flow_ml_per_min": flow}), settle.clone()];
         for _ in 0..=draw.below(2) {
             let height = draw.between(-300.0, 300.0).round();
-            steps.extend([json!({"step": "focus_to", "um": height}), settle.clone(), json!({"step": "capture"})]);
+            steps.extend([
+                json!({"step": "focus_to", "um": height}),
+                settle.clone(),
+                json!({"step": "capture"}),
+            ]);
         }
         steps.push(json!({"step": "write"}));
         self.say("planktor/acquire", json!({"plan": [{"step": "repeat", "times": frames, "steps": steps}]}));
@@ -223,14 +228,19 @@ impl Script {
     }
 
     fn nonsense(&mut self, draw: &mut Draw) {
-        let topic = *draw.pick(&["actuator/pump", "actuator/focus", "light", "imager/image", "planktor/acquire"]);
+        let topic =
+            *draw.pick(&["actuator/pump", "actuator/focus", "light", "imager/image", "planktor/acquire"]);
         let order = match draw.below(6) {
             0 => json!({}),
             1 => json!({"action": "dance"}),
             2 => json!({"action": "move", "direction": "SIDEWAYS", "volume": 1, "flowrate": 1}),
             3 => json!({"action": "move", "direction": "UP", "distance": 46.0, "speed": 90}),
-            4 => json!({"action": "image", "pump_direction": "FORWARD", "volume": -1, "nb_frame": 0, "sleep": -1}),
-            _ => json!({"action": "update_config", "config": {"object_date": "../..", "sample_id": 5, "acq_id": "/"}}),
+            4 => {
+                json!({"action": "image", "pump_direction": "FORWARD", "volume": -1, "nb_frame": 0, "sleep": -1})
+            }
+            _ => {
+                json!({"action": "update_config", "config": {"object_date": "../..", "sample_id": 5, "acq_id": "/"}})
+            }
         };
         self.say(topic, order);
     }

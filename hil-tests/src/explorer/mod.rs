@@ -78,8 +78,7 @@ pub fn play_with(episode: &Scenario, sabotage: Sabotage, journal: Journal) -> Re
     let mut disk = MemoryDisk::of(&episode.parameters);
     disk.create_dir_all(Path::new(ROOT)).expect("a new disk has room for a folder");
     disk.sync_dir(Path::new("/")).expect("a new disk works");
-    let mut play =
-        Play::of(episode, Instant::ZERO, episode.began, Box::new(disk.clone()), ROOT.into());
+    let mut play = Play::of(episode, Instant::ZERO, episode.began, Box::new(disk.clone()), ROOT.into());
     play.config.journal = journal;
     let observer = Observer::new(episode, disk, Path::new(ROOT));
     play.cues.extend(observer.cues());

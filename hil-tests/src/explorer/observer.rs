@@ -8,10 +8,10 @@ use planktor_protocol::{Axis, Instant};
 use planktor_runtime::dataset;
 use planktor_runtime::scenario::Scenario;
 use planktor_runtime::stage::{Act, Client, Cue, Seen};
+use planktor_sim::Twin;
 use planktor_sim::disk::MemoryDisk;
 use planktor_sim::faults::Part;
 use planktor_sim::random::hash;
-use planktor_sim::Twin;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -95,7 +95,8 @@ impl Observer {
 
     /// What it does: looks after every stop, at every deadline, now and then; and ends the program.
     pub fn cues(&self) -> Vec<Cue> {
-        let stops = self.orders.values().filter(|order| order.is_stop()).map(|order| order.at + BRAKES_WITHIN);
+        let stops =
+            self.orders.values().filter(|order| order.is_stop()).map(|order| order.at + BRAKES_WITHIN);
         let due = self.orders.values().map(|order| order.due);
         let now_and_then = (0..ENDS.as_secs() / 120).map(|n| Instant::ZERO + Duration::from_secs(120 * n));
         let look = |at| Cue { at, after: 0, act: Act::Look };
@@ -106,14 +107,21 @@ impl Observer {
 
     /// What it found. At the end everything must have been answered.
     pub fn verdict(mut self, end: Instant) -> Result<(), Violation> {
-        let open = self.orders.iter().find(|(_, order)| order.answered == 0).map(|(id, order)| (*id, order.clone()));
+        let open =
+            self.orders.iter().find(|(_, order)| order.answered == 0).map(|(id, order)| (*id, order.clone()));
         if let Some((id, order)) = open {
-            self.break_law(Law::Answered, end, format!("{:?} with id {id} of {:?} was never answered", order.what, order.at));
+            self.break_law(
+                Law::Answered,
+                end,
+                format!("{:?} with id {id} of {:?} was never answered", order.what, order.at),
+            );
         }
         if !self.dead {
             self.break_law(Law::Safe, end, "the program was told to end and did not".into());
         }
-        if let Some(path) = self.disk.files().into_iter().map(|(path, _)| path).find(|path| !path.starts_with(&self.root)) {
+        if let Some(path) =
+            self.disk.files().into_iter().map(|(path, _)| path).find(|path| !path.starts_with(&self.root))
+        {
             self.break_law(Law::Contained, end, format!("{} is outside the data root", path.display()));
         }
         self.violation.map_or(Ok(()), Err)
@@ -188,7 +196,10 @@ impl Observer {
             let Some(order) = self.orders.get_mut(&id) else { continue };
             order.answered += 1;
             if order.answered > 1 {
-                let what = format!("{:?} with id {id} was answered again: {} {}", order.what, seen.topic, seen.payload);
+                let what = format!(
+                    "{:?} with id {id} was answered again: {} {}",
+                    order.what, seen.topic, seen.payload
+                );
                 self.break_law(Law::Answered, seen.at, what);
             }
         }
@@ -259,7 +270,8 @@ impl Observer {
         let world = twin.world();
         let truth = world.truths().filter(|truth| truth.exposure.from == from).last();
         let truth = truth.ok_or_else(|| format!("{}: no frame was exposed at {from:?}", path.display()))?;
-        let frame = format!("frame {} exposed {:?}, last motion {:?}", truth.seq, truth.exposure, truth.motion);
+        let frame =
+            format!("frame {} exposed {:?}, last motion {:?}", truth.seq, truth.exposure, truth.motion);
         if truth.in_motion() {
             return Err(format!("{frame}: in motion"));
         }
@@ -278,7 +290,9 @@ impl Observer {
     /// When the instrument says a frame's exposure began.
     fn exposed_from(&self, path: &Path) -> Option<Instant> {
         let records = self.disk.read(&path.with_file_name("frames.jsonl")).ok()?;
-        let mut lines = records.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+        let mut lines = records
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| serde_json::from_slice::<Value>(line).ok());
         let anchor = lines.next()?["anchor"]["monotonic_ns"].as_i64()?;
         let file = path.file_name()?.to_str()?;
         let record = lines.filter(|record| record["file"] == file).last()?;
@@ -308,7 +322,9 @@ impl Observer {
         let device = seen.payload["device"].as_str().unwrap_or_default();
         match seen.payload["health"].as_str() {
             Some("lost") => {
-                let axis = [(Axis::Pump, "pump"), (Axis::Focus, "focus")].into_iter().find(|(_, name)| *name == device);
+                let axis = [(Axis::Pump, "pump"), (Axis::Focus, "focus")]
+                    .into_iter()
+                    .find(|(_, name)| *name == device);
                 if let Some((axis, _)) = axis
                     && twin.world().is_enabled(axis)
                 {
@@ -332,15 +348,24 @@ impl Observer {
         if lit {
             self.break_law(Law::Safe, seen.at, "the lamp is lit after the end".into());
         }
-        let last = self.told.iter().filter(|path| path.components().any(|part| part.as_os_str() == LAST)).count();
+        let last =
+            self.told.iter().filter(|path| path.components().any(|part| part.as_os_str() == LAST)).count();
         if last != 1 && self.given_up.is_empty() {
-            self.break_law(Law::Recovers, seen.at, format!("the last acquisition has {last} frames instead of 1"));
+            self.break_law(
+                Law::Recovers,
+                seen.at,
+                format!("the last acquisition has {last} frames instead of 1"),
+            );
         }
     }
 
     fn contract(&mut self, seen: &Seen) {
         if !seen.payload.is_object() {
-            self.break_law(Law::Contract, seen.at, format!("{} {} is no JSON object", seen.topic, seen.payload));
+            self.break_law(
+                Law::Contract,
+                seen.at,
+                format!("{} {} is no JSON object", seen.topic, seen.payload),
+            );
         }
         if seen.retain && ["Done", "Interrupted", "Busy"].contains(&seen.status()) {
             self.break_law(Law::Contract, seen.at, format!("{} {} is retained", seen.topic, seen.payload));
