@@ -144,15 +144,41 @@ fn is_write(datagram: [u8; 5], address: u8, value: u32) -> bool {
     datagram[0] == address && datagram[1..] == value.to_be_bytes()
 }
 
+const XACTUAL: u8 = 0x21;
+
+/// The register whose content a datagram's answer is: what the one before it asked for.
+#[derive(Default)]
+struct Asked(u8);
+
+impl Asked {
+    fn send(&mut self, spi: &mut Spi, datagram: &mut [u8; 5]) -> u8 {
+        let asks = datagram[0];
+        send(spi, datagram);
+        if asks & 0x80 == 0 { std::mem::replace(&mut self.0, asks) } else { self.0 }
+    }
+}
+
+fn number(datagram: [u8; 5]) -> i32 {
+    i32::from_be_bytes(datagram[1..].try_into().unwrap())
+}
+
 #[test]
 fn a_driver_that_takes_a_move_for_over_too_early_is_seen() {
     let too_early = |spi, axis| match axis {
-        Axis::Pump => changed(spi, |spi, datagram| {
-            let asks = datagram[0] == RAMP_STAT;
-            send(spi, datagram);
-            // Position reached, whenever somebody asks.
-            datagram[3] |= u8::from(asks) << 1;
-        }),
+        Axis::Pump => {
+            let (mut asked, mut target) = (Asked::default(), [0; 4]);
+            changed(spi, move |spi, datagram| {
+                if datagram[0] == XTARGET {
+                    target.copy_from_slice(&datagram[1..]);
+                }
+                // Position reached, and there, whenever somebody asks.
+                match asked.send(spi, datagram) {
+                    RAMP_STAT => datagram[3] |= 1 << 1,
+                    XACTUAL => datagram[1..].copy_from_slice(&target),
+                    _ => {}
+                }
+            })
+        }
         Axis::Focus => spi,
     };
     breaks(Law::Still, nothing_else, || with_spi(too_early));
@@ -161,13 +187,18 @@ fn a_driver_that_takes_a_move_for_over_too_early_is_seen() {
 #[test]
 fn a_driver_that_pumps_too_much_is_seen() {
     let too_much = |spi, axis| match axis {
-        Axis::Pump => changed(spi, |spi, datagram| {
-            if datagram[0] == XTARGET {
-                let target = i32::from_be_bytes(datagram[1..].try_into().unwrap());
-                datagram[1..].copy_from_slice(&(target + target / 100).to_be_bytes());
-            }
-            send(spi, datagram);
-        }),
+        Axis::Pump => {
+            let (mut asked, mut target) = (Asked::default(), 0);
+            changed(spi, move |spi, datagram| {
+                if datagram[0] == XTARGET {
+                    target = number(*datagram);
+                    datagram[1..].copy_from_slice(&(target + target / 100).to_be_bytes());
+                }
+                if asked.send(spi, datagram) == XACTUAL {
+                    datagram[1..].copy_from_slice(&target.to_be_bytes());
+                }
+            })
+        }
         Axis::Focus => spi,
     };
     breaks(Law::Exact, nothing_else, || with_spi(too_much));
@@ -213,7 +244,7 @@ fn a_stage_that_goes_farther_than_it_was_told_is_seen() {
         Axis::Pump => spi,
         Axis::Focus => changed(spi, |spi, datagram| {
             if datagram[0] == XTARGET {
-                let target = i32::from_be_bytes(datagram[1..].try_into().unwrap());
+                let target = number(*datagram);
                 datagram[1..].copy_from_slice(&(target + target / 12).to_be_bytes());
             }
             send(spi, datagram);
@@ -328,7 +359,7 @@ fn an_instrument_that_is_not_the_same_twice_is_seen() {
         Axis::Pump => changed(spi, |spi, datagram| {
             let used = USED.fetch_add(1, Ordering::Relaxed);
             if datagram[0] == XTARGET {
-                let target = i32::from_be_bytes(datagram[1..].try_into().unwrap());
+                let target = number(*datagram);
                 datagram[1..].copy_from_slice(&(target + i32::try_from(used % 2).unwrap()).to_be_bytes());
             }
             send(spi, datagram);

@@ -164,7 +164,9 @@ pub enum Fault {
     #[error("the motor did not reach its target in time; check motor, supply and enable line")]
     Late,
     /// A move ended, but not where it was to end.
-    #[error("the motor driver stands at another position than it was told; its bus is disturbed: check the cable")]
+    #[error(
+        "the motor driver stands at another position than it was told; its bus is disturbed: check the cable"
+    )]
     Elsewhere,
     /// No frame came.
     #[error("the camera delivers no frames; check its cable")]

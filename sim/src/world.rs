@@ -5,7 +5,7 @@
 
 use crate::chips::{mcp4725, tmc5160};
 use crate::driven::{Coupling, Driven};
-use crate::faults::{Bus, Change, Fault, Part, Spell, Spells};
+use crate::faults::{Bus, Change, Fault, Motor, Part, Spell, Spells};
 use crate::line::Line;
 use crate::optics::Preset;
 use crate::parameters::Parameters;
@@ -227,14 +227,30 @@ impl World {
     }
 
     /// What a fault does when it begins or ends. Those that are not here are asked about where they matter.
-    fn change(&mut self, change: &Change, _at: Instant) {
+    fn change(&mut self, change: &Change, at: Instant) {
         match change {
+            Change::Begins(Fault::ChipReset(of)) => self.chip(*of).reset(at),
+            Change::Begins(Fault::MotorStalled(of)) => self.chip(*of).stall(true, at),
+            Change::Ends(Fault::MotorStalled(of)) => self.chip(*of).stall(false, at),
+            Change::Begins(Fault::MotorSlipping { of, lost }) => self.chip(*of).slip(*lost, at),
+            Change::Ends(Fault::MotorSlipping { of, .. }) => self.chip(*of).slip(0.0, at),
+            Change::Begins(Fault::OpenLoad(of)) => self.chip(*of).open_load(true, at),
+            Change::Ends(Fault::OpenLoad(of)) => self.chip(*of).open_load(false, at),
+            Change::Begins(Fault::OverTemperature(of)) => self.chip(*of).overheat(true, at),
+            Change::Ends(Fault::OverTemperature(of)) => self.chip(*of).overheat(false, at),
             Change::Begins(Fault::ClockStep { by_s }) => {
                 #[expect(clippy::cast_possible_truncation, reason = "saturates")]
                 let by_us = (by_s * 1e6) as i64;
                 self.clock_set_us = self.clock_set_us.saturating_add(by_us);
             }
             Change::Begins(_) | Change::Ends(_) => {}
+        }
+    }
+
+    fn chip(&mut self, of: Motor) -> &mut tmc5160::Model {
+        match of {
+            Motor::Pump => &mut self.pump,
+            Motor::Focus => &mut self.focus,
         }
     }
 

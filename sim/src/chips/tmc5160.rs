@@ -1,114 +1,86 @@
-//! A TMC5160 as its datasheet (rev. 1.17) describes it: register file, one-datagram-late reads, status byte, the
-//! six-point ramp as closed forms of time, velocity modes, hold, and the ENABLE pin.
+//! A TMC5160 with its motor, as the chip's datasheet (rev. 1.17) describes it: register file, one-datagram-late reads,
+//! status byte, the six-point ramp as closed forms of time, events and their clear rules, stallGuard, the power stage
+//! and its faults, and the ENABLE and DIAG pins. It never ticks: what happened between two looks is worked out then.
 //!
-//! Not modelled yet: stallGuard, open load, temperature, DIAG pins, TZEROWAIT, the events of RAMP_STAT.
+//! Not modelled: reference switches and encoder, dcStep, the shape of the current, StealthChop's tuning, MSLUT.
 
+mod ramp;
+mod registers;
+
+use embedded_hal::spi;
 use planktor_protocol::{Instant, Interval};
+pub(crate) use ramp::Piece;
+use ramp::{Ramp, Track};
+use registers::*;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-// Addresses, section 6 of the datasheet.
-const GSTAT: u8 = 0x01;
-const IOIN: u8 = 0x04;
-const RAMPMODE: u8 = 0x20;
-const XACTUAL: u8 = 0x21;
-const VACTUAL: u8 = 0x22;
-const VSTART: u8 = 0x23;
-const A1: u8 = 0x24;
-const V1: u8 = 0x25;
-const AMAX: u8 = 0x26;
-const VMAX: u8 = 0x27;
-const DMAX: u8 = 0x28;
-const D1: u8 = 0x2A;
-const VSTOP: u8 = 0x2B;
-const XTARGET: u8 = 0x2D;
-const RAMP_STAT: u8 = 0x35;
-
-/// Bits 31..24 of IOIN.
-const VERSION: u32 = 0x30 << 24;
-/// GSTAT bit 0, and status byte bit 0: there was a reset.
-const RESET: u32 = 1;
 /// How far back the world may look: a late frame is taken seconds after its exposure.
 const MEMORY: Duration = Duration::from_secs(12);
+/// StallGuard's reading of a motor that turns freely; a stalled one reads zero. Assumption: any number of 10 bits.
+const FREE: u32 = 250;
+/// TSTEP of a motor that stands, or nearly (section 6.1: limited to 2^20 - 1).
+const SLOWEST: u32 = 0xF_FFFF;
+/// Microsteps of an electrical period (MSCNT, section 6.5).
+const PERIOD: i64 = 1_024;
 
-/// One piece of a track: so long with a constant acceleration. Units: seconds, microsteps.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Piece {
-    pub(crate) x: f64,
-    pub(crate) v: f64,
-    pub(crate) a: f64,
-    pub(crate) lasts: f64,
-}
-
-impl Piece {
-    pub(crate) fn at(&self, t: f64) -> (f64, f64) {
-        (self.x + self.v * t + self.a * t * t / 2.0, self.v + self.a * t)
-    }
-}
-
-/// Where the ramp generator goes from an instant on; the last piece lasts for ever.
-#[derive(Clone, Debug)]
-struct Track {
-    from: Instant,
-    pieces: Vec<Piece>,
-}
-
-impl Track {
-    fn at(&self, then: Instant) -> (f64, f64) {
-        let mut t = (then - self.from).as_secs_f64();
-        for piece in &self.pieces {
-            if t < piece.lasts {
-                return piece.at(t);
-            }
-            t -= piece.lasts;
-        }
-        let last = self.pieces.last().expect("a track has pieces");
-        (last.x, last.v)
-    }
-
-    /// When the last piece that moves is over; `None` if it moves for ever.
-    fn ends(&self) -> Option<Instant> {
-        let moving = self.pieces.iter().filter(|piece| piece.v != 0.0 || piece.a != 0.0);
-        let lasts = moving.map(|piece| piece.lasts).sum::<f64>();
-        lasts.is_finite().then(|| self.from + Duration::from_secs_f64(lasts))
-    }
-}
-
-/// What the shaft did from an instant on: it follows the ramp generator while it has torque.
+/// What the shaft did from an instant on: it follows the ramp generator by a part, 0 to 1.
 #[derive(Clone, Debug)]
 struct Era {
     since: Instant,
     track: Track,
-    torque: bool,
+    follows: f64,
     shaft: f64,
 }
 
 impl Era {
     fn shaft_at(&self, then: Instant) -> f64 {
-        if !self.torque {
+        if self.follows == 0.0 {
             return self.shaft;
         }
-        self.shaft + self.track.at(then).0 - self.track.at(self.since).0
+        self.shaft + self.follows * (self.track.at(then).0 - self.track.at(self.since).0)
     }
 }
 
-/// The chip, its motor and its enable pin.
+/// What is wrong with the motor or its driver.
+#[derive(Clone, Copy, Debug, Default)]
+struct Harm {
+    stalled: bool,
+    slips: f64,
+    open_load: bool,
+    hot: bool,
+}
+
+/// The chip, its motor and its pins.
 #[derive(Debug)]
 pub struct Model {
     clock_hz: f64,
     registers: [u32; 128],
     asked: u32,
+    enabled: bool,
+    harm: Harm,
+    /// Events of RAMP_STAT that were not cleared.
+    events: u32,
+    /// Until then events have been noticed.
+    noticed: Instant,
     eras: VecDeque<Era>,
 }
 
 impl Model {
     /// Just powered up, not enabled. `clock_hz`: its own internal clock, 12 MHz within 10 %.
     pub fn new(clock_hz: f64) -> Self {
-        let mut registers = [0; 128];
-        registers[usize::from(GSTAT)] = RESET;
-        let rest = Track { from: Instant::ZERO, pieces: vec![still(0.0)] };
-        let eras = VecDeque::from([Era { since: Instant::ZERO, track: rest, torque: false, shaft: 0.0 }]);
-        Self { clock_hz, registers, asked: 0, eras }
+        let rest = Track::still(Instant::ZERO, 0.0);
+        let eras = VecDeque::from([Era { since: Instant::ZERO, track: rest, follows: 0.0, shaft: 0.0 }]);
+        Self {
+            clock_hz,
+            registers: RESET,
+            asked: 0,
+            enabled: false,
+            harm: Harm::default(),
+            events: 0,
+            noticed: Instant::ZERO,
+            eras,
+        }
     }
 
     /// Forty bits in, forty bits out: the status byte, and what the datagram before this one asked for (section 4.1).
@@ -116,6 +88,7 @@ impl Model {
         let [address, a, b, c, d] = *bytes;
         let answer = self.asked.to_be_bytes();
         let (write, address) = (address & 0x80 != 0, address & 0x7F);
+        self.notice(now);
         if write {
             self.write(address, u32::from_be_bytes([a, b, c, d]), now);
         } else {
@@ -125,18 +98,77 @@ impl Model {
         bytes[1..].copy_from_slice(&answer);
     }
 
-    /// The ENABLE pin (DRV_ENN, active low).
-    pub fn enable(&mut self, on: bool, now: Instant) {
-        let era = self.era_at(now);
-        if era.torque != on {
-            let (track, shaft) = (era.track.clone(), era.shaft_at(now));
-            self.begin(Era { since: now, track, torque: on, shaft });
+    /// The same on a bus in any mode. The chip shifts on the edges of mode 3 (section 4.3): in another mode each side
+    /// samples half a clock too early or too late, and every bit is its neighbour's.
+    pub fn datagram_in(&mut self, mode: spi::Mode, bytes: &mut [u8; 5], now: Instant) {
+        if mode == spi::MODE_3 {
+            return self.datagram(bytes, now);
         }
+        let shifted = |bytes: &[u8; 5]| {
+            let all = bytes.iter().fold(0u64, |all, byte| all << 8 | u64::from(*byte)) >> 1;
+            let [.., a, b, c, d, e] = all.to_be_bytes();
+            [a, b, c, d, e]
+        };
+        let mut heard = shifted(bytes);
+        self.datagram(&mut heard, now);
+        *bytes = shifted(&heard);
     }
 
-    /// Whether the motor has current.
+    /// The ENABLE pin (DRV_ENN, active low).
+    pub fn enable(&mut self, on: bool, now: Instant) {
+        self.enabled = on;
+        self.follow_anew(now);
+    }
+
+    /// Whether the motor is enabled.
     pub fn is_enabled(&self) -> bool {
-        self.eras.back().is_some_and(|era| era.torque)
+        self.enabled
+    }
+
+    /// The interrupt line, DIAG0 with SD_MODE low: an event waits to be cleared (section 4.4).
+    pub fn diag0(&mut self, now: Instant) -> bool {
+        self.notice(now);
+        self.events & INTERRUPTS != 0
+    }
+
+    /// The position compare line, DIAG1 with SD_MODE low: the position is X_COMPARE (section 6.1).
+    pub fn diag1(&self, now: Instant) -> bool {
+        self.position(now) == self.register(X_COMPARE)
+    }
+
+    /// The supply drops: registers, position and events are gone, and with TOFF the motor's current (section 6.1, GSTAT).
+    pub fn reset(&mut self, now: Instant) {
+        self.registers = RESET;
+        (self.asked, self.events) = (0, 0);
+        self.begin(Track::still(now, 0.0), now);
+    }
+
+    /// The shaft is held fast, or free again.
+    pub fn stall(&mut self, stalled: bool, now: Instant) {
+        self.harm.stalled = stalled;
+        self.follow_anew(now);
+        self.stop_if_stalled(now);
+    }
+
+    /// The shaft loses a part of its way, 0 to 1.
+    pub fn slip(&mut self, lost: f64, now: Instant) {
+        self.harm.slips = lost.clamp(0.0, 1.0);
+        self.follow_anew(now);
+    }
+
+    /// A coil's wire is off: the motor only trembles.
+    pub fn open_load(&mut self, open: bool, now: Instant) {
+        self.harm.open_load = open;
+        self.follow_anew(now);
+    }
+
+    /// The power stage is too hot, and off until it is cool (section 11.1).
+    pub fn overheat(&mut self, hot: bool, now: Instant) {
+        self.harm.hot = hot;
+        if hot {
+            self.registers[usize::from(GSTAT)] |= GSTAT_DRV_ERR;
+        }
+        self.follow_anew(now);
     }
 
     /// Where the shaft really was, in microsteps since power-up.
@@ -147,22 +179,28 @@ impl Model {
     /// Whether the shaft turned at that instant.
     pub fn turns_at(&self, then: Instant) -> bool {
         let era = self.era_at(then);
-        era.torque && era.track.at(then).1 != 0.0
+        era.follows > 0.0 && era.track.at(then).1 != 0.0
     }
 
     /// The last time up to `then` in which the shaft turned; it ends at `then` if it still does.
     pub fn last_turned(&self, then: Instant) -> Option<Interval> {
-        let turning = |era: &&Era| era.torque && era.track.ends() != Some(era.track.from) && era.since < then;
-        let era = self.eras.iter().rev().find(turning)?;
-        let next = self
-            .eras
-            .iter()
-            .find(|later| later.since > era.since)
-            .map_or(then, |later| later.since.min(then));
-        Some(Interval { from: era.since, to: era.track.ends().map_or(next, |end| end.min(next)) })
+        let turning = |n: &usize| {
+            let era = &self.eras[*n];
+            era.follows > 0.0 && era.since < then && self.turned(*n, then).is_some()
+        };
+        let n = (0..self.eras.len()).rev().find(turning)?;
+        self.turned(n, then)
     }
 
-    /// The shaft's own past as pieces that begin at instants; between them it stands or goes on.
+    /// When the shaft turned in an era, up to `then`.
+    fn turned(&self, n: usize, then: Instant) -> Option<Interval> {
+        let era = &self.eras[n];
+        let over = self.eras.get(n + 1).map_or(then, |next| next.since.min(then));
+        let to = era.track.ends().map_or(over, |end| end.min(over));
+        (era.track.turns() && to > era.since).then_some(Interval { from: era.since, to })
+    }
+
+    /// The shaft's own past as pieces that follow each other without a gap.
     pub(crate) fn past(&self, until: Instant) -> impl Iterator<Item = (Instant, Piece)> + '_ {
         let ends = self.eras.iter().skip(1).map(|era| era.since).chain([until]);
         self.eras.iter().zip(ends).flat_map(move |(era, end)| shaft_pieces(era, end.min(until)))
@@ -173,7 +211,13 @@ impl Model {
         era.or(self.eras.front()).expect("there is always an era")
     }
 
-    fn begin(&mut self, era: Era) {
+    /// What the ramp generator does from now on.
+    fn track(&self) -> &Track {
+        &self.eras.back().expect("there is always an era").track
+    }
+
+    fn begin(&mut self, track: Track, now: Instant) {
+        let era = Era { since: now, track, follows: self.follows(), shaft: self.shaft_at(now) };
         let old = era.since - MEMORY;
         while self.eras.len() > 1 && self.eras[1].since < old {
             self.eras.pop_front();
@@ -184,58 +228,213 @@ impl Model {
         self.eras.push_back(era);
     }
 
+    /// The ramp generator goes on, the shaft follows it otherwise.
+    fn follow_anew(&mut self, now: Instant) {
+        let track = self.track().clone();
+        self.begin(track, now);
+    }
+
+    /// How much of the ramp generator's way the shaft goes.
+    fn follows(&self) -> f64 {
+        let Harm { stalled, slips, open_load, hot } = self.harm;
+        let power = self.enabled && self.register(CHOPCONF) & TOFF != 0 && !hot;
+        if power && !stalled && !open_load { 1.0 - slips } else { 0.0 }
+    }
+
     fn write(&mut self, address: u8, value: u32, now: Instant) {
-        if address == GSTAT {
-            self.registers[usize::from(GSTAT)] &= !value;
+        let value = value & bits(address);
+        match access(address) {
+            Access::None | Access::Read => return,
+            Access::Clear if address == RAMP_STAT => self.events &= !value,
+            Access::Clear => self.registers[usize::from(address)] &= !value,
+            Access::Write | Access::Both => self.registers[usize::from(address)] = value,
+        }
+        match address {
+            XACTUAL => self.ramp_anew(f64::from(value.cast_signed()), now),
+            RAMPMODE | VSTART..=VMAX | DMAX | D1 | VSTOP | TZEROWAIT | XTARGET => {
+                self.ramp_anew(self.track().at(now).0, now);
+            }
+            CHOPCONF => self.follow_anew(now),
+            RAMP_STAT | SW_MODE | TCOOLTHRS => self.stop_if_stalled(now),
+            _ => {}
+        }
+    }
+
+    /// From the position `x`, as the registers say now (section 12.2). A stop by stallGuard holds until it is cleared.
+    fn ramp_anew(&mut self, x: f64, now: Instant) {
+        if self.events & EVENT_STOP_SG != 0 {
+            return self.begin(Track::still(now, x), now);
+        }
+        let here = (x, self.track().at(now).1);
+        let top = self.velocity(VMAX);
+        let track = match self.register(RAMPMODE) {
+            0 => {
+                let stood = self.track().ends().map_or(0.0, |end| (now - end).as_secs_f64());
+                Track::to_target(now, here, self.target(), &self.ramp(), stood)
+            }
+            1 => Track::towards(now, here, top, self.acceleration(AMAX)),
+            2 => Track::towards(now, here, -top, self.acceleration(AMAX)),
+            _ => Track::towards(now, here, here.1, 0.0),
+        };
+        self.begin(track, now);
+        self.stop_if_stalled(now);
+    }
+
+    fn ramp(&self) -> Ramp {
+        Ramp {
+            start: self.velocity(VSTART),
+            stop: self.velocity(VSTOP),
+            knee: self.velocity(V1),
+            top: self.velocity(VMAX),
+            a1: self.acceleration(A1),
+            amax: self.acceleration(AMAX),
+            dmax: self.acceleration(DMAX),
+            d1: self.acceleration(D1),
+            // In units of 512 clocks (section 6.3.1).
+            zero_wait: f64::from(self.register(TZEROWAIT)) * 512.0 / self.clock_hz,
+        }
+    }
+
+    /// A motor that stalls while stallGuard is to stop it (SW_MODE, sg_stop) stands where that happens.
+    fn stop_if_stalled(&mut self, now: Instant) {
+        if !self.harm.stalled || self.register(SW_MODE) & SG_STOP == 0 || self.events & EVENT_STOP_SG != 0 {
             return;
         }
-        let (x, v) = self.era_at(now).track.at(now);
-        self.registers[usize::from(address)] = value;
-        let x = if address == XACTUAL { f64::from(value.cast_signed()) } else { x };
-        if matches!(address, RAMPMODE | XACTUAL | VSTART..=VMAX | DMAX | D1 | VSTOP | XTARGET) {
-            let (torque, shaft) = (self.is_enabled(), self.shaft_at(now));
-            let track = Track { from: now, pieces: self.track(x, v) };
-            self.begin(Era { since: now, track, torque, shaft });
+        let Some(slowest) = self.stall_guard_from() else { return };
+        if let Some(stops) = self.track().first_as_fast_as(slowest, now) {
+            let mut track = self.track().clone();
+            track.stop_at(stops);
+            self.begin(track, now);
         }
+    }
+
+    /// The speed from which stallGuard is looked at: TSTEP at most TCOOLTHRS (section 6.2).
+    fn stall_guard_from(&self) -> Option<f64> {
+        let threshold = self.register(TCOOLTHRS);
+        (threshold > 0).then(|| self.clock_hz / f64::from(threshold))
+    }
+
+    /// Works out which events happened since somebody last looked.
+    fn notice(&mut self, now: Instant) {
+        let (since, mut events) = (self.noticed, 0);
+        let track = self.track();
+        let happened = |at: Instant| at > since && at <= now;
+        if self.register(RAMPMODE) == 0
+            && let Some(end) = track.ends()
+            && happened(end.max(track.from))
+            && self.is_there(now)
+        {
+            events |= EVENT_POS_REACHED;
+        }
+        if let Some(after) = track.second_move
+            && happened(track.from + Duration::from_secs_f64(after))
+        {
+            events |= SECOND_MOVE;
+        }
+        if track.cut.is_some_and(happened) {
+            events |= EVENT_STOP_SG;
+        }
+        self.events |= events;
+        self.noticed = now;
     }
 
     fn read(&self, address: u8, now: Instant) -> u32 {
-        let (x, v) = self.era_at(now).track.at(now);
         match address {
-            IOIN => VERSION,
-            #[expect(clippy::cast_possible_truncation, reason = "the register has 32 bits and wraps")]
-            XACTUAL => (x.round() as i64 as i32).cast_unsigned(),
+            IOIN => VERSION | if self.enabled { 0 } else { DRV_ENN },
+            TSTEP => self.tstep(now),
+            XACTUAL => self.position(now),
             #[expect(clippy::cast_possible_truncation, reason = "24 bits, sign included")]
-            VACTUAL => ((v / self.velocity_unit()).round() as i32).cast_unsigned() & 0x00FF_FFFF,
-            RAMP_STAT => {
-                u32::from(self.at_target(x, v)) << 9
-                    | u32::from(v == 0.0) << 10
-                    | u32::from(self.at_speed(v)) << 8
+            VACTUAL => {
+                ((self.track().at(now).1 / self.velocity_unit()).round() as i32).cast_unsigned() & 0x00FF_FFFF
             }
-            other => self.registers[usize::from(other)],
+            RAMP_STAT => self.ramp_stat(now),
+            DRV_STATUS => self.drv_status(now),
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 1024")]
+            MSCNT => (self.track().at(now).0.round() as i64).rem_euclid(PERIOD) as u32,
+            other => match access(other) {
+                Access::Both | Access::Clear => self.register(other),
+                Access::None | Access::Read | Access::Write => 0,
+            },
         }
     }
 
+    fn ramp_stat(&self, now: Instant) -> u32 {
+        let (_, v) = self.track().at(now);
+        let flag = |is: bool, bit: u32| if is { bit } else { 0 };
+        self.events & EVENTS
+            | flag(self.at_speed(v), VELOCITY_REACHED)
+            | flag(self.is_there(now), POSITION_REACHED)
+            | flag(v == 0.0, VZERO)
+            | flag(self.waits(now), T_ZEROWAIT_ACTIVE)
+            | flag(self.is_stalled(now), STATUS_SG)
+    }
+
+    fn drv_status(&self, now: Instant) -> u32 {
+        let Harm { open_load, hot, .. } = self.harm;
+        let (_, v) = self.track().at(now);
+        let moves = v != 0.0;
+        let flag = |is: bool, bit: u32| if is { bit } else { 0 };
+        let result = if moves && !self.harm.stalled { FREE } else { 0 };
+        result
+            | flag(self.is_stalled(now), STALL_GUARD)
+            | flag(hot, OVER_TEMPERATURE | OVER_TEMPERATURE_WARNING)
+            | flag(open_load && moves, OPEN_LOAD)
+            | flag(!moves, STANDSTILL)
+    }
+
+    /// Bits as in section 4.1.2; those of the reference switches stay zero.
     fn status(&self, now: Instant) -> u8 {
-        let (x, v) = self.era_at(now).track.at(now);
+        let (_, v) = self.track().at(now);
+        let gstat = self.register(GSTAT);
         let flags = [
-            self.registers[usize::from(GSTAT)] & RESET != 0,
-            false,
-            false,
+            gstat & GSTAT_RESET != 0,
+            gstat & GSTAT_DRV_ERR != 0,
+            self.is_stalled(now),
             v == 0.0,
             self.at_speed(v),
-            self.at_target(x, v),
+            self.is_there(now),
         ];
         flags.iter().rev().fold(0, |byte, flag| byte << 1 | u8::from(*flag))
     }
 
+    fn position(&self, now: Instant) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "the register has 32 bits and wraps")]
+        let position = self.track().at(now).0.round() as i64 as i32;
+        position.cast_unsigned()
+    }
+
+    fn target(&self) -> f64 {
+        f64::from(self.register(XTARGET).cast_signed())
+    }
+
     #[expect(clippy::float_cmp, reason = "a track ends exactly at its target")]
-    fn at_target(&self, x: f64, v: f64) -> bool {
-        v == 0.0 && x == f64::from(self.register(XTARGET).cast_signed())
+    fn is_there(&self, now: Instant) -> bool {
+        self.track().at(now) == (self.target(), 0.0)
     }
 
     fn at_speed(&self, v: f64) -> bool {
         (v.abs() - self.velocity(VMAX)).abs() < 1e-9
+    }
+
+    /// After a motion the next one waits for TZEROWAIT, whether there is one or not.
+    fn waits(&self, now: Instant) -> bool {
+        let wait = Duration::from_secs_f64(self.ramp().zero_wait);
+        let stands =
+            self.track().ends().is_some_and(|end| self.track().turns() && end <= now && now < end + wait);
+        stands || self.track().waits_at(now)
+    }
+
+    fn is_stalled(&self, now: Instant) -> bool {
+        let (_, v) = self.track().at(now);
+        self.harm.stalled && self.stall_guard_from().is_some_and(|slowest| v != 0.0 && v.abs() >= slowest)
+    }
+
+    /// Clocks from one microstep of 1/256 to the next.
+    fn tstep(&self, now: Instant) -> u32 {
+        let (_, v) = self.track().at(now);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let clocks = (self.clock_hz / v.abs()) as u32;
+        clocks.min(SLOWEST)
     }
 
     fn register(&self, address: u8) -> u32 {
@@ -253,136 +452,15 @@ impl Model {
     fn acceleration(&self, address: u8) -> f64 {
         f64::from(self.register(address)) * self.clock_hz * self.clock_hz / 2f64.powi(41)
     }
-
-    /// From here, at this speed, as the registers say (section 12.2).
-    fn track(&self, x: f64, v: f64) -> Vec<Piece> {
-        match self.register(RAMPMODE) {
-            0 => self.to_target(x, v),
-            1 => towards(x, v, self.velocity(VMAX), self.acceleration(AMAX)),
-            2 => towards(x, v, -self.velocity(VMAX), self.acceleration(AMAX)),
-            _ => vec![Piece { x, v, a: 0.0, lasts: f64::INFINITY }],
-        }
-    }
-
-    fn to_target(&self, x: f64, v: f64) -> Vec<Piece> {
-        let target = f64::from(self.register(XTARGET).cast_signed());
-        // It never goes slower than VSTART: to stop it in this mode both must be zero (section 12.2.4).
-        let top = self.velocity(VMAX).max(self.velocity(VSTART));
-        if top == 0.0 {
-            return towards(x, v, 0.0, self.acceleration(AMAX));
-        }
-        if v.abs() > top && self.acceleration(AMAX) > 0.0 {
-            let mut pieces = towards(x, v, top * v.signum(), self.acceleration(AMAX));
-            let slow = pieces.pop().expect("ends at that speed");
-            pieces.extend(self.to_target(slow.x, slow.v));
-            return pieces;
-        }
-        let sign = if target < x { -1.0 } else { 1.0 };
-        let ramp = Ramp {
-            start: self.velocity(VSTART),
-            stop: self.velocity(VSTOP),
-            knee: self.velocity(V1),
-            top,
-            a1: self.acceleration(A1),
-            amax: self.acceleration(AMAX),
-            dmax: self.acceleration(DMAX),
-            d1: self.acceleration(D1),
-        };
-        // Wrong way, or too fast to stop in time: brake first, then come from standstill.
-        if v * sign < 0.0 || ramp.braking(v.abs()) > (target - x).abs() + 1e-9 {
-            let mut pieces = towards(x, v, 0.0, self.acceleration(DMAX));
-            let stands = pieces.pop().expect("ends in rest").x;
-            pieces.extend(self.to_target(stands, 0.0));
-            return pieces;
-        }
-        let mut pieces = Vec::with_capacity(6);
-        let mut at = x;
-        for (v, a, lasts) in ramp.pieces(v.abs(), (target - x).abs()) {
-            let piece = Piece { x: at, v: v * sign, a: a * sign, lasts };
-            at = piece.at(lasts).0;
-            pieces.push(piece);
-        }
-        pieces.push(still(target));
-        pieces
-    }
-}
-
-fn still(x: f64) -> Piece {
-    Piece { x, v: 0.0, a: 0.0, lasts: f64::INFINITY }
-}
-
-/// With one acceleration to another speed, and on at that speed.
-fn towards(x: f64, v: f64, to: f64, a: f64) -> Vec<Piece> {
-    if a == 0.0 || v == to {
-        return vec![Piece { x, v, a: 0.0, lasts: f64::INFINITY }];
-    }
-    let lasts = (to - v).abs() / a;
-    let change = Piece { x, v, a: a * (to - v).signum(), lasts };
-    vec![change, Piece { x: change.at(lasts).0, v: to, a: 0.0, lasts: f64::INFINITY }]
-}
-
-/// The six-point ramp with its speeds and accelerations in microsteps and seconds.
-struct Ramp {
-    start: f64,
-    stop: f64,
-    knee: f64,
-    top: f64,
-    a1: f64,
-    amax: f64,
-    dmax: f64,
-    d1: f64,
-}
-
-impl Ramp {
-    fn braking(&self, v: f64) -> f64 {
-        let low = v.min(self.knee);
-        ((low * low - self.stop * self.stop).max(0.0)) / (2.0 * self.d1)
-            + (v * v - low * low) / (2.0 * self.dmax)
-    }
-    fn accelerating(&self, from: f64, to: f64) -> f64 {
-        let (low, high) = (self.knee.clamp(from, to.max(from)), to.max(from));
-        (low * low - from * from) / (2.0 * self.a1) + (high * high - low * low) / (2.0 * self.amax)
-    }
-
-    /// Speed, acceleration and duration of each piece that covers `distance`, beginning at speed `v`.
-    fn pieces(&self, v: f64, distance: f64) -> Vec<(f64, f64, f64)> {
-        let from = v.max(self.start).min(self.top);
-        let peak = self.peak(from, distance);
-        let knee = self.knee.clamp(from, peak);
-        let low = self.knee.clamp(self.stop.min(peak), peak);
-        let cruise = (distance - self.accelerating(from, peak) - self.braking(peak)).max(0.0) / peak;
-        let steps = [
-            (from, self.a1, (knee - from) / self.a1),
-            (knee, self.amax, (peak - knee) / self.amax),
-            (peak, 0.0, cruise),
-            (peak, -self.dmax, (peak - low) / self.dmax),
-            (low, -self.d1, (low - self.stop).max(0.0) / self.d1),
-        ];
-        steps.into_iter().filter(|(_, _, lasts)| *lasts > 0.0).collect()
-    }
-
-    /// The highest speed from which there is still room to brake; found by halving, to the last bit that matters.
-    fn peak(&self, from: f64, distance: f64) -> f64 {
-        let fits = |peak: f64| self.accelerating(from, peak) + self.braking(peak) <= distance;
-        if fits(self.top) {
-            return self.top;
-        }
-        let (mut low, mut high) = (from.min(self.top), self.top);
-        for _ in 0..60 {
-            let middle = f64::midpoint(low, high);
-            if fits(middle) { low = middle } else { high = middle }
-        }
-        low
-    }
 }
 
 /// The pieces of one era as the shaft did them, up to `end`.
 fn shaft_pieces(era: &Era, end: Instant) -> Vec<(Instant, Piece)> {
-    if !era.torque {
+    if era.follows == 0.0 {
         let lasts = (end - era.since).as_secs_f64();
-        return vec![(era.since, Piece { lasts, ..still(era.shaft) })];
+        return vec![(era.since, Piece { lasts, ..Piece::still(era.shaft) })];
     }
-    let offset = era.shaft - era.track.at(era.since).0;
+    let (began, part) = (era.track.at(era.since).0, era.follows);
     let mut begins = era.track.from;
     let mut pieces = Vec::with_capacity(era.track.pieces.len());
     for piece in &era.track.pieces {
@@ -391,7 +469,10 @@ fn shaft_pieces(era: &Era, end: Instant) -> Vec<(Instant, Piece)> {
             let from = begins.max(era.since);
             let (x, v) = piece.at((from - begins).as_secs_f64());
             let lasts = (ends.min(end) - from).as_secs_f64();
-            pieces.push((from, Piece { x: x + offset, v, a: piece.a, lasts }));
+            pieces.push((
+                from,
+                Piece { x: era.shaft + part * (x - began), v: part * v, a: part * piece.a, lasts },
+            ));
         }
         begins = ends;
     }
@@ -399,120 +480,4 @@ fn shaft_pieces(era: &Era, end: Instant) -> Vec<(Instant, Piece)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(ms: u64) -> Instant {
-        Instant::from_nanos(ms * 1_000_000)
-    }
-    fn write(model: &mut Model, address: u8, value: u32, now: Instant) {
-        let [a, b, c, d] = value.to_be_bytes();
-        model.datagram(&mut [address | 0x80, a, b, c, d], now);
-    }
-    fn read(model: &mut Model, address: u8, now: Instant) -> u32 {
-        model.datagram(&mut [address, 0, 0, 0, 0], now);
-        let mut bytes = [address, 0, 0, 0, 0];
-        model.datagram(&mut bytes, now);
-        u32::from_be_bytes([bytes[1], bytes[2], bytes[3], bytes[4]])
-    }
-    fn set_up() -> Model {
-        let mut model = Model::new(12e6);
-        model.enable(true, at(0));
-        for (address, value) in
-            [(VSTART, 1), (A1, 2000), (V1, 3000), (AMAX, 2000), (DMAX, 2000), (D1, 4000), (VSTOP, 10)]
-        {
-            write(&mut model, address, value, at(0));
-        }
-        model
-    }
-
-    #[test]
-    fn a_read_answers_the_datagram_before_it() {
-        let mut model = Model::new(12e6);
-        let mut bytes = [IOIN, 0, 0, 0, 0];
-        model.datagram(&mut bytes, at(0));
-        assert_eq!(bytes[1], 0);
-        model.datagram(&mut bytes, at(0));
-        assert_eq!(bytes[1], 0x30);
-    }
-
-    #[test]
-    fn it_tells_of_its_reset_until_that_is_cleared() {
-        let mut model = Model::new(12e6);
-        assert_eq!(model.status(at(0)) & 1, 1);
-        write(&mut model, GSTAT, 1, at(0));
-        assert_eq!(model.status(at(0)) & 1, 0);
-    }
-
-    #[test]
-    fn a_move_ends_at_its_target_and_says_so() {
-        let mut model = set_up();
-        write(&mut model, XTARGET, 4_946, at(0));
-        write(&mut model, VMAX, 57_600, at(0));
-        assert_eq!(read(&mut model, RAMP_STAT, at(300)) & 1 << 9, 0);
-        assert!(model.turns_at(at(300)));
-        assert_eq!(read(&mut model, RAMP_STAT, at(420)) & 1 << 9, 1 << 9);
-        assert_eq!(read(&mut model, XACTUAL, at(420)), 4_946);
-        let turned = model.last_turned(at(1_000)).unwrap();
-        assert!((at(370)..at(400)).contains(&turned.to), "{turned:?}");
-    }
-
-    #[test]
-    fn a_slower_clock_stretches_the_move() {
-        let ends = |clock_hz| {
-            let mut model = set_up();
-            model.clock_hz = clock_hz;
-            write(&mut model, XTARGET, 4_946, at(0));
-            write(&mut model, VMAX, 57_600, at(0));
-            model.last_turned(at(1_000)).unwrap().duration().as_secs_f64()
-        };
-        assert!((ends(10.8e6) / ends(12e6) - 12.0 / 10.8).abs() < 1e-4);
-    }
-
-    #[test]
-    fn a_stop_in_mid_move_ramps_down_and_stays() {
-        let mut model = set_up();
-        write(&mut model, XTARGET, 1_000_000, at(0));
-        write(&mut model, VMAX, 57_600, at(0));
-        write(&mut model, VMAX, 0, at(200));
-        write(&mut model, RAMPMODE, 1, at(200));
-        assert!(model.turns_at(at(300)), "it brakes, it does not jump");
-        assert!(!model.turns_at(at(600)));
-        let stands = model.shaft_at(at(600));
-        assert!((2_000.0..8_000.0).contains(&stands), "{stands}");
-        assert_eq!(read(&mut model, RAMP_STAT, at(600)) & 1 << 10, 1 << 10);
-    }
-
-    #[test]
-    fn a_velocity_limit_of_zero_lets_it_creep_and_hold_mode_does_not() {
-        let mut model = set_up();
-        write(&mut model, RAMPMODE, 3, at(0));
-        write(&mut model, XTARGET, 4_946, at(0));
-        write(&mut model, VMAX, 57_600, at(0));
-        assert_eq!(model.shaft_at(at(60_000)), 0.0);
-        write(&mut model, VMAX, 0, at(60_000));
-        write(&mut model, RAMPMODE, 0, at(60_000));
-        assert!(model.turns_at(at(61_000)));
-    }
-
-    #[test]
-    fn without_enable_nothing_turns_and_the_position_register_lies() {
-        let mut model = set_up();
-        write(&mut model, XTARGET, 4_946, at(0));
-        write(&mut model, VMAX, 57_600, at(0));
-        model.enable(false, at(100));
-        let cut = model.shaft_at(at(100));
-        assert_eq!(model.shaft_at(at(600)), cut);
-        assert_eq!(read(&mut model, XACTUAL, at(600)), 4_946);
-    }
-
-    #[test]
-    fn a_new_target_behind_it_is_reached_from_the_other_side() {
-        let mut model = set_up();
-        write(&mut model, XTARGET, 50_000, at(0));
-        write(&mut model, VMAX, 57_600, at(0));
-        write(&mut model, XTARGET, 0, at(300));
-        assert!(model.shaft_at(at(400)) > model.shaft_at(at(300)), "it overshoots while it brakes");
-        assert_eq!(read(&mut model, XACTUAL, at(3_000)), 0);
-    }
-}
+mod tests;
