@@ -350,20 +350,22 @@ fn a_done_that_is_retained_is_seen() {
     breaks(Law::Contract, nothing_else, || with_rumour(retained));
 }
 
-/// How often a bus was used in this process: other in every run.
-static USED: AtomicU64 = AtomicU64::new(0);
+/// How often a bus was opened in this process: other in every run.
+static OPENED: AtomicU64 = AtomicU64::new(0);
 
 #[test]
 fn an_instrument_that_is_not_the_same_twice_is_seen() {
     let moody = |spi, axis| match axis {
-        Axis::Pump => changed(spi, |spi, datagram| {
-            let used = USED.fetch_add(1, Ordering::Relaxed);
-            if datagram[0] == XTARGET {
-                let target = number(*datagram);
-                datagram[1..].copy_from_slice(&(target + i32::try_from(used % 2).unwrap()).to_be_bytes());
-            }
-            send(spi, datagram);
-        }),
+        Axis::Pump => {
+            let mood = OPENED.fetch_add(1, Ordering::Relaxed);
+            changed(spi, move |spi, datagram| {
+                // A little slower every second time.
+                if datagram[0] == VMAX && mood.is_multiple_of(2) {
+                    datagram[4] &= 0x7F;
+                }
+                send(spi, datagram);
+            })
+        }
         Axis::Focus => spi,
     };
     let fallen = (0..SEEDS).find_map(|seed| {

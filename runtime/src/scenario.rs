@@ -148,6 +148,12 @@ impl Scenario {
         toml::from_str(text)
     }
 
+    /// As a file's text.
+    pub fn text(&self) -> String {
+        toml::to_string(self)
+            .unwrap_or_else(|why| format!("# this scenario cannot be written as a file: {why}\n"))
+    }
+
     /// The twin's settings in this scenario, for a monotonic clock that was zero at `began`.
     pub fn settings(&self, began: Utc) -> Settings {
         let Self { seed, preset, format, frame, parameters, .. } = *self;
@@ -262,6 +268,7 @@ mod tests {
         assert_eq!(scenario.faults[0].for_s, Some(Seconds(3.0)));
         assert_eq!(scenario.faults[1].when, When::AtS(Seconds(0.0)));
         assert_eq!(scenario.messages[0].message().payload, br#"{"action":"on"}"#);
+        assert_eq!(Scenario::parse(&scenario.text()).unwrap(), scenario, "as the explorer keeps it");
         let json = serde_json::to_string(&scenario).unwrap();
         assert_eq!(serde_json::from_str::<Scenario>(&json).unwrap(), scenario, "as a journal keeps it");
     }

@@ -210,7 +210,12 @@ impl World {
 
     /// Whether a part is broken now, or was at some time since then.
     pub fn was_broken(&self, part: Part, since: Instant) -> bool {
-        self.spells.since(since).any(|fault| fault.part() == part)
+        self.broken_since(since).any(|fault| fault.part() == part)
+    }
+
+    /// Everything that is broken now, or was at some time since then.
+    pub fn broken_since(&self, then: Instant) -> impl Iterator<Item = &Fault> {
+        self.spells.since(then)
     }
 
     /// Makes true what has become due since somebody last looked.

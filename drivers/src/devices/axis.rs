@@ -106,19 +106,14 @@ impl Axis {
         self.position
     }
 
-    /// Calls the place where it stands `position`.
-    ///
-    /// # Errors
-    /// [`Fault`]: nobody answers.
-    pub fn set_position(&mut self, position: i32) -> Result<(), Fault> {
-        self.chip.set_position(position).map_err(fault)?;
+    /// Calls the place where it stands `position`; the chip learns it at the next move.
+    pub fn set_position(&mut self, position: i32) {
         self.position = position;
-        Ok(())
     }
 
-    /// Whether it was told to move and has not been seen to stand since.
-    pub fn is_moving(&self) -> bool {
-        self.going.is_some()
+    /// How far it was told to move, in microsteps, if it has not been seen to stand since.
+    pub fn going_by(&self) -> Option<u32> {
+        self.going.as_ref().map(|going| going.target.abs_diff(self.position))
     }
 
     /// Starts a move by `usteps` at `usteps_per_s`; says when it is expected to end.
@@ -132,10 +127,15 @@ impl Axis {
         admitted: Epochs,
         now: Instant,
     ) -> Result<Expected, StartError<Stopped>> {
+        // Whatever the ramp generator did while the motor had no current, it counts from where the motor stands.
+        if !self.chip.stands().map_err(fault)? {
+            return Err(Fault::Elsewhere.into());
+        }
         self.chip.hold().map_err(fault)?;
         if self.position.checked_add(usteps).is_none_or(|target| target.abs() > FARTHEST) {
-            self.set_position(0)?;
+            self.position = 0;
         }
+        self.chip.set_position(self.position).map_err(fault)?;
         let target = self.position + usteps;
         let vmax = tmc5160::velocity(usteps_per_s);
         let nominal = self.ramp.duration(usteps.unsigned_abs().into(), vmax);

@@ -25,28 +25,42 @@ pub struct Height(Rc<Cell<Known>>);
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
     usteps: i32,
-    uncertain: bool,
+    /// How far it may be from there, because it was cut off while it moved.
+    doubt: u32,
+    /// Whether anybody has counted yet.
+    counted: bool,
 }
 
 impl Height {
     /// Above where it was switched on. While it moves: where it stood.
     pub fn micrometres(&self, calibration: &Calibration) -> Micrometres {
-        #[expect(clippy::cast_possible_truncation, reason = "a stage's travel is far below 2^63 um")]
-        Micrometres((f64::from(self.0.get().usteps) * 1e3 / calibration.focus_usteps_per_mm()).round() as i64)
+        in_micrometres(self.0.get().usteps.into(), calibration)
+    }
+
+    /// How far it may be from there.
+    pub fn doubt(&self, calibration: &Calibration) -> Micrometres {
+        in_micrometres(self.0.get().doubt.into(), calibration)
     }
 
     /// Whether it was cut off while it moved, so that the height is what its driver last believed.
     pub fn is_uncertain(&self) -> bool {
-        self.0.get().uncertain
+        self.0.get().doubt > 0
     }
 
     fn stands_at(&self, usteps: i32) {
-        self.0.set(Known { usteps, ..self.0.get() });
+        self.0.set(Known { usteps, counted: true, ..self.0.get() });
     }
 
-    fn cut_off(&self) {
-        self.0.set(Known { uncertain: true, ..self.0.get() });
+    /// It stands somewhere between here and where it was going.
+    fn cut_off(&self, going_by: u32) {
+        let known = self.0.get();
+        self.0.set(Known { doubt: known.doubt.saturating_add(going_by), ..known });
     }
+}
+
+fn in_micrometres(usteps: f64, calibration: &Calibration) -> Micrometres {
+    #[expect(clippy::cast_possible_truncation, reason = "a stage's travel is far below 2^63 um")]
+    Micrometres((usteps * 1e3 / calibration.focus_usteps_per_mm()).round() as i64)
 }
 
 /// The stage.
@@ -74,11 +88,12 @@ impl Motor for Focus {
         if !self.axis.open()? {
             return Ok(false);
         }
-        if self.axis.was_reset() {
-            self.axis.set_position(self.height.0.get().usteps)?;
-        } else {
-            self.height.stands_at(self.axis.position());
+        // The chip's own count is worth something only to who has none: it goes on counting without current.
+        let known = self.height.0.get();
+        if known.counted || self.axis.was_reset() {
+            self.axis.set_position(known.usteps);
         }
+        self.height.stands_at(self.axis.position());
         Ok(true)
     }
 
@@ -89,7 +104,8 @@ impl Motor for Focus {
         now: Instant,
     ) -> Result<Expected, StartError<Refusal>> {
         let here = self.height.micrometres(&self.calibration);
-        let to = height_after(&self.calibration, here, order).map_err(StartError::Refused)?;
+        let doubt = self.height.doubt(&self.calibration);
+        let to = height_after(&self.calibration, here, doubt, order).map_err(StartError::Refused)?;
         let per_um = self.calibration.focus_usteps_per_mm() / 1e3;
         #[expect(clippy::cast_precision_loss, reason = "within the travel: far below 2^53")]
         let (to, speed) = (to.0 as f64, order.speed.0 as f64);
@@ -121,20 +137,21 @@ impl Motor for Focus {
     }
 
     fn make_safe(&mut self) {
-        if self.axis.is_moving() {
-            self.height.cut_off();
+        if let Some(by) = self.axis.going_by() {
+            self.height.cut_off(by);
         }
         self.axis.make_safe();
     }
 }
 
-/// The height after a move from `here`, if a stage so calibrated may do it.
+/// The height after a move from `here`, give or take `doubt`, if a stage so calibrated may do it.
 ///
 /// # Errors
 /// What it may not do.
 pub fn height_after(
     calibration: &Calibration,
     here: Micrometres,
+    doubt: Micrometres,
     order: Move,
 ) -> Result<Micrometres, Refusal> {
     let most = calibration.focus_max_speed.0;
@@ -146,7 +163,7 @@ pub fn height_after(
         Target::By(distance) => Micrometres(here.0.saturating_add(distance.0)),
         Target::To(height) => height,
     };
-    let travel = calibration.focus_travel_um;
+    let travel = calibration.focus_travel_um - doubt.0;
     if !(-travel..=travel).contains(&height.0) {
         return Err(Refusal::BeyondTravel {
             height,
@@ -165,9 +182,11 @@ mod tests {
     #[test]
     fn the_stage_never_leaves_its_travel_in_however_many_moves() {
         let up = Move { target: Target::By(Micrometres(30_000)), speed: MicrometresPerSecond(5_000) };
-        let first = height_after(&Calibration::V3_0, Micrometres(0), up).unwrap();
-        assert!(matches!(height_after(&Calibration::V3_0, first, up), Err(Refusal::BeyondTravel { .. })));
+        let after = |here, doubt, order| height_after(&Calibration::V3_0, here, Micrometres(doubt), order);
+        let first = after(Micrometres(0), 0, up).unwrap();
+        assert!(matches!(after(first, 0, up), Err(Refusal::BeyondTravel { .. })));
         let far = Move { target: Target::By(Micrometres(i64::MAX)), ..up };
-        assert!(height_after(&Calibration::V3_0, first, far).is_err());
+        assert!(after(first, 0, far).is_err());
+        assert!(after(Micrometres(0), 20_000, up).is_err(), "it may be higher than it is believed to be");
     }
 }

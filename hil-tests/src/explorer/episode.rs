@@ -16,9 +16,9 @@ pub const LASTS: Duration = Duration::from_secs(3_600);
 /// From then on nobody commands and nothing is broken any more.
 const QUIET: Duration = Duration::from_secs(3_000);
 /// When whatever still runs is stopped.
-const STOPPED: Duration = Duration::from_secs(3_300);
+pub const STOPPED: Duration = Duration::from_secs(3_300);
 /// When everything must work again: a last acquisition begins.
-const AGAIN: Duration = Duration::from_secs(3_400);
+pub const AGAIN: Duration = Duration::from_secs(3_400);
 /// When the system ends the program.
 pub const ENDS: Duration = Duration::from_secs(3_570);
 /// The last acquisition's name.

@@ -11,15 +11,20 @@ pub mod observer;
 
 pub use law::{Law, Violation};
 
+use episode::STOPPED;
 use observer::Observer;
 use planktor_actors::journal::{Journal, Line};
 use planktor_drivers::Disk;
 use planktor_protocol::Instant;
-use planktor_runtime::scenario::Scenario;
+use planktor_runtime::scenario::{Said, Scenario};
 use planktor_runtime::stage::{Act, Client, Play, Seen};
 use planktor_sim::disk::MemoryDisk;
 use planktor_sim::{Parameters, Twin};
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 
 /// Where data sets go on the twin's disk.
 const ROOT: &str = "/data";
@@ -75,6 +80,7 @@ pub fn play_twice(episode: &Scenario, sabotage: impl Fn() -> Sabotage) -> Result
 /// # Panics
 /// If it gets stuck.
 pub fn play_with(episode: &Scenario, sabotage: Sabotage, journal: Journal) -> Result<(), Violation> {
+    be_quiet_about_ordered_panics();
     let mut disk = MemoryDisk::of(&episode.parameters);
     disk.create_dir_all(Path::new(ROOT)).expect("a new disk has room for a folder");
     disk.sync_dir(Path::new("/")).expect("a new disk works");
@@ -122,28 +128,63 @@ pub fn shrink(mut episode: Scenario, fails: impl Fn(&Scenario) -> bool) -> Scena
     if fails(&usual) {
         episode = usual;
     }
-    episode.faults = shrink_list(&episode, |episode| &mut episode.faults, &fails);
-    episode.messages = shrink_list(&episode, |episode| &mut episode.messages, &fails);
+    let faults = std::mem::take(&mut episode.faults);
+    episode.faults = shrink_list(faults, |faults| fails(&Scenario { faults, ..episode.clone() }));
+    // What ends every episode stays.
+    let end = episode.messages.iter().position(|said| said.at_s.duration() >= STOPPED);
+    let last = episode.messages.split_off(end.unwrap_or(episode.messages.len()));
+    let with_end = |said: Vec<Said>| said.into_iter().chain(last.clone()).collect::<Vec<_>>();
+    let messages = std::mem::take(&mut episode.messages);
+    let messages =
+        shrink_list(messages, |said| fails(&Scenario { messages: with_end(said), ..episode.clone() }));
+    episode.messages = with_end(messages);
     episode
 }
 
 /// Takes away halves, then quarters, down to single ones, as long as it still fails.
-fn shrink_list<T: Clone>(
-    episode: &Scenario,
-    list: impl Fn(&mut Scenario) -> &mut Vec<T>,
-    fails: impl Fn(&Scenario) -> bool,
-) -> Vec<T> {
-    let mut episode = episode.clone();
-    let mut part = list(&mut episode).len().next_power_of_two();
+fn shrink_list<T: Clone>(mut list: Vec<T>, fails: impl Fn(Vec<T>) -> bool) -> Vec<T> {
+    let mut part = list.len().next_power_of_two();
     while part > 0 {
         let mut at = 0;
-        while at < list(&mut episode).len() {
-            let mut less = episode.clone();
-            let end = (at + part).min(list(&mut less).len());
-            list(&mut less).drain(at..end);
-            if fails(&less) { episode = less } else { at += part }
+        while at < list.len() {
+            let mut less = list.clone();
+            less.drain(at..(at + part).min(list.len()));
+            if fails(less.clone()) { list = less } else { at += part }
         }
         part /= 2;
     }
-    list(&mut episode).clone()
+    list
+}
+
+/// Panics that were ordered are no news.
+fn be_quiet_about_ordered_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let ordered = panic.payload_as_str().is_some_and(|text| text.contains("as was ordered"));
+            if !ordered {
+                usual(panic);
+            }
+        }));
+    });
+}
+
+/// Plays seeds on all cores; gives what `play` found, in the order of the seeds.
+pub fn on_all_cores<T: Send>(seeds: Range<u64>, play: impl Fn(u64) -> Option<T> + Sync) -> Vec<T> {
+    let (next, found) = (AtomicU64::new(seeds.start), Mutex::new(BTreeMap::new()));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::SeqCst);
+            if seed >= seeds.end {
+                return;
+            }
+            if let Some(this) = play(seed) {
+                found.lock().unwrap_or_else(PoisonError::into_inner).insert(seed, this);
+            }
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
+    found.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }

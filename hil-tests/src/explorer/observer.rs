@@ -1,17 +1,17 @@
 //! A client that knows what it said and what must come of it, and looks into the twin's world: a small reference model
 //! of the instrument, and the judge of an episode. It stops the episode at the first law that is broken.
 
-use super::episode::{self, ENDS, LAST};
+use super::episode::{self, AGAIN, ENDS, LAST};
 use super::law::{Law, Violation};
 use planktor_drivers::Disk;
 use planktor_protocol::{Axis, Instant};
 use planktor_runtime::dataset;
 use planktor_runtime::scenario::Scenario;
 use planktor_runtime::stage::{Act, Client, Cue, Seen};
-use planktor_sim::Twin;
 use planktor_sim::disk::MemoryDisk;
-use planktor_sim::faults::Part;
+use planktor_sim::faults::{Motor, Part};
 use planktor_sim::random::hash;
+use planktor_sim::{Fault, Twin};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -62,8 +62,8 @@ pub struct Observer {
     root: PathBuf,
     disk: MemoryDisk,
     orders: BTreeMap<u64, Order>,
-    /// Where the pump's shaft was when a stroke began.
-    stroke_began: Option<f64>,
+    /// When a stroke began, and where the pump's shaft was then.
+    stroke_began: Option<(Instant, f64)>,
     pump_moves: bool,
     /// Settling of the acquisition that runs, s.
     settling: f64,
@@ -142,8 +142,16 @@ impl Observer {
     }
 
     fn within_travel(&mut self, now: Instant, twin: &Twin) {
-        let um = twin.world().stage_um();
-        if um.abs() > TRAVEL_UM {
+        let world = twin.world();
+        let um = world.stage_um();
+        // Steps that a motor loses unnoticed are known to nobody.
+        let lost_steps = world.broken_since(Instant::ZERO).any(|fault| {
+            let of = Motor::Focus;
+            let slips = matches!(fault, Fault::MotorSlipping { of: Motor::Focus, .. });
+            slips || [Fault::MotorStalled(of), Fault::OpenLoad(of)].contains(fault)
+        });
+        drop(world);
+        if um.abs() > TRAVEL_UM && !lost_steps {
             self.break_law(Law::WithinTravel, now, format!("the stage is at {um} um"));
         }
     }
@@ -208,19 +216,20 @@ impl Observer {
     fn pump(&mut self, seen: &Seen, twin: &Twin) {
         let world = twin.world();
         let shaft = world.pump.shaft_at(seen.at);
-        let well = !world.was_broken(Part::Pump, seen.at - FELT);
+        let began = self.stroke_began.map_or(seen.at, |(began, _)| began);
+        let well = !world.was_broken(Part::Pump, began - FELT);
         drop(world);
         match seen.status() {
             "Started" if self.pump_moves => {
                 self.break_law(Law::Contract, seen.at, "Started twice without an end".into());
             }
-            "Started" => (self.pump_moves, self.stroke_began) = (true, Some(shaft)),
+            "Started" => (self.pump_moves, self.stroke_began) = (true, Some((seen.at, shaft))),
             "Done" => {
                 let asked = seen.payload["id"].as_u64().and_then(|id| match self.orders.get(&id)?.what {
                     What::Stroke(nl) => Some(nl * USTEPS_PER_NL),
                     _ => None,
                 });
-                let moved = self.stroke_began.take().map(|began| shaft - began);
+                let moved = self.stroke_began.take().map(|(_, began)| shaft - began);
                 self.pump_moves = false;
                 if let (Some(asked), Some(moved)) = (asked, moved)
                     && well
@@ -341,6 +350,8 @@ impl Observer {
         let world = twin.world();
         let on = [Axis::Pump, Axis::Focus].into_iter().find(|axis| world.is_enabled(*axis));
         let lit = world.light_at(seen.at) > 0.0 && !world.was_broken(Part::Light, seen.at - FELT);
+        // A fault that waited for its occasion may have found it in the last acquisition.
+        let mended = world.broken_since(Instant::ZERO + AGAIN - FELT).next().is_none();
         drop(world);
         if let Some(axis) = on {
             self.break_law(Law::Safe, seen.at, format!("the {axis} has current after the end"));
@@ -350,7 +361,7 @@ impl Observer {
         }
         let last =
             self.told.iter().filter(|path| path.components().any(|part| part.as_os_str() == LAST)).count();
-        if last != 1 && self.given_up.is_empty() {
+        if last != 1 && mended && self.given_up.is_empty() {
             self.break_law(
                 Law::Recovers,
                 seen.at,
