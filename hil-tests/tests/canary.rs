@@ -184,23 +184,23 @@ fn a_driver_that_takes_a_move_for_over_too_early_is_seen() {
     breaks(Law::Still, nothing_else, || with_spi(too_early));
 }
 
+/// A bus behind which every target is farther by a part, and nobody can read that.
+fn farther(spi: Spi, by: i32) -> Spi {
+    let (mut asked, mut target) = (Asked::default(), 0);
+    changed(spi, move |spi, datagram| {
+        if datagram[0] == XTARGET {
+            target = number(*datagram);
+            datagram[1..].copy_from_slice(&(target + target / by).to_be_bytes());
+        }
+        if [XACTUAL, XTARGET & 0x7F].contains(&asked.send(spi, datagram)) {
+            datagram[1..].copy_from_slice(&target.to_be_bytes());
+        }
+    })
+}
+
 #[test]
 fn a_driver_that_pumps_too_much_is_seen() {
-    let too_much = |spi, axis| match axis {
-        Axis::Pump => {
-            let (mut asked, mut target) = (Asked::default(), 0);
-            changed(spi, move |spi, datagram| {
-                if datagram[0] == XTARGET {
-                    target = number(*datagram);
-                    datagram[1..].copy_from_slice(&(target + target / 100).to_be_bytes());
-                }
-                if asked.send(spi, datagram) == XACTUAL {
-                    datagram[1..].copy_from_slice(&target.to_be_bytes());
-                }
-            })
-        }
-        Axis::Focus => spi,
-    };
+    let too_much = |spi, axis| if axis == Axis::Pump { farther(spi, 100) } else { spi };
     breaks(Law::Exact, nothing_else, || with_spi(too_much));
 }
 
@@ -240,16 +240,7 @@ fn a_motor_that_keeps_its_current_is_seen() {
 
 #[test]
 fn a_stage_that_goes_farther_than_it_was_told_is_seen() {
-    let too_far = |spi, axis| match axis {
-        Axis::Pump => spi,
-        Axis::Focus => changed(spi, |spi, datagram| {
-            if datagram[0] == XTARGET {
-                let target = number(*datagram);
-                datagram[1..].copy_from_slice(&(target + target / 12).to_be_bytes());
-            }
-            send(spi, datagram);
-        }),
-    };
+    let too_far = |spi, axis| if axis == Axis::Focus { farther(spi, 12) } else { spi };
     let to_the_end = |episode: &mut Scenario| {
         nothing_else(episode);
         let up = r#"{"at_s": 0.5, "topic": "actuator/focus", "payload":

@@ -68,6 +68,8 @@ pub enum Error<E> {
     Version(u8),
     /// The chip was reset since it was set up: its registers are gone.
     Reset,
+    /// A register does not hold what was written to it.
+    Disturbed(Register),
     /// Its power stage reports an error; DRV_STATUS.
     PowerStage(u32),
 }
@@ -224,21 +226,22 @@ impl<SPI: SpiDevice> Tmc5160<SPI> {
         self.write(Register::Rampmode, HOLD)
     }
 
-    /// Prepares a move of a motor that is held.
+    /// Prepares a move of a motor that is held. The target is read back: a bit that was disturbed on its way would
+    /// lead the motor anywhere.
     ///
     /// # Errors
-    /// As every access.
+    /// As every access; [`Error::Disturbed`].
     pub fn aim(&mut self, target: i32, vmax: u32) -> Result<(), Error<SPI::Error>> {
-        self.write(Register::Xtarget, target.cast_unsigned())?;
-        self.write(Register::Vmax, vmax)
+        self.write(Register::Vmax, vmax)?;
+        self.write_checked(Register::Xtarget, target.cast_unsigned())
     }
 
-    /// The one write that starts motion.
+    /// The one write that starts motion; read back, too: in another mode the motor would never end.
     ///
     /// # Errors
-    /// As every access.
+    /// As every access; [`Error::Disturbed`].
     pub fn go(&mut self, _permit: Permit<'_>) -> Result<(), Error<SPI::Error>> {
-        self.write(Register::Rampmode, POSITIONING)
+        self.write_checked(Register::Rampmode, POSITIONING)
     }
 
     /// Ramps down wherever it is: velocity mode towards zero, with AMAX (section 12.2.4). Works on a chip that was
@@ -286,6 +289,11 @@ impl<SPI: SpiDevice> Tmc5160<SPI> {
     fn write(&mut self, register: Register, value: u32) -> Result<(), Error<SPI::Error>> {
         let (_, status) = self.datagram(register as u8 | 0x80, value)?;
         self.check(status)
+    }
+
+    fn write_checked(&mut self, register: Register, value: u32) -> Result<(), Error<SPI::Error>> {
+        self.write(register, value)?;
+        if self.read(register)? == value { Ok(()) } else { Err(Error::Disturbed(register)) }
     }
 
     fn read(&mut self, register: Register) -> Result<u32, Error<SPI::Error>> {

@@ -31,6 +31,9 @@ const CLOCK_DRIFT: f64 = 2e-4;
 const CLOSEST_LOOKS: Duration = Duration::from_micros(300);
 /// While the clock is not yet known: so many looks between the earliest and the latest possible end.
 const LOOKS: u32 = 64;
+/// A move that is stopped ends between its begin and its target, or this little beyond: braking and the ramp's own end
+/// differ by the last steps of VSTART and VSTOP. A full step.
+const OVERSHOOT: i32 = 256;
 /// After the latest possible end; a late alarm is no reason to give up.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -137,6 +140,10 @@ impl Axis {
         }
         self.chip.set_position(self.position).map_err(fault)?;
         let target = self.position + usteps;
+        if usteps == 0 {
+            self.going = Some(Going { from: now, nominal: Duration::ZERO, not_yet: now, target });
+            return Ok(Expected { until: now, look: now });
+        }
         let vmax = tmc5160::velocity(usteps_per_s);
         let nominal = self.ramp.duration(usteps.unsigned_abs().into(), vmax);
         self.chip.aim(target, vmax).map_err(fault)?;
@@ -152,8 +159,8 @@ impl Axis {
     /// # Errors
     /// [`Fault::Late`] well after the latest possible end; or the chip's own.
     pub fn look(&mut self, now: Instant) -> Result<Look, Fault> {
-        let reached = self.chip.position_reached().map_err(fault)?;
         let Some(going) = &mut self.going else { return Ok(Look::Reached) };
+        let reached = self.chip.position_reached().map_err(fault)? || going.nominal.is_zero();
         if reached {
             // A target that was disturbed on its way is reached, too.
             if self.chip.position().map_err(fault)? != going.target {
@@ -187,7 +194,15 @@ impl Axis {
         if !self.chip.stands().map_err(fault)? {
             return Ok(false);
         }
-        self.position = self.chip.position().map_err(fault)?;
+        // Without a move under way it stands where it stood, whatever the chip has counted.
+        if let Some(going) = &self.going {
+            let stands = self.chip.position().map_err(fault)?;
+            let (from, to) = (self.position.min(going.target), self.position.max(going.target));
+            if !(from - OVERSHOOT..=to + OVERSHOOT).contains(&stands) {
+                return Err(Fault::Elsewhere);
+            }
+            self.position = stands;
+        }
         self.going = None;
         self.enable.off();
         Ok(true)
@@ -244,6 +259,7 @@ fn fault(error: tmc5160::Error<ErrorKind>) -> Fault {
         tmc5160::Error::Bus(_) => Fault::Bus("the motor driver"),
         tmc5160::Error::Version(found) => Fault::WrongChip { expected: "TMC5160", found },
         tmc5160::Error::Reset => Fault::ChipReset,
+        tmc5160::Error::Disturbed(_) => Fault::Elsewhere,
         tmc5160::Error::PowerStage(status) => Fault::PowerStage(status),
     }
 }
