@@ -291,14 +291,14 @@ impl Sequence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use planktor_protocol::camera::{Image, Picture};
+    use planktor_protocol::camera::{Picture, Pixels};
     use planktor_protocol::units::{Micrometres, NanolitresPerSecond};
     use std::sync::Arc;
 
     #[derive(Debug)]
     struct Blank;
     impl Picture for Blank {
-        fn develop(&self) -> Image {
+        fn develop(&self) -> Pixels {
             unreachable!("the sequence looks at no pixels")
         }
     }

@@ -74,7 +74,31 @@ impl Debug for Frame {
 /// What a camera delivers: pixels, or everything that rendering them needs.
 pub trait Picture: Debug + Send + Sync {
     /// Makes the pixels. May take a tenth of a second; done beside the hardware, never on its thread.
-    fn develop(&self) -> Image;
+    fn develop(&self) -> Pixels;
+}
+
+/// In which form a camera gives its pixels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pixels {
+    /// Ready to be encoded.
+    Rgb(Image),
+    /// As the sensor has them.
+    Bayer12(Mosaic),
+    /// Encoded by the camera; stored as it comes.
+    Jpeg(Vec<u8>),
+}
+
+/// What a sensor behind a mosaic of colour filters gives: in even lines red and green, in odd ones green and blue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mosaic {
+    /// Pixels across.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+    /// What it gives for no light.
+    pub black: u16,
+    /// `width * height` samples of 12 bits, line by line from the top left.
+    pub samples: Vec<u16>,
 }
 
 /// Red, green, blue, 8 bits each, line by line from the top left.

@@ -80,6 +80,8 @@ mod tests {
             light: [0.0; 9],
             drift_um: [0.0; 9],
             exposure_fraction: 0.0,
+            exposure: 1.0,
+            gain: 1.0,
             depth_of_field_um: 95.0,
             particles: vec![],
         };

@@ -2,6 +2,9 @@
 //! ahead, and keeps no pixels: who takes a frame in time gets everything that rendering it needs.
 
 use crate::board::lock;
+use crate::chips::imx477::Sensor;
+use crate::faults::Fault as Broken;
+use crate::scene::{BLANK, Format};
 use crate::world::World;
 use planktor_drivers::devices::camera::{Camera, Prediction};
 use planktor_protocol::camera::{Frame, Mode};
@@ -9,20 +12,6 @@ use planktor_protocol::{Fault, Instant, Interval};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A Pi 4 reads ten full frames a second.
-const CADENCE: Duration = Duration::from_millis(100);
-/// IMX477, 12-megapixel mode: 24,000 pixel clocks at 840 MHz.
-const LINE: Duration = Duration::from_nanos(28_571);
-/// Lines of that mode, whatever size the twin renders.
-const LINES: u32 = 3_040;
-/// 125 us are four whole lines.
-const EXPOSURE: Duration = LINE.saturating_mul(4);
-/// From the last line's end until the frame can be taken. Assumption.
-const TRANSFER: Duration = Duration::from_millis(8);
-/// From opening to the first frame. Assumption, 0.1 to 1 s.
-const START_UP: Duration = Duration::from_millis(150);
-/// The default, as the dashboard counts it.
-const ISO: u32 = 150;
 /// Frames that the pool holds; an older one is gone.
 const POOL: u64 = 3;
 
@@ -31,58 +20,88 @@ pub(crate) struct TwinCamera {
     first: Option<Instant>,
 }
 
+/// What is wrong with the frames just now.
+#[derive(Default)]
+struct Wrong {
+    silent: bool,
+    late: Duration,
+    duplicated: bool,
+    lost: bool,
+}
+
 impl TwinCamera {
     pub(crate) fn new(world: Arc<Mutex<World>>) -> Self {
         Self { world, first: None }
     }
 
-    fn now(&self) -> Instant {
-        lock(&self.world).now()
-    }
-
-    fn frame(first: Instant, seq: u64) -> Prediction {
-        let cadence = u64::try_from(CADENCE.as_nanos()).unwrap_or(u64::MAX);
+    fn frame(world: &World, first: Instant, seq: u64) -> Prediction {
+        let sensor = world.sensor();
+        let cadence = u64::try_from(sensor.cadence().as_nanos()).unwrap_or(u64::MAX);
         let from = first + Duration::from_nanos(cadence.saturating_mul(seq));
-        let to = from + LINE * (LINES - 1) + EXPOSURE;
-        Prediction { seq, interval: Interval { from, to }, ready: to + TRANSFER }
+        let to = from + sensor.takes();
+        let transfer = Duration::from_secs_f64(world.settings().parameters.camera_transfer_s);
+        Prediction { seq, interval: Interval { from, to }, ready: to + transfer }
     }
 }
 
 impl Camera for TwinCamera {
     fn open(&mut self) -> Result<Mode, Fault> {
-        if self.first.is_none() {
-            self.first = Some(self.now() + START_UP);
-        }
         let world = lock(&self.world);
         let settings = world.settings();
-        Ok(Mode {
-            width: settings.width,
-            height: settings.height,
-            cadence: CADENCE,
-            exposure: EXPOSURE,
-            iso: ISO,
-        })
+        let start_up = Duration::from_secs_f64(settings.parameters.camera_start_s);
+        self.first.get_or_insert(world.now() + start_up);
+        let sensor: Sensor = world.sensor();
+        let (width, height) = match settings.format {
+            Format::Blank => BLANK,
+            Format::Rgb | Format::Bayer12 | Format::Jpeg => (settings.width, settings.height),
+        };
+        Ok(Mode { width, height, cadence: sensor.cadence(), exposure: sensor.exposure(), iso: sensor.iso() })
     }
 
     fn predict(&self, not_before: Instant) -> Option<Prediction> {
-        let first = self.first?;
-        let after = not_before.max(self.now()) - first;
-        let seq = after.as_nanos().div_ceil(CADENCE.as_nanos());
-        Some(Self::frame(first, u64::try_from(seq).unwrap_or(u64::MAX)))
+        let (first, world) = (self.first?, lock(&self.world));
+        let after = not_before.max(world.now()) - first;
+        let seq = after.as_nanos().div_ceil(world.sensor().cadence().as_nanos());
+        Some(Self::frame(&world, first, u64::try_from(seq).unwrap_or(u64::MAX)))
     }
 
     fn take(&mut self, seq: u64) -> Option<Frame> {
-        let Prediction { interval, ready, .. } = Self::frame(self.first?, seq);
-        let now = self.now();
-        let overwritten = Self::frame(self.first?, seq.saturating_add(POOL)).ready;
-        if now < ready || now >= overwritten {
+        let (first, mut world) = (self.first?, lock(&self.world));
+        let wrong = Wrong::now(&world);
+        if wrong.silent || (wrong.lost && !seq.is_multiple_of(2)) {
             return None;
         }
-        let mut world = lock(&self.world);
-        Some(Frame { seq, interval, picture: world.expose(seq, interval, EXPOSURE) })
+        let (ready, overwritten) = (
+            Self::frame(&world, first, seq).ready,
+            Self::frame(&world, first, seq.saturating_add(POOL)).ready,
+        );
+        let now = world.now();
+        if now < ready + wrong.late || now >= overwritten + wrong.late {
+            return None;
+        }
+        // A duplicate is the frame before under this one's number, with its own old time stamp.
+        let seen = if wrong.duplicated && !seq.is_multiple_of(2) { seq - 1 } else { seq };
+        let interval = Self::frame(&world, first, seen).interval;
+        Some(Frame { seq, interval, picture: world.expose(seq, interval) })
     }
 
     fn close(&mut self) {
         self.first = None;
+    }
+}
+
+impl Wrong {
+    fn now(world: &World) -> Self {
+        let mut wrong = Self::default();
+        for (_, fault) in world.faults() {
+            match fault {
+                Broken::CameraSilent => wrong.silent = true,
+                Broken::FramesLate { by_ms } => wrong.late = Duration::from_millis((*by_ms).into()),
+                Broken::FramesDuplicated => wrong.duplicated = true,
+                Broken::FramesLost => wrong.lost = true,
+                _ => {}
+            }
+        }
+        wrong
     }
 }

@@ -8,6 +8,7 @@ pub mod board;
 mod camera;
 pub mod chips {
     //! Register models behind embedded-hal.
+    pub mod imx477;
     pub mod mcp4725;
     pub mod tmc5160;
 }

@@ -11,25 +11,31 @@
 
 use std::sync::LazyLock;
 
+use crate::chips::imx477::{BLACK, WHITE};
 use crate::plankton::{Vignette, vignettes};
 use crate::random::scrambled;
-use crate::scene::{Look, Particle, Scene};
-use planktor_protocol::camera::{Image, Picture};
+use crate::scene::{BLANK, Format, Look, Particle, Scene};
+use planktor_protocol::camera::{Image, Mosaic, Picture, Pixels};
 
 /// Red, green and blue of clear water in the middle of the picture, above the black level, of 255.
 const WATER: [f32; 3] = [205.0, 197.0, 186.0];
 /// Part of the light missing at the middle of each side; a corner misses it twice.
 const FALL_OFF: f32 = 0.07;
-/// What the sensor gives for no light, of 255.
-const BLACK: f32 = 4.0;
+/// What a picture shows where there is no light, of 255.
+const PEDESTAL: f32 = 4.0;
+/// How much more light red, green and blue need for the same sample behind their filters: the white balance takes it
+/// back (gains of PlanktoScopes as shipped).
+const FILTERS: [f32; 3] = [1.99, 1.0, 1.65];
+/// Of a camera that encodes by itself.
+const JPEG_QUALITY: u8 = 95;
 /// Standard deviation of the noise in the dark, of 255.
 const READ_NOISE: f32 = 0.7;
 /// Variance of the photons' noise for each unit of signal: 1.5 of 255 in clear water.
 const SHOT_NOISE: f32 = 0.011;
 
-/// Depth within which a particle is sharp, in micrometres.
-const DEPTH_OF_FIELD_UM: f32 = 95.0;
-/// Assumed: the standard deviation of the blur, in micrometres, for each micrometre beyond the
+/// Depth of field of the medium preset, in micrometres.
+const USUAL_DEPTH_UM: f32 = 95.0;
+/// Assumed for that: the standard deviation of the blur, in micrometres, for each micrometre beyond the
 /// depth of field. A point out of focus is a disc of radius `NA * distance`, and a disc's
 /// standard deviation along an axis is half its radius; NA = 0.08 goes with the depth of field,
 /// which is about `wavelength / NA^2`.
@@ -41,8 +47,17 @@ const STRONGEST_BLUR_UM: f32 = 30.0;
 const SCALES: std::ops::RangeInclusive<f32> = 0.05..=4.0;
 
 impl Picture for Scene {
-    fn develop(&self) -> Image {
-        Image { width: self.width, height: self.height, rgb: render(self) }
+    fn develop(&self) -> Pixels {
+        let Self { width, height, .. } = *self;
+        match self.format {
+            Format::Rgb => Pixels::Rgb(Image { width, height, rgb: render(self) }),
+            Format::Bayer12 => Pixels::Bayer12(Mosaic { width, height, black: BLACK, samples: mosaic(self) }),
+            Format::Jpeg => Pixels::Jpeg(jpeg(width, height, &render(self))),
+            Format::Blank => {
+                let (width, height) = BLANK;
+                Pixels::Rgb(Image { width, height, rgb: vec![128; 3 * (width * height) as usize] })
+            }
+        }
     }
 }
 
@@ -50,28 +65,80 @@ impl Picture for Scene {
 pub fn render(scene: &Scene) -> Vec<u8> {
     let samples = 3 * scene.width as usize;
     let mut picture = vec![0; samples * scene.height as usize];
+    let mut lines = picture.chunks_exact_mut(samples.max(1));
+    each_line(scene, |line, _| {
+        for (byte, sample) in lines.next().into_iter().flatten().zip(line) {
+            *byte = (*sample + 0.5) as u8;
+        }
+    });
+    picture
+}
+
+/// What the sensor gives behind its mosaic of colour filters, 12 bits a pixel, before anything is made of it: linear in
+/// the light, above the black level.
+fn mosaic(scene: &Scene) -> Vec<u16> {
+    let mut samples = Vec::with_capacity(scene.width as usize * scene.height as usize);
+    each_line(scene, |line, y| {
+        for (x, pixel) in line.as_chunks::<3>().0.iter().enumerate() {
+            let colour = x % 2 + y % 2;
+            let display = ((pixel[colour] - PEDESTAL) / (255.0 - PEDESTAL)).max(0.0);
+            let linear = display * display / FILTERS[colour];
+            samples.push(
+                (f32::from(BLACK) + linear * f32::from(WHITE - BLACK) + 0.5).min(f32::from(WHITE)) as u16
+            );
+        }
+    });
+    samples
+}
+
+/// As a camera that encodes by itself does it. Nothing is a picture that JPEG has no room for.
+fn jpeg(width: u32, height: u32, rgb: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(rgb.len() / 8);
+    let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, JPEG_QUALITY);
+    encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::R_4_2_0);
+    let sides = (u16::try_from(width), u16::try_from(height));
+    let (Ok(width), Ok(height)) = sides else { return vec![] };
+    match encoder.encode(rgb, width, height, jpeg_encoder::ColorType::Rgb) {
+        Ok(()) => bytes,
+        Err(_) => vec![],
+    }
+}
+
+/// Makes the picture line by line, as the sensor is read: light, what the particles take of it, and noise.
+fn each_line(scene: &Scene, mut done: impl FnMut(&[f32], usize)) {
+    let samples = 3 * scene.width as usize;
     let stamps: Vec<_> =
         (scene.particles.iter()).filter_map(|particle| Stamp::new(particle, scene)).collect();
     let profile = illumination(scene);
     let mut line = vec![0.0; samples];
     let mut sums = Vec::new();
-    for (y, bytes) in picture.chunks_exact_mut(samples.max(1)).enumerate() {
-        illuminate(&mut line, &profile, fall_off(y, scene.height));
+    for y in 0..scene.height as usize {
+        illuminate(&mut line, &profile, fall_off(y, scene.height) * brightness(scene, y));
         let motion = Motion::at(scene, y);
         for stamp in &stamps {
             stamp.shade(&mut line, y, motion, &mut sums);
         }
-        expose(&line, bytes, scene.seed, y);
+        expose(&mut line, scene, y);
+        done(&line, y);
     }
-    picture
 }
 
-/// Light of one line without particles, before it falls off towards top and bottom.
+/// Full light of one line without particles, before it falls off towards top and bottom.
 fn illumination(scene: &Scene) -> Vec<f32> {
-    let light = scene.light[4].clamp(0.0, 1.0);
-    (0..scene.width as usize)
-        .flat_map(|x| WATER.map(|level| level * light * fall_off(x, scene.width)))
-        .collect()
+    (0..scene.width as usize).flat_map(|x| WATER.map(|level| level * fall_off(x, scene.width))).collect()
+}
+
+/// How bright a line is: by the lamp while it is exposed, for how long, and by the gain.
+fn brightness(scene: &Scene, y: usize) -> f32 {
+    let (before, part) = eighth(scene, y);
+    mix(scene.light[before], scene.light[before + 1], part).clamp(0.0, 1.0) * scene.exposure * scene.gain
+}
+
+/// Between which two of nine instants a line is exposed: after the first one, and how far towards the next.
+fn eighth(scene: &Scene, y: usize) -> (usize, f32) {
+    let time = y as f32 / scene.height as f32 * 8.0;
+    let before = (time as usize).min(7);
+    (before, time - before as f32)
 }
 
 /// Light at a pixel relative to that in the middle, along one axis.
@@ -93,20 +160,29 @@ struct Motion {
     shift: f32,
     /// Further shift during the exposure; negative when the water flows back.
     smear: f32,
+    /// When the line is exposed, from 0 at the first line to 1 at the last.
+    time: f32,
+    /// No smear is longer than the picture is wide.
+    longest: f32,
 }
 
 impl Motion {
     fn at(scene: &Scene, y: usize) -> Self {
-        let time = y as f32 / scene.height as f32 * 8.0;
-        let before = (time as usize).min(7);
+        let (before, part) = eighth(scene, y);
         let start = scene.drift_um[before];
         let rate = scene.drift_um[before + 1] - start;
-        let smear = 8.0 * rate * scene.exposure_fraction / scene.um_per_px;
-        let longest = scene.width as f32;
         Self {
-            shift: (start + rate * (time - before as f32)) / scene.um_per_px,
-            smear: smear.clamp(-longest, longest),
+            shift: (start + rate * part) / scene.um_per_px,
+            smear: 8.0 * rate * scene.exposure_fraction / scene.um_per_px,
+            time: y as f32 / scene.height as f32,
+            longest: scene.width as f32,
         }
+    }
+
+    /// The same for a particle that takes part in it so far.
+    fn of(self, follows: f32) -> Self {
+        let smear = (self.smear * follows).clamp(-self.longest, self.longest);
+        Self { shift: self.shift * follows, smear, ..self }
     }
 }
 
@@ -115,9 +191,13 @@ impl Motion {
 struct Stamp {
     /// Left edge in the picture at the first line's start, in pixels.
     left: f32,
-    /// First line of the picture that shows it.
-    top: usize,
+    /// The picture's line on which its first one lies at the first line's start.
+    top: isize,
     width: usize,
+    /// How much of the water's movement it takes part in.
+    follows: f32,
+    /// How many lines it sinks while the picture is taken.
+    sinks: f32,
     /// Light absorbed, red, green and blue, `3 * width` for each line.
     absorbed: Vec<f32>,
 }
@@ -131,21 +211,27 @@ impl Stamp {
         let middle = particle.y_um / scene.um_per_px;
         let top = (middle - 0.5 * height).floor();
         let bottom = (top + height).min(scene.height as f32);
-        let shown = top.max(0.0);
+        let sinks = (particle.sinks_um / scene.um_per_px).clamp(0.0, scene.height as f32);
+        // What sinks into the picture begins above it.
+        let shown = top.max(-sinks.ceil());
         // Columns are symmetric about the particle; lines lie where the picture has them.
         let columns = drawing.taps(0, 0.5 - 0.5 * width, width, reach);
         let lines = drawing.taps(1, shown + 0.5 - middle, bottom - shown, reach);
         (shown < bottom && top <= shown).then(|| Self {
             left: particle.x_um / scene.um_per_px - 0.5 * width,
-            top: shown as usize,
+            top: shown as isize,
             width: width as usize,
+            follows: particle.follows,
+            sinks,
             absorbed: drawing.resampled(&columns, &lines),
         })
     }
 
     /// Dims one line of the picture where the stamp passes during its exposure.
     fn shade(&self, line: &mut [f32], y: usize, motion: Motion, sums: &mut Vec<f32>) {
-        let Some(absorbed) = self.line(y) else {
+        let motion = motion.of(self.follows);
+        let sunk = (self.sinks * motion.time + 0.5) as isize;
+        let Some(absorbed) = self.line(y as isize - self.top - sunk) else {
             return;
         };
         let smear = motion.smear.abs();
@@ -163,10 +249,10 @@ impl Stamp {
         }
     }
 
-    /// What the particle absorbs in one line of the picture.
-    fn line(&self, y: usize) -> Option<&[f32]> {
+    /// What the particle absorbs in one of its lines.
+    fn line(&self, line: isize) -> Option<&[f32]> {
         let samples = 3 * self.width;
-        let start = y.checked_sub(self.top)? * samples;
+        let start = usize::try_from(line).ok()? * samples;
         self.absorbed.get(start..start + samples)
     }
 }
@@ -265,14 +351,12 @@ impl Drawing {
     /// The drawing with pixels no finer than its blur needs, and the reach of that blur. Without
     /// it, a much blurred or much reduced particle costs more than all the others.
     fn as_coarse_as_blurred(particle: &Particle, scene: &Scene) -> (Self, f32) {
-        let all = vignettes();
-        let index = match particle.look {
-            Look::Vignette(index) => index as usize % all.len(),
-            Look::Bubble => 0,
+        let vignette = match particle.look {
+            Look::Vignette(index) => &vignettes()[index as usize % vignettes().len()],
+            Look::Bubble => &*BUBBLE,
         };
-        let vignette = &all[index];
         let mut drawing = Self::new(vignette, particle, scene.um_per_px);
-        let blur = blur_um(particle.defocus_um) / scene.um_per_px;
+        let blur = blur_um(particle.defocus_um, scene.depth_of_field_um) / scene.um_per_px;
         while drawing.reach(blur) > 5.0 {
             drawing = drawing.halved();
         }
@@ -371,11 +455,31 @@ fn bell(at: f32) -> f32 {
 /// The bell's reach in units of its standard deviation.
 const BELL_REACH: f32 = 3.0;
 
-/// Standard deviation of the blur of a particle out of focus, in micrometres.
-fn blur_um(defocus_um: f32) -> f32 {
-    let beyond = (defocus_um.abs() - 0.5 * DEPTH_OF_FIELD_UM).max(0.0);
-    (beyond * BLUR_PER_UM).min(STRONGEST_BLUR_UM)
+/// Standard deviation of the blur of a particle out of focus, in micrometres. The numerical aperture goes with the
+/// inverse root of the depth of field.
+fn blur_um(defocus_um: f32, depth_of_field_um: f32) -> f32 {
+    let beyond = (defocus_um.abs() - 0.5 * depth_of_field_um).max(0.0);
+    let per_um = BLUR_PER_UM * (USUAL_DEPTH_UM / depth_of_field_um).sqrt();
+    (beyond * per_um).min(STRONGEST_BLUR_UM)
 }
+
+/// Side of a bubble's drawing, in pixels of half a micrometre.
+const BUBBLE_SIDE: usize = 208;
+
+/// An air bubble, 100 um across: light that meets its rim is totally reflected and gone, through its middle it passes.
+static BUBBLE: LazyLock<Vignette> = LazyLock::new(|| {
+    let through = |i: usize| {
+        let from_centre = |at: usize| (at as f32 + 0.5) / (BUBBLE_SIDE as f32 / 2.0) - 1.0;
+        let (x, y) = (from_centre(i % BUBBLE_SIDE), from_centre(i / BUBBLE_SIDE));
+        let radius = (x * x + y * y).sqrt() * 1.04;
+        // From 0 to 1 over a tenth of the radius.
+        let step = |edge: f32| ((radius - edge) * 10.0 + 0.5).clamp(0.0, 1.0);
+        let dark = 0.93 * step(0.6) * (1.0 - step(0.95)) + 0.2 * (1.0 - step(0.6)) * step(0.3);
+        [1.0 - dark; 3]
+    };
+    let transmittance = (0..BUBBLE_SIDE * BUBBLE_SIDE).map(through).collect();
+    Vignette { width: BUBBLE_SIDE, height: BUBBLE_SIDE, um_per_px: 0.5, transmittance }
+});
 
 /// Length of the stretches of a line that take their noise from one place in the store.
 const STRETCH: usize = 3 << 10;
@@ -392,16 +496,17 @@ fn bell_shaped(index: u64) -> f32 {
     (sum as f32 / 65536.0 - 2.0) / variance.sqrt()
 }
 
-/// Turns the light of one line into what the sensor gives for it.
-fn expose(line: &[f32], bytes: &mut [u8], seed: u64, y: usize) {
+/// Turns the light of one line into what the sensor gives for it, 0 to 255. Gain brings out the noise: that in the dark
+/// grows with it, that of the photons with its root.
+fn expose(line: &mut [f32], scene: &Scene, y: usize) {
     let noise = &*NOISE;
-    let stretches = line.chunks(STRETCH).zip(bytes.chunks_mut(STRETCH));
-    for (part, (light, bytes)) in stretches.enumerate() {
-        let place = scrambled(scrambled(seed) ^ ((y as u64) << 32) ^ part as u64);
+    let (dark, photons) = (READ_NOISE * scene.gain, SHOT_NOISE * scene.gain);
+    for (part, light) in line.chunks_mut(STRETCH).enumerate() {
+        let place = scrambled(scrambled(scene.seed) ^ ((y as u64) << 32) ^ part as u64);
         let noise = &noise[place as usize % (noise.len() - STRETCH)..];
-        for ((byte, &light), noise) in bytes.iter_mut().zip(light).zip(noise) {
-            let deviation = (READ_NOISE * READ_NOISE + SHOT_NOISE * light).sqrt();
-            *byte = (BLACK + 0.5 + light + noise * deviation) as u8;
+        for (light, noise) in light.iter_mut().zip(noise) {
+            let deviation = (dark * dark + photons * *light).sqrt();
+            *light = (PEDESTAL + *light + noise * deviation).clamp(0.0, 255.0);
         }
     }
 }

@@ -31,6 +31,10 @@ pub struct Scene {
     /// Exposure time of one line as a part of the interval that `drift_um` spans, 0 to 1.
     /// Usually 114 us of 87 ms, or 0.0013.
     pub exposure_fraction: f32,
+    /// How long a line is exposed, relative to the usual 114 us.
+    pub exposure: f32,
+    /// The sensor's analogue gain, relative to the usual 3.5: it brightens, and brings out the noise.
+    pub gain: f32,
     /// Depth within which a particle is sharp, in micrometres.
     pub depth_of_field_um: f32,
     /// What floats in the water, in any order.
@@ -48,9 +52,12 @@ pub enum Format {
     Bayer12,
     /// Compressed by the camera.
     Jpeg,
-    /// Nothing is rendered: eight by eight grey pixels, for whoever looks at everything but the picture.
+    /// Nothing is rendered: a few grey pixels ([`BLANK`]), for whoever looks at everything but the picture.
     Blank,
 }
+
+/// Size of a picture that is not rendered.
+pub const BLANK: (u32, u32) = (8, 8);
 
 /// What a particle looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

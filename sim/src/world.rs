@@ -3,6 +3,7 @@
 //!
 //! Every number carries its source: here, or in [`parameters`](crate::parameters).
 
+use crate::chips::imx477::Sensor;
 use crate::chips::{mcp4725, tmc5160};
 use crate::driven::{Coupling, Driven};
 use crate::faults::{Bus, Change, Fault, Motor, Part, Spell, Spells};
@@ -355,11 +356,22 @@ impl World {
         )
     }
 
+    /// How the camera's sensor is set.
+    pub(crate) fn sensor(&self) -> Sensor {
+        Self::sensor_of(&self.settings.parameters)
+    }
+
+    fn sensor_of(parameters: &Parameters) -> Sensor {
+        let Parameters { camera_exposure_us, camera_iso, camera_cadence_s, .. } = parameters;
+        let exposure = Duration::from_secs_f64(camera_exposure_us / 1e6);
+        Sensor::nearest(exposure, *camera_iso, Duration::from_secs_f64(*camera_cadence_s))
+    }
+
     /// Looks back over an exposure, and keeps what it saw as the truth.
-    pub(crate) fn expose(&mut self, seq: u64, exposure: Interval, line: Duration) -> Arc<Scene> {
+    pub(crate) fn expose(&mut self, seq: u64, exposure: Interval) -> Arc<Scene> {
         let motions = [&self.pump, &self.focus].map(|chip| chip.last_turned(exposure.to));
         let motion = motions.into_iter().flatten().max_by_key(|motion| motion.to);
-        let (scene, pumped_um) = self.scene(seq, exposure, line);
+        let (scene, pumped_um) = self.scene(seq, exposure);
         let scene = Arc::new(scene);
         if self.truths.len() == KEPT {
             self.truths.pop_front();
@@ -369,13 +381,14 @@ impl World {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a picture's precision")]
-    fn scene(&self, seq: u64, exposure: Interval, line: Duration) -> (Scene, [f32; 9]) {
+    fn scene(&self, seq: u64, exposure: Interval) -> (Scene, [f32; 9]) {
         let Settings { seed, width, height, preset, format, parameters, .. } = self.settings;
         let instants: [Instant; 9] =
             std::array::from_fn(|i| exposure.from + exposure.duration() * i as u32 / 8);
         let pumped = self.pumped_um(&instants);
         let drifted = instants.map(|then| self.drifted_um(then));
         let middle = instants[4];
+        let (sensor, usual) = (self.sensor(), Self::sensor_of(&Parameters::default()));
         let view = View {
             moved_um: pumped[0] + drifted[0],
             focus_um: self.stage_um_at(middle) - self.in_focus_at_um(middle),
@@ -390,7 +403,9 @@ impl World {
             format,
             light: instants.map(|then| self.lamp_at(then)),
             drift_um: std::array::from_fn(|i| (pumped[i] + drifted[i] - pumped[0] - drifted[0]) as f32),
-            exposure_fraction: line.as_secs_f32() / exposure.duration().as_secs_f32(),
+            exposure_fraction: sensor.exposure().as_secs_f32() / exposure.duration().as_secs_f32(),
+            exposure: (sensor.exposure().as_secs_f64() / usual.exposure().as_secs_f64()) as f32,
+            gain: (sensor.gain() / usual.gain()) as f32,
             depth_of_field_um: preset.depth_of_field_um() as f32,
             particles: Particles { seed, preset, parameters }.seen(&view),
         };

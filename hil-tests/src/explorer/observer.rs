@@ -423,7 +423,7 @@ fn part(axis: Axis) -> Part {
 
 /// Whether a status is the last word on the commands it names.
 fn is_final(seen: &Seen) -> bool {
-    let under_way = ["Started", "Idle"].contains(&seen.status()) || seen.status().starts_with("Image ");
+    let under_way = ["Started", "Idle"].contains(&seen.status()) || seen.status().contains(" saved to ");
     !under_way && seen.payload["type"] != "progress"
 }
 

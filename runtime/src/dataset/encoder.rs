@@ -1,15 +1,20 @@
 //! Makes a frame's bytes: develops the picture, encodes and digests it. Pure, so any number at once; never touches a
 //! disk.
 
+use super::develop::develop;
 use super::digest;
 use jpeg_encoder::{ColorType, Encoder, EncodingError, SamplingFactor};
 use planktor_actors::recording::{Encode, Encoded, Picture};
-use planktor_protocol::camera::Image;
+use planktor_protocol::camera::{Image, Pixels};
 
 /// High enough that a segmenter finds no blocks; as today's instruments have it.
 const QUALITY: u8 = 95;
 /// Room for a full frame's file, so that it need not grow: a quarter of a byte a pixel is seldom exceeded.
 const PIXELS_PER_BYTE: usize = 4;
+
+/// How a JPEG begins and ends.
+const BEGIN: [u8; 2] = [0xFF, 0xD8];
+const END: [u8; 2] = [0xFF, 0xD9];
 
 /// Does an encoder's job; takes about a tenth of a second for 12 megapixels.
 ///
@@ -17,7 +22,7 @@ const PIXELS_PER_BYTE: usize = 4;
 /// says it is.
 pub fn encode(job: Encode) -> Encoded {
     let Encode { batch, shot, name, frame, facts } = job;
-    let result = jpeg(&frame.picture.develop())
+    let result = file(frame.picture.develop())
         .map(|jpeg| {
             let sha1 = digest(&name, &jpeg);
             Box::new(Picture {
@@ -31,6 +36,16 @@ pub fn encode(job: Encode) -> Encoded {
         })
         .map_err(|why| format!("failed to encode {name}: {why}; check the camera's mode"));
     Encoded { batch, shot, result }
+}
+
+/// A frame's file: what a camera has encoded itself is stored as it comes, if it is whole.
+fn file(pixels: Pixels) -> Result<Vec<u8>, String> {
+    match pixels {
+        Pixels::Rgb(image) => jpeg(&image),
+        Pixels::Bayer12(mosaic) => jpeg(&develop(&mosaic)?),
+        Pixels::Jpeg(bytes) if bytes.starts_with(&BEGIN) && bytes.ends_with(&END) => Ok(bytes),
+        Pixels::Jpeg(bytes) => Err(format!("the camera's JPEG of {} bytes is not whole", bytes.len())),
+    }
 }
 
 pub(super) fn jpeg(image: &Image) -> Result<Vec<u8>, String> {

@@ -12,6 +12,7 @@
 //! and knows nothing of the recorder, [`contact_sheet()`] shows it at a glance.
 
 mod contact_sheet;
+mod develop;
 mod encoder;
 mod folder;
 mod metadata;

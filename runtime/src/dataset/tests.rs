@@ -7,7 +7,7 @@ use super::*;
 use planktor_actors::recording::{Begin, Encode, Ending, Facts, Picture, Record, Recorded};
 use planktor_drivers::disk::{Disk, FileSystem};
 use planktor_protocol::acquisition::{Metadata, Refusal};
-use planktor_protocol::camera::{Frame, Image, Mode, Picture as Seen};
+use planktor_protocol::camera::{Frame, Image, Mode, Picture as Seen, Pixels};
 use planktor_protocol::position::{Fix, Place};
 use planktor_protocol::timekeeping::{Anchor, Source};
 use planktor_protocol::units::{Fraction, Micrometres, Nanodegrees, Nanolitres};
@@ -28,12 +28,18 @@ struct Gradient {
     height: u32,
 }
 
-impl Seen for Gradient {
-    fn develop(&self) -> Image {
+impl Gradient {
+    fn image(&self) -> Image {
         let byte = |n: u32| u8::try_from(n % 256).unwrap();
         let pixel = |n: u32| [byte(n * 7), byte(n / self.width * 5), byte(n)];
         let rgb = (0..self.width * self.height).flat_map(pixel).collect();
         Image { width: self.width, height: self.height, rgb }
+    }
+}
+
+impl Seen for Gradient {
+    fn develop(&self) -> Pixels {
+        Pixels::Rgb(self.image())
     }
 }
 

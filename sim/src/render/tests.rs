@@ -14,6 +14,8 @@ fn water() -> Scene {
         light: [1.0; 9],
         drift_um: [0.0; 9],
         exposure_fraction: 0.0013,
+        exposure: 1.0,
+        gain: 1.0,
         depth_of_field_um: 95.0,
         particles: Vec::new(),
     }
@@ -254,4 +256,114 @@ fn particles_at_every_edge_are_cut_off_there() {
         let ratio = absorbed(edge) / absorbed(bubble());
         assert!((0.3..0.6).contains(&ratio), "{ratio} at {x_um}, {y_um}");
     }
+}
+
+/// Mean and standard deviation of the green samples of a block in the middle.
+fn block(picture: &[u8]) -> (f32, f32) {
+    let samples: Vec<_> = (130..170)
+        .flat_map(|y| (180..220).map(move |x| 3 * (y * 400 + x) + 1))
+        .map(|i| f32::from(picture[i]))
+        .collect();
+    let mean = samples.iter().sum::<f32>() / samples.len() as f32;
+    let variance = samples.iter().map(|s| (s - mean) * (s - mean)).sum::<f32>() / samples.len() as f32;
+    (mean, variance.sqrt())
+}
+
+#[test]
+fn a_longer_exposure_is_brighter_and_a_higher_gain_is_noisier_at_the_same_light() {
+    let (usual, noise) = block(&render(&water()));
+    let half = Scene { light: [0.5; 9], ..water() };
+    let (longer, _) = block(&render(&Scene { exposure: 2.0, ..half.clone() }));
+    assert!((longer - usual).abs() < 1.0, "twice as long at half the light: {longer}, {usual}");
+    let quarter = Scene { light: [0.25; 9], ..water() };
+    let (same, noisier) = block(&render(&Scene { gain: 4.0, ..quarter }));
+    assert!((same - usual).abs() < 1.0);
+    let expected = |gain: f32| ((READ_NOISE * gain).powi(2) + SHOT_NOISE * gain * WATER[1]).sqrt();
+    assert!((noise / expected(1.0) - 1.0).abs() < 0.06, "{noise} instead of {}", expected(1.0));
+    assert!((noisier / expected(4.0) - 1.0).abs() < 0.06, "{noisier} instead of {}", expected(4.0));
+}
+
+#[test]
+fn too_much_light_is_white_and_no_more() {
+    let picture = render(&Scene { exposure: 50.0, ..water() });
+    assert!(picture.iter().all(|sample| *sample == 255));
+}
+
+#[test]
+fn a_lamp_that_flickers_shows_as_bands_because_lines_see_it_at_other_times() {
+    let mut light = [1.0; 9];
+    light[2] = 0.5;
+    let picture = render(&Scene { light, ..water() });
+    let line = |y: usize| (0..400).map(|x| f32::from(picture[3 * (y * 400 + x) + 1])).sum::<f32>() / 400.0;
+    let (band, above, below) = (line(75), line(20), line(150));
+    assert!(band < 0.6 * above && band < 0.6 * below, "{band} between {above} and {below}");
+}
+
+#[test]
+fn what_sinks_is_stretched_downwards_and_what_sticks_does_not_move() {
+    let sinking = Particle { sinks_um: 1_000.0, y_um: 800.0, ..bubble() };
+    let (from, still) = shape(&shadow(&with(&[Particle { y_um: 800.0, ..bubble() }])), 400);
+    let (to, stretched) = shape(&shadow(&with(&[sinking])), 400);
+    // It is met by the lines at the time t at which it has sunk to them: y = y0 + s t, t = y / height.
+    let expected = from[1] / (1.0 - 1_000.0 / 7.6 / 300.0);
+    assert!((to[1] - expected).abs() < 2.0, "{} instead of {expected}", to[1]);
+    assert!(stretched[1] > 1.3 * still[1], "{stretched:?} {still:?}");
+    let mut flowing = with(&[Particle { follows: 0.0, ..bubble() }]);
+    flowing.drift_um = std::array::from_fn(|i| 250.0 * i as f32);
+    assert_eq!(render(&flowing), render(&Scene { drift_um: [0.0; 9], ..flowing.clone() }));
+    let half = Scene { particles: vec![Particle { follows: 0.5, ..bubble() }], ..flowing.clone() };
+    let slower =
+        Scene { particles: vec![bubble()], drift_um: flowing.drift_um.map(|um| um / 2.0), ..flowing };
+    assert_eq!(render(&half), render(&slower));
+}
+
+#[test]
+fn an_air_bubble_is_a_dark_ring_around_light() {
+    let scene = Scene { width: 400, height: 300, um_per_px: 1.0, ..water() };
+    let air = Particle { look: Look::Bubble, x_um: 200.0, y_um: 150.0, ..bubble() };
+    let picture = render(&Scene { particles: vec![air], ..scene });
+    let at = |x: usize| f32::from(picture[3 * (150 * 400 + x) + 1]);
+    let (centre, rim, outside) = (at(200), at(160), at(120));
+    assert!(rim < 0.3 * outside && centre > 0.8 * outside, "{centre} {rim} {outside}");
+}
+
+#[test]
+fn a_shallow_preset_blurs_what_a_deep_one_shows_sharply() {
+    let close = Scene { um_per_px: 1.0, ..water() };
+    let near = Particle { defocus_um: 40.0, x_um: 200.0, y_um: 150.0, ..bubble() };
+    let near = Scene { particles: vec![near], ..close };
+    let shallow = Scene { depth_of_field_um: 20.0, ..near.clone() };
+    assert!(steepest(&shadow(&shallow), 400) < 0.9 * steepest(&shadow(&near), 400));
+}
+
+#[test]
+fn the_sensors_own_samples_are_linear_above_their_black_level() {
+    let scene = Scene { format: Format::Bayer12, ..with(&[bubble()]) };
+    let Pixels::Bayer12(mosaic) = scene.develop() else { panic!("that is what was asked") };
+    assert_eq!((mosaic.samples.len(), mosaic.black), (400 * 300, 256));
+    let Pixels::Bayer12(dark) = Scene { light: [0.0; 9], ..scene.clone() }.develop() else {
+        panic!("no mosaic")
+    };
+    assert!(dark.samples.iter().all(|sample| (256..300).contains(sample)));
+    let mean = |light: f32| {
+        let Pixels::Bayer12(mosaic) =
+            Scene { light: [light; 9], particles: vec![], ..scene.clone() }.develop()
+        else {
+            panic!("no mosaic")
+        };
+        mosaic.samples.iter().map(|sample| f32::from(*sample) - 256.0).sum::<f32>()
+            / mosaic.samples.len() as f32
+    };
+    // What is shown has a gamma of two, so half of what is shown is a quarter of the light.
+    assert!((mean(1.0) / mean(0.5) - 4.0).abs() < 0.2, "{} {}", mean(1.0), mean(0.5));
+}
+
+#[test]
+fn a_camera_can_encode_by_itself_or_not_render_at_all() {
+    let Pixels::Jpeg(bytes) = Scene { format: Format::Jpeg, ..water() }.develop() else { panic!("no JPEG") };
+    assert!(bytes.starts_with(&[0xFF, 0xD8]) && bytes.ends_with(&[0xFF, 0xD9]));
+    let Pixels::Rgb(blank) = Scene { format: Format::Blank, ..water() }.develop() else {
+        panic!("no picture")
+    };
+    assert_eq!((blank.width, blank.height, blank.rgb.len()), (8, 8, 192));
 }
