@@ -46,15 +46,43 @@ pub trait Hardware {
 
 /// What may hold its caller for long.
 pub trait SlowBuses {
-    /// The lamp's bus.
+    /// The lamp.
     ///
     /// # Errors
-    /// [`Fault`] if it cannot be opened.
-    fn light_i2c(&self) -> Result<I2c, Fault>;
+    /// [`Fault`] if its bus or pin cannot be opened.
+    fn lamp(&self) -> Result<LampLine, Fault>;
     /// Where the position comes from.
     fn position(&self) -> Box<dyn PositionSource>;
     /// The civil clock.
     fn wall_clock(&self) -> Box<dyn WallClock>;
+}
+
+/// Which lamp a board has, and how it is reached.
+pub enum LampLine {
+    /// HAT 3.3: an MCP4725.
+    Converter(I2c),
+    /// HAT 1.2: an LM36011, and GPIO18, which is high to select the LED.
+    Driver {
+        /// Its bus.
+        i2c: I2c,
+        /// The pin.
+        select: Output,
+    },
+}
+
+/// Any output pin, without its type.
+pub struct Output(Box<dyn OutputPin<Error = digital::ErrorKind>>);
+
+impl Output {
+    /// Takes a pin.
+    pub fn new(pin: impl OutputPin<Error = digital::ErrorKind> + 'static) -> Self {
+        Self(Box::new(pin))
+    }
+
+    /// High or low. Whether a pin obeys cannot be asked.
+    pub fn set(&mut self, high: bool) {
+        let _ = self.0.set_state(high.into());
+    }
 }
 
 /// Any SPI device, without its type: one virtual call a datagram, 2 ns beside 40 us on the wire.

@@ -33,6 +33,14 @@ impl Calibration {
         pixel_nm: 750,
     };
 
+    /// PlanktoScope v2.6 as shipped: 2045 steps/mL, 50 mL/min, 27 steps/mm, 5 mm/s, 45 mm of travel, 0.75 um a pixel.
+    pub const V2_6: Self = Self {
+        pump_millisteps_per_ml: 2_045_000,
+        pump_max_flow: NanolitresPerSecond(50_000_000 / 60),
+        focus_millisteps_per_mm: 27_000,
+        ..Self::V3_0
+    };
+
     /// Microsteps of the pump for a millilitre.
     pub fn pump_usteps_per_ml(&self) -> f64 {
         f64::from(self.pump_millisteps_per_ml) / 1e3 * f64::from(self.microsteps)

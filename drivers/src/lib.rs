@@ -13,6 +13,7 @@ pub mod stop;
 
 /// Chips, named as on their package.
 pub mod chips {
+    pub mod lm36011;
     pub mod mcp4725;
     pub mod tmc5160;
 }

@@ -247,7 +247,7 @@ fn build(
             let (board, events) = (board.clone(), Port::<planktor_protocol::Report<light::Event>>::of(&me));
             Host::start_in_arbiter(slow, move |ctx| {
                 let buses = board.slow_buses();
-                let open = Box::new(move |_| Ok(Lamp::new(Light::open(buses.light_i2c()?)?, events.clone())));
+                let open = Box::new(move |_| Ok(Lamp::new(Light::open(buses.lamp()?)?, events.clone())));
                 Host::new(ctx, Device::Light, health, open)
             })
         };

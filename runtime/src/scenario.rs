@@ -3,6 +3,7 @@
 //!
 //! ```toml
 //! seed = 7
+//! hat = "3.3"                      # 1.2, 3.3
 //! preset = "medium"                # high, medium, low
 //! [parameters]                     # numbers of the world: planktor twin parameters
 //! roll_um = 5
@@ -17,10 +18,10 @@
 //! ```
 
 use crate::mqtt::Message;
+use planktor_drivers::calibration::Calibration;
 use planktor_protocol::Utc;
-use planktor_sim::optics::Preset;
 use planktor_sim::scene::Format;
-use planktor_sim::{Fault, Parameters, Settings};
+use planktor_sim::{Fault, Hat, Parameters, Preset, Settings};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::time::Duration;
@@ -31,6 +32,8 @@ use std::time::Duration;
 pub struct Scenario {
     /// Everything random follows from it.
     pub seed: u64,
+    /// Which board: `"1.2"` (PlanktoScope v2.6) or `"3.3"` (v3.0).
+    pub hat: Hat,
     /// Lenses and flow cell.
     pub preset: Preset,
     /// In which form pictures leave the camera.
@@ -121,6 +124,7 @@ impl Default for Scenario {
     fn default() -> Self {
         Self {
             seed: 1,
+            hat: Hat::default(),
             preset: Preset::default(),
             format: Format::default(),
             frame: Frame::from_settings(Settings::FULL_FRAME),
@@ -148,6 +152,14 @@ impl Scenario {
         toml::from_str(text)
     }
 
+    /// What the instrument's constants are.
+    pub fn calibration(&self) -> Calibration {
+        match self.hat {
+            Hat::V1_2 => Calibration::V2_6,
+            Hat::V3_3 => Calibration::V3_0,
+        }
+    }
+
     /// As a file's text.
     pub fn text(&self) -> String {
         toml::to_string(self)
@@ -156,8 +168,8 @@ impl Scenario {
 
     /// The twin's settings in this scenario, for a monotonic clock that was zero at `began`.
     pub fn settings(&self, began: Utc) -> Settings {
-        let Self { seed, preset, format, frame, parameters, .. } = *self;
-        Settings { preset, format, parameters, ..Settings::new(seed, frame.into(), began) }
+        let Self { seed, hat, preset, format, frame, parameters, .. } = *self;
+        Settings { hat, preset, format, parameters, ..Settings::new(seed, frame.into(), began) }
     }
 }
 

@@ -125,6 +125,7 @@ impl Play {
         let disk = TwinDisk::new(disk, twin.clone());
         let config = Config {
             models: models(&twin),
+            calibration: scenario.calibration(),
             encoders: std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8),
             ..Config::new(Arc::new(twin.clone()), "twin", Time::Virtual(clock.clone()), Box::new(disk), data)
         };

@@ -2,12 +2,13 @@
 
 use crate::camera::TwinCamera;
 use crate::faults::{self, Bus};
+use crate::instrument::Hat;
 use crate::line::Line;
 use crate::world::{Settings, World};
 use embedded_hal::digital::{self, OutputPin};
 use embedded_hal::i2c;
 use embedded_hal::spi::{self, SpiDevice};
-use planktor_drivers::board::{Board, Enable, Hardware, I2c, SlowBuses, Spi};
+use planktor_drivers::board::{Board, Enable, Hardware, I2c, LampLine, Output, SlowBuses, Spi};
 use planktor_drivers::clock::{Clock, WallClock};
 use planktor_drivers::devices::camera::Camera;
 use planktor_drivers::devices::position::PositionSource;
@@ -76,8 +77,12 @@ impl Hardware for Half {
 }
 
 impl SlowBuses for Twin {
-    fn light_i2c(&self) -> Result<I2c, Fault> {
-        Ok(I2c::new(LampBus { world: self.world.clone() }))
+    fn lamp(&self) -> Result<LampLine, Fault> {
+        let i2c = I2c::new(LampBus { world: self.world.clone() });
+        Ok(match lock(&self.world).settings().hat {
+            Hat::V1_2 => LampLine::Driver { i2c, select: Output::new(Select { world: self.world.clone() }) },
+            Hat::V3_3 => LampLine::Converter(i2c),
+        })
     }
     fn position(&self) -> Box<dyn PositionSource> {
         Box::new(Receiver { world: self.world.clone(), told: None })
@@ -164,7 +169,35 @@ impl OutputPin for Pin {
     }
 }
 
-/// The lamp's I2C bus. HAT 3.3 has the converter at 0x62.
+/// The pin that selects HAT 1.2's LED.
+struct Select {
+    world: Arc<Mutex<World>>,
+}
+
+impl Select {
+    fn set(&self, on: bool) {
+        let mut world = lock(&self.world);
+        let now = world.now();
+        world.lamp.select(on, now);
+    }
+}
+
+impl digital::ErrorType for Select {
+    type Error = digital::ErrorKind;
+}
+
+impl OutputPin for Select {
+    fn set_low(&mut self) -> Result<(), digital::ErrorKind> {
+        self.set(false);
+        Ok(())
+    }
+    fn set_high(&mut self) -> Result<(), digital::ErrorKind> {
+        self.set(true);
+        Ok(())
+    }
+}
+
+/// The lamp's I2C bus, with nobody else on it.
 struct LampBus {
     world: Arc<Mutex<World>>,
 }
@@ -197,7 +230,7 @@ impl i2c::I2c for LampBus {
                 return Err(i2c::ErrorKind::Other);
             }
             Line::Fails | Line::Cut => return Err(NOBODY),
-            Line::Works | Line::Disturbed(_) if address != 0x62 => return Err(NOBODY),
+            Line::Works | Line::Disturbed(_) if address != world.lamp.address() => return Err(NOBODY),
             Line::Works | Line::Disturbed(_) => {}
         }
         let now = world.now();
@@ -206,10 +239,10 @@ impl i2c::I2c for LampBus {
                 i2c::Operation::Write(bytes) => {
                     let mut bytes = bytes.to_vec();
                     line.disturb(&mut bytes);
-                    world.light.write(&bytes, now).map_err(|_| NOT_TAKEN)?;
+                    world.lamp.write(&bytes, now).map_err(|_| NOT_TAKEN)?;
                 }
                 i2c::Operation::Read(bytes) => {
-                    world.light.read(bytes);
+                    world.lamp.read(bytes, now);
                     line.disturb(bytes);
                 }
             }

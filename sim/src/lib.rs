@@ -9,14 +9,16 @@ mod camera;
 pub mod chips {
     //! Register models behind embedded-hal.
     pub mod imx477;
+    pub mod lm36011;
     pub mod mcp4725;
     pub mod tmc5160;
 }
 pub mod disk;
 mod driven;
 pub mod faults;
+pub mod instrument;
+mod lamp;
 mod line;
-pub mod optics;
 pub mod parameters;
 mod particles;
 pub mod plankton;
@@ -28,5 +30,7 @@ pub mod world;
 
 pub use board::Twin;
 pub use faults::Fault;
+pub use instrument::{Hat, Preset};
+pub use lamp::Lamp;
 pub use parameters::Parameters;
 pub use world::Settings;

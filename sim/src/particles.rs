@@ -4,7 +4,7 @@
 //!
 //! The cell stands upright (assumption): what sinks moves down the picture, across the flow.
 
-use crate::optics::Preset;
+use crate::instrument::Preset;
 use crate::parameters::Parameters;
 use crate::random::{hash, unit};
 use crate::scene::{Look, Particle};

@@ -4,11 +4,12 @@
 //! Every number carries its source: here, or in [`parameters`](crate::parameters).
 
 use crate::chips::imx477::Sensor;
-use crate::chips::{mcp4725, tmc5160};
+use crate::chips::tmc5160;
 use crate::driven::{Coupling, Driven};
 use crate::faults::{Bus, Change, Fault, Motor, Part, Spell, Spells};
+use crate::instrument::{Hat, Preset};
+use crate::lamp::Lamp;
 use crate::line::Line;
-use crate::optics::Preset;
 use crate::parameters::Parameters;
 use crate::particles::{CELL_WIDTH_UM, Particles, View};
 use crate::random::{hash, unit};
@@ -33,6 +34,8 @@ pub struct Settings {
     pub height: u32,
     /// The true time when the monotonic clock began.
     pub began: Utc,
+    /// Which board.
+    pub hat: Hat,
     /// Lenses and flow cell.
     pub preset: Preset,
     /// In which form pictures leave the camera.
@@ -44,8 +47,8 @@ pub struct Settings {
 impl Settings {
     /// A usual world.
     pub fn new(seed: u64, (width, height): (u32, u32), began: Utc) -> Self {
-        let (preset, format, parameters) = Default::default();
-        Self { seed, width, height, began, preset, format, parameters }
+        let (hat, preset, format, parameters) = Default::default();
+        Self { seed, width, height, began, hat, preset, format, parameters }
     }
 
     /// A full frame of the IMX477.
@@ -54,10 +57,6 @@ impl Settings {
     pub const SMALL_FRAME: (u32, u32) = (96, 72);
 }
 
-/// Microsteps of the pump for a nanolitre: 3220 full steps of 256 a millilitre (PlanktoScope v3.0).
-const PUMP_USTEPS_PER_NL: f64 = 3220.0 * 256.0 / 1e6;
-/// Microsteps of the stage for a micrometre: 40 full steps of 256 a millimetre (PlanktoScope v3.0).
-const FOCUS_USTEPS_PER_UM: f64 = 40.0 * 256.0 / 1e3;
 /// Microsteps of a full step.
 const USTEPS: f64 = 256.0;
 /// Full steps of a turn: motors of 1.8 degrees.
@@ -151,8 +150,8 @@ pub struct World {
     pub pump: tmc5160::Model,
     /// The stage's motor driver.
     pub focus: tmc5160::Model,
-    /// The lamp's converter.
-    pub light: mcp4725::Model,
+    /// The lamp.
+    pub lamp: Lamp,
     truths: VecDeque<Truth>,
     spells: Spells,
     /// When the instrument was switched on.
@@ -177,7 +176,10 @@ impl World {
             settings,
             pump: tmc5160::Model::new(pump_clock_hz),
             focus: tmc5160::Model::new(focus_clock_hz),
-            light: mcp4725::Model::new(0),
+            lamp: match settings.hat {
+                Hat::V1_2 => Lamp::driver(),
+                Hat::V3_3 => Lamp::converter(),
+            },
             truths: VecDeque::new(),
             spells: Spells::default(),
             on,
@@ -244,6 +246,10 @@ impl World {
             Change::Ends(Fault::OpenLoad(of)) => self.chip(*of).open_load(false, at),
             Change::Begins(Fault::OverTemperature(of)) => self.chip(*of).overheat(true, at),
             Change::Ends(Fault::OverTemperature(of)) => self.chip(*of).overheat(false, at),
+            Change::Begins(Fault::LampShort) => self.lamp.short(true, at),
+            Change::Ends(Fault::LampShort) => self.lamp.short(false, at),
+            Change::Begins(Fault::LampHot) => self.lamp.overheat(true, at),
+            Change::Ends(Fault::LampHot) => self.lamp.overheat(false, at),
             Change::Begins(Fault::ClockStep { by_s }) => {
                 #[expect(clippy::cast_possible_truncation, reason = "saturates")]
                 let by_us = (by_s * 1e6) as i64;
@@ -299,7 +305,7 @@ impl World {
 
     /// The volume that the pump's shaft should have moved since power-up, nL, by the shaft's turns.
     pub fn pumped_nl(&self) -> f64 {
-        self.pump.shaft_at(self.now()) / PUMP_USTEPS_PER_NL
+        self.pump.shaft_at(self.now()) / self.pump_usteps_per_nl()
     }
 
     /// The height at which the stage really is, um above where it was switched on.
@@ -309,7 +315,12 @@ impl World {
 
     /// How bright the lamp's driver is told to be, 0 to 1; what comes of it is the lamp's matter.
     pub fn light_at(&self, then: Instant) -> f32 {
-        self.light.at(then)
+        self.lamp.told_at(then)
+    }
+
+    /// Whether the lamp is told to shine.
+    pub fn is_lit(&self) -> bool {
+        self.light_at(self.now()) > 0.0
     }
 
     /// Whether a motor has current.
@@ -429,7 +440,8 @@ impl World {
             let usteps = fast + water_slow_part * (slow - fast);
             // A roller encloses a part of what it moves, and lets it go again.
             let angle = usteps / (STEPS_PER_TURN * USTEPS) * pump_rollers * TAU;
-            let nl = usteps / PUMP_USTEPS_PER_NL * (1.0 + pump_error) + pump_pulsation_nl / 2.0 * angle.sin();
+            let nl = usteps / self.pump_usteps_per_nl() * (1.0 + pump_error)
+                + pump_pulsation_nl / 2.0 * angle.sin();
             nl * UM3_PER_NL / (self.settings.preset.cell_um() * CELL_WIDTH_UM)
         })
     }
@@ -442,6 +454,14 @@ impl World {
         water_drift_um_per_s * age + roll_um * ((age / roll_period_s + phase) * TAU).sin()
     }
 
+    fn pump_usteps_per_nl(&self) -> f64 {
+        self.settings.hat.pump_steps_per_ml() * USTEPS / 1e6
+    }
+
+    fn focus_usteps_per_um(&self) -> f64 {
+        self.settings.hat.focus_steps_per_mm() * USTEPS / 1e3
+    }
+
     fn pump_coupling(&self) -> Coupling {
         let Parameters { pump_backlash_steps, water_fast_s, water_slow_s, .. } = self.settings.parameters;
         Coupling { play: pump_backlash_steps * USTEPS, taus: [water_fast_s, water_slow_s] }
@@ -449,11 +469,14 @@ impl World {
 
     /// A stage is hard.
     fn stage_coupling(&self) -> Coupling {
-        Coupling { play: self.settings.parameters.focus_backlash_um * FOCUS_USTEPS_PER_UM, taus: [1e-3; 2] }
+        Coupling {
+            play: self.settings.parameters.focus_backlash_um * self.focus_usteps_per_um(),
+            taus: [1e-3; 2],
+        }
     }
 
     fn stage_um_at(&self, then: Instant) -> f64 {
-        self.stage.at(&self.stage_coupling(), self.focus.past(then), then).hard / FOCUS_USTEPS_PER_UM
+        self.stage.at(&self.stage_coupling(), self.focus.past(then), then).hard / self.focus_usteps_per_um()
     }
 
     /// The height at which the middle of the cell is in focus: it moves while the instrument warms up.
@@ -470,6 +493,6 @@ impl World {
             self.settings.parameters;
         let aged = (1.0 - lamp_ageing).powf(lamp_hours / 1_000.0);
         let flicker = 1.0 + lamp_flicker * ((then - self.on).as_secs_f64() * lamp_flicker_hz * TAU).sin();
-        self.light_at(then) * (lamp_brightness * aged * flicker) as f32
+        self.lamp.at(then) * (lamp_brightness * aged * flicker) as f32
     }
 }

@@ -1,46 +1,88 @@
-//! The lamp of HAT 3.3: its brightness follows the voltage of a converter. Knows no register.
+//! The lamp: a level between dark and full, on whichever chip the board has for it. Knows no register.
 
-use crate::board::I2c;
+use crate::board::{I2c, LampLine, Output};
+use crate::chips::lm36011::{self, Lm36011};
 use crate::chips::mcp4725::{MOST, Mcp4725};
 use planktor_protocol::Fault;
 use planktor_protocol::units::Fraction;
 
-/// Where the lamp's converter is on the bus.
-pub const ADDRESS: u8 = 0x62;
+/// Where HAT 3.3's converter is on the bus.
+const CONVERTER: u8 = 0x62;
+/// Current of HAT 1.2's lamp at its full level, uA (PlanktoScope).
+const FULL_UA: u32 = 20_000;
 
 /// The lamp.
-pub struct Light {
-    dac: Mcp4725<I2c>,
+pub struct Light(Chip);
+
+enum Chip {
+    /// Brightness follows the converter's voltage.
+    Converter(Mcp4725<I2c>),
+    /// A driver of LEDs, and the pin that selects ours.
+    Driver { driver: Lm36011<I2c>, select: Output },
 }
 
 impl Light {
-    /// Opens it dark, whatever it powered up with, and reads that back: what does not say so is no such converter.
+    /// Opens it dark, whatever it powered up with, and reads that back: what does not say so is no such chip.
     ///
     /// # Errors
     /// [`Fault`]: nobody answers, or somebody else.
-    pub fn open(i2c: I2c) -> Result<Self, Fault> {
-        let mut light = Self { dac: Mcp4725::new(i2c, ADDRESS) };
-        light.set(Fraction::ZERO)?;
-        match light.dac.value().map_err(|_| Fault::Bus("the lamp"))?.to_be_bytes() {
-            [0, 0] => Ok(light),
-            [high, _] => Err(Fault::WrongChip { expected: "MCP4725", found: high }),
+    pub fn open(line: LampLine) -> Result<Self, Fault> {
+        match line {
+            LampLine::Converter(i2c) => {
+                let mut dac = Mcp4725::new(i2c, CONVERTER);
+                dac.set(0).map_err(silent)?;
+                match dac.value().map_err(silent)?.to_be_bytes() {
+                    [0, 0] => Ok(Self(Chip::Converter(dac))),
+                    [high, _] => Err(Fault::WrongChip { expected: "MCP4725", found: high }),
+                }
+            }
+            LampLine::Driver { i2c, mut select } => {
+                select.set(false);
+                let mut driver = Lm36011::new(i2c);
+                driver.reset().map_err(silent)?;
+                driver.standby().map_err(silent)?;
+                match driver.read(lm36011::Register::Torch).map_err(silent)? {
+                    0 => Ok(Self(Chip::Driver { driver, select })),
+                    found => Err(Fault::WrongChip { expected: "LM36011", found }),
+                }
+            }
         }
     }
 
-    /// Sets its level.
+    /// Sets its level. A driver has few steps; any level above zero is light.
     ///
     /// # Errors
     /// [`Fault`]: nobody answers; the lamp may have any level.
     pub fn set(&mut self, level: Fraction) -> Result<(), Fault> {
-        let whole = Fraction::ONE.millionths();
-        let scaled =
-            (u64::from(level.millionths()) * u64::from(MOST) + u64::from(whole / 2)) / u64::from(whole);
-        let value = u16::try_from(scaled).unwrap_or(MOST);
-        self.dac.set(value).map_err(|_| Fault::Bus("the lamp"))
+        let part = |of: u32| u64::from(level.millionths()) * u64::from(of);
+        let whole = u64::from(Fraction::ONE.millionths());
+        match &mut self.0 {
+            Chip::Converter(dac) => {
+                let value = (part(MOST.into()) + whole / 2) / whole;
+                dac.set(u16::try_from(value).unwrap_or(MOST)).map_err(silent)
+            }
+            Chip::Driver { driver, select } if level == Fraction::ZERO => {
+                select.set(false);
+                driver.standby().map_err(silent)
+            }
+            Chip::Driver { driver, select } => {
+                let current = u32::try_from(part(FULL_UA) / whole).unwrap_or(FULL_UA);
+                driver.torch(lm36011::code(current)).map_err(silent)?;
+                select.set(true);
+                Ok(())
+            }
+        }
     }
 
-    /// Dark, as far as its bus works.
+    /// Dark: first by what works when the bus does not.
     pub fn make_safe(&mut self) {
+        if let Chip::Driver { select, .. } = &mut self.0 {
+            select.set(false);
+        }
         let _ = self.set(Fraction::ZERO);
     }
+}
+
+fn silent<E>(_: E) -> Fault {
+    Fault::Bus("the lamp")
 }

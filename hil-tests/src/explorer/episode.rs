@@ -5,9 +5,8 @@ use super::draw::Draw;
 use planktor_protocol::Instant;
 use planktor_runtime::scenario::{Frame, Mischief, Occasion, Said, Scenario, Seconds, When};
 use planktor_sim::faults::{Bus, Motor};
-use planktor_sim::optics::Preset;
 use planktor_sim::scene::Format;
-use planktor_sim::{Fault, Parameters, Settings};
+use planktor_sim::{Fault, Hat, Parameters, Preset, Settings};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -30,6 +29,7 @@ pub fn episode(seed: u64) -> Scenario {
     let parameters = if draw.chance(0.2) { Parameters::default() } else { Parameters::drawn(draw.number()) };
     let mut scenario = Scenario {
         seed,
+        hat: *draw.pick(&[Hat::V3_3, Hat::V3_3, Hat::V1_2]),
         preset: *draw.pick(&[Preset::High, Preset::Medium, Preset::Low]),
         format: Format::Blank,
         frame: Frame::try_from(Settings::SMALL_FRAME).expect("a small frame"),

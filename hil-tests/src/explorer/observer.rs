@@ -11,6 +11,7 @@ use planktor_runtime::stage::{Act, Client, Cue, Seen};
 use planktor_sim::disk::MemoryDisk;
 use planktor_sim::faults::{Motor, Part};
 use planktor_sim::random::hash;
+use planktor_sim::world::World;
 use planktor_sim::{Fault, Twin};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -27,8 +28,9 @@ const HALF_A_PIXEL: f64 = 0.5;
 const LONG_SETTLING: f64 = 10.0;
 /// Length of the stage, um, and what rounding to microsteps may add.
 const TRAVEL_UM: f64 = 45_000.0 + 1.0;
-/// Microsteps of the pump in a nanolitre: 3220 full steps of 256 a millilitre.
-const USTEPS_PER_NL: f64 = 3_220.0 * 256.0 / 1e6;
+/// Nanolitres in a millilitre, and microsteps in a full step.
+const NL_PER_ML: f64 = 1e6;
+const USTEPS: f64 = 256.0;
 
 /// What was said, and what has come of it.
 #[derive(Clone, Debug)]
@@ -59,6 +61,7 @@ pub struct Observer {
     seed: u64,
     pixel_um: f64,
     slow_water_s: f64,
+    usteps_per_nl: f64,
     root: PathBuf,
     disk: MemoryDisk,
     orders: BTreeMap<u64, Order>,
@@ -80,6 +83,7 @@ impl Observer {
             seed: episode.seed,
             pixel_um: episode.preset.pixel_um(),
             slow_water_s: episode.parameters.water_slow_s.max(episode.parameters.water_fast_s),
+            usteps_per_nl: episode.hat.pump_steps_per_ml() * USTEPS / NL_PER_ML,
             root: root.into(),
             disk,
             orders: episode.messages.iter().filter_map(order).collect(),
@@ -186,7 +190,7 @@ impl Observer {
             ((chip.shaft_at(then) - chip.shaft_at(from)) / lasts).abs()
         };
         let (before, after) = (speed(stop), speed(now));
-        let well = !world.was_broken(part(axis), stop - FELT);
+        let well = is_well(&world, part(axis), stop);
         drop(world);
         // A microstep a second is below what two readings of a position can tell apart.
         if well && after > 1.0 && after >= before {
@@ -217,7 +221,7 @@ impl Observer {
         let world = twin.world();
         let shaft = world.pump.shaft_at(seen.at);
         let began = self.stroke_began.map_or(seen.at, |(began, _)| began);
-        let well = !world.was_broken(Part::Pump, began - FELT);
+        let well = is_well(&world, Part::Pump, began);
         drop(world);
         match seen.status() {
             "Started" if self.pump_moves => {
@@ -226,7 +230,7 @@ impl Observer {
             "Started" => (self.pump_moves, self.stroke_began) = (true, Some((seen.at, shaft))),
             "Done" => {
                 let asked = seen.payload["id"].as_u64().and_then(|id| match self.orders.get(&id)?.what {
-                    What::Stroke(nl) => Some(nl * USTEPS_PER_NL),
+                    What::Stroke(nl) => Some(nl * self.usteps_per_nl),
                     _ => None,
                 });
                 let moved = self.stroke_began.take().map(|(_, began)| shaft - began);
@@ -412,6 +416,13 @@ impl Order {
     fn is_stop(&self) -> bool {
         matches!(self.what, What::StopPump | What::StopFocus | What::StopImager)
     }
+}
+
+/// Whether a motor does what its driver believes. The ramp's registers cannot be read back: what a disturbed line wrote
+/// into them stays until the device is opened again.
+fn is_well(world: &World, part: Part, then: Instant) -> bool {
+    let disturbed = |fault: &Fault| matches!(fault, Fault::BusGlitch(_)) && fault.part() == part;
+    !world.was_broken(part, then - FELT) && !world.broken_since(Instant::ZERO).any(disturbed)
 }
 
 fn part(axis: Axis) -> Part {

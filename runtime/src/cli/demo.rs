@@ -168,7 +168,7 @@ fn summary(plan: Plan, twin: &Twin, folder: &Path, data: &Path, pumped_nl: f64) 
     let world = twin.world();
     let truths: Vec<_> = world.truths().cloned().collect();
     let in_motion = truths.iter().filter(|t| t.in_motion() || t.displacement_um() > HALF_A_PIXEL_UM).count();
-    let lamp_is_dark = world.light.now() == 0;
+    let lamp_is_dark = !world.is_lit();
     let motors_are_off = !world.is_enabled(Axis::Pump) && !world.is_enabled(Axis::Focus);
     drop(world);
     let sheet = dataset::contact_sheet(folder, &data.join("contact-sheet.jpg"))?;

@@ -78,6 +78,7 @@ impl Run {
         let disk = TwinDisk::new(Box::new(FileSystem), twin.clone());
         let config = Config {
             journal,
+            calibration: head.scenario.calibration(),
             ..Config::new(Arc::new(twin), "twin", Time::Real, Box::new(disk), data.clone())
         };
         let service = Service::start(config, options)?;

@@ -1,6 +1,37 @@
-//! The three presets of a PlanktoScope v3.0: lenses with the flow cell that goes with them.
+//! Which instrument it is: its board, with what that moves; and the three presets of lenses with the flow cell that goes
+//! with them.
 
 use serde::{Deserialize, Serialize};
+
+/// Which board the instrument has, and with it which lamp, pump and stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Hat {
+    /// HAT 1.2, PlanktoScope v2.6.
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// HAT 3.3, PlanktoScope v3.0.
+    #[default]
+    #[serde(rename = "3.3")]
+    V3_3,
+}
+
+impl Hat {
+    /// Full steps of the pump for a millilitre (`hardware.json` as shipped).
+    pub fn pump_steps_per_ml(self) -> f64 {
+        match self {
+            Self::V1_2 => 2_045.0,
+            Self::V3_3 => 3_220.0,
+        }
+    }
+
+    /// Full steps of the stage for a millimetre (`hardware.json` as shipped).
+    pub fn focus_steps_per_mm(self) -> f64 {
+        match self {
+            Self::V1_2 => 27.0,
+            Self::V3_3 => 40.0,
+        }
+    }
+}
 
 /// Lenses and flow cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]

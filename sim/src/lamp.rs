@@ -1,0 +1,108 @@
+//! The lamp of either HAT: a chip on I2C, and what comes of it. HAT 3.3 has a converter whose voltage sets the
+//! current; HAT 1.2 a driver, and a pin that selects the LED.
+
+use crate::chips::{lm36011, mcp4725};
+use planktor_protocol::Instant;
+
+/// The lamp with its chip.
+#[derive(Debug)]
+pub enum Lamp {
+    /// HAT 3.3: MCP4725 at 0x62.
+    Converter {
+        /// The chip.
+        chip: mcp4725::Model,
+        /// Since when the LED's wires touch.
+        short: Option<Instant>,
+        /// Since when the LED's own driver is too hot.
+        hot: Option<Instant>,
+    },
+    /// HAT 1.2: LM36011 at 0x64.
+    Driver {
+        /// The chip.
+        chip: lm36011::Model,
+        /// Since when GPIO18 selects the LED, or not.
+        selected: (Instant, bool),
+    },
+}
+
+/// What a lamp whose current source is too hot gives. Assumption.
+const HOT: f32 = 0.5;
+
+impl Lamp {
+    /// HAT 3.3's; it powers up dark.
+    pub(crate) fn converter() -> Self {
+        Self::Converter { chip: mcp4725::Model::new(0), short: None, hot: None }
+    }
+
+    /// HAT 1.2's.
+    pub(crate) fn driver() -> Self {
+        Self::Driver { chip: lm36011::Model::default(), selected: (Instant::ZERO, false) }
+    }
+
+    /// Where its chip is on the bus.
+    pub(crate) fn address(&self) -> u8 {
+        match self {
+            Self::Converter { .. } => 0x62,
+            Self::Driver { .. } => 0x64,
+        }
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8], now: Instant) -> Result<(), mcp4725::NotAcknowledged> {
+        match self {
+            Self::Converter { chip, .. } => chip.write(bytes, now),
+            Self::Driver { chip, .. } => {
+                chip.write(bytes, now);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn read(&mut self, bytes: &mut [u8], now: Instant) {
+        match self {
+            Self::Converter { chip, .. } => chip.read(bytes, now),
+            Self::Driver { chip, .. } => chip.read(bytes, now),
+        }
+    }
+
+    /// GPIO18 of HAT 1.2; HAT 3.3 has no such pin.
+    pub(crate) fn select(&mut self, on: bool, now: Instant) {
+        if let Self::Driver { selected, .. } = self {
+            *selected = (now, on);
+        }
+    }
+
+    pub(crate) fn short(&mut self, is: bool, now: Instant) {
+        match self {
+            Self::Converter { short, .. } => *short = is.then_some(now),
+            Self::Driver { chip, .. } => chip.short(is, now),
+        }
+    }
+
+    pub(crate) fn overheat(&mut self, is: bool, now: Instant) {
+        match self {
+            Self::Converter { hot, .. } => *hot = is.then_some(now),
+            Self::Driver { chip, .. } => chip.overheat(is, now),
+        }
+    }
+
+    /// How bright it was told to be, 0 to 1.
+    pub fn told_at(&self, then: Instant) -> f32 {
+        match self {
+            Self::Converter { chip, .. } => chip.at(then),
+            Self::Driver { chip, selected: (since, on) } => {
+                let selected = if then >= *since { *on } else { !*on };
+                if selected { chip.at(then).min(1.0) } else { 0.0 }
+            }
+        }
+    }
+
+    /// How bright it was, 0 to 1, but for age and flicker.
+    pub(crate) fn at(&self, then: Instant) -> f32 {
+        let since = |fault: Option<Instant>| fault.is_some_and(|since| then >= since);
+        match self {
+            Self::Converter { short, .. } if since(*short) => 0.0,
+            Self::Converter { hot, .. } if since(*hot) => HOT * self.told_at(then),
+            Self::Converter { .. } | Self::Driver { .. } => self.told_at(then),
+        }
+    }
+}
