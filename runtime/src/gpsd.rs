@@ -87,4 +87,36 @@ mod tests {
         assert_eq!(newest.latest().unwrap().place.unwrap().latitude.0, 48_700_000_000);
         assert_eq!(newest.latest(), None, "each report is told once");
     }
+
+    /// Between nonsense, from a gpsd that also goes away.
+    #[test]
+    fn the_twins_gpsd_is_followed_through_madness_and_absence() {
+        use planktor_protocol::Utc;
+        use planktor_sim::gpsd::Gpsd;
+        use planktor_sim::{Fault, Settings, Twin};
+        let settings = Settings::new(1, Settings::SMALL_FRAME, Utc::parse("2026-06-01T08:00:00Z").unwrap());
+        let twin = Twin::new(Arc::new(Monotonic), settings);
+        twin.world().break_it(Fault::GpsdMad, Monotonic.now(), None);
+        let server = Gpsd::start(twin.clone(), "127.0.0.1:0".parse().unwrap()).unwrap();
+        let (address, mut newest) = (server.address().to_string(), Newest::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let following = newest.clone();
+        let follow = async {
+            tokio::select! {
+                ended = session(&address, &following) => ended,
+                () = async {
+                    while following.0.lock().unwrap().is_none() {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                    twin.world().break_it(Fault::GpsdGone, Monotonic.now(), None);
+                    std::future::pending().await
+                } => unreachable!("it waits for ever"),
+            }
+        };
+        // Closed in the middle is an end like any other.
+        let _ = runtime
+            .block_on(async { timeout(PATIENCE, follow).await })
+            .expect("it ends when the server goes");
+        assert_eq!(newest.latest().unwrap().place.unwrap().latitude.0, 48_727_300_000);
+    }
 }

@@ -16,6 +16,7 @@ pub mod chips {
 pub mod disk;
 mod driven;
 pub mod faults;
+pub mod gpsd;
 pub mod instrument;
 mod lamp;
 mod line;

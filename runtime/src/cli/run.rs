@@ -13,7 +13,8 @@ use planktor_runtime::service::{BrokerChoice, Options, Say, Service};
 use planktor_runtime::trouble::Troublemaker;
 use planktor_sim::Twin;
 use planktor_sim::disk::TwinDisk;
-use std::net::SocketAddr;
+use planktor_sim::gpsd::Gpsd;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,9 +39,9 @@ pub(crate) struct Run {
     /// Let the embedded MQTT broker listen there; whoever reaches it can move the motors
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:1883")]
     listen: SocketAddr,
-    /// Ask this gpsd for position and time
-    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
-    gpsd: Option<(String, u16)>,
+    /// Ask this gpsd for position and time; "twin": start one under the twin's sky, and ask that over TCP
+    #[arg(long, value_name = "HOST:PORT|twin", value_parser = gpsd)]
+    gpsd: Option<Gps>,
     /// What is random in a simulated instrument follows from this number [default: the scenario's, or 1]
     #[arg(long, requires = "twin")]
     seed: Option<u64>,
@@ -68,9 +69,17 @@ impl Run {
         let written = self.journal.map(|path| Writer::begin(&path, &head)).transpose()?;
         let (writer, journal) =
             written.map_or((None, Journal::default()), |(writer, journal)| (Some(writer), journal));
+        let (gpsd, _twins_own) = match self.gpsd {
+            None => (None, None),
+            Some(Gps::At(address)) => (Some(address), None),
+            Some(Gps::Twins) => {
+                let own = Gpsd::start(twin.clone(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+                (Some(own.address().to_string()), Some(own))
+            }
+        };
         let options = Options {
             broker,
-            gpsd: self.gpsd.map(|(host, port)| format!("{host}:{port}")),
+            gpsd,
             signals: true,
             say: say(),
             trouble: Some(Troublemaker::new(twin.clone(), head.scenario.seed, &head.scenario.faults)),
@@ -133,6 +142,20 @@ pub(super) fn twin(scenario: Scenario, data: PathBuf) -> (Twin, Head) {
     let head = Head { hurried: false, start_ns: start.nanos(), began_us, data, scenario };
     let twin = Twin::new(Arc::new(Monotonic), head.scenario.settings(head.began())).in_real_time();
     (twin, head)
+}
+
+/// Which gpsd.
+#[derive(Clone, Debug)]
+enum Gps {
+    Twins,
+    At(String),
+}
+
+fn gpsd(text: &str) -> Result<Gps, String> {
+    if text == "twin" {
+        return Ok(Gps::Twins);
+    }
+    host_and_port(text).map(|(host, port)| Gps::At(format!("{host}:{port}")))
 }
 
 fn host_and_port(text: &str) -> Result<(String, u16), String> {
