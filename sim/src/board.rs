@@ -204,6 +204,8 @@ struct LampBus {
 
 const NOBODY: i2c::ErrorKind = i2c::ErrorKind::NoAcknowledge(i2c::NoAcknowledgeSource::Address);
 const NOT_TAKEN: i2c::ErrorKind = i2c::ErrorKind::NoAcknowledge(i2c::NoAcknowledgeSource::Data);
+/// Everybody on the bus.
+const GENERAL_CALL: u8 = 0;
 /// A Linux adapter's own time-out, if none is set.
 const STUCK: Duration = Duration::from_secs(1);
 
@@ -230,7 +232,9 @@ impl i2c::I2c for LampBus {
                 return Err(i2c::ErrorKind::Other);
             }
             Line::Fails | Line::Cut => return Err(NOBODY),
-            Line::Works | Line::Disturbed(_) if address != world.lamp.address() => return Err(NOBODY),
+            Line::Works | Line::Disturbed(_) if ![GENERAL_CALL, world.lamp.address()].contains(&address) => {
+                return Err(NOBODY);
+            }
             Line::Works | Line::Disturbed(_) => {}
         }
         let now = world.now();
@@ -239,7 +243,11 @@ impl i2c::I2c for LampBus {
                 i2c::Operation::Write(bytes) => {
                     let mut bytes = bytes.to_vec();
                     line.disturb(&mut bytes);
-                    world.lamp.write(&bytes, now).map_err(|_| NOT_TAKEN)?;
+                    let taken = match address {
+                        GENERAL_CALL => world.lamp.general_call(&bytes, now),
+                        _ => world.lamp.write(&bytes, now),
+                    };
+                    taken.map_err(|_| NOT_TAKEN)?;
                 }
                 i2c::Operation::Read(bytes) => {
                     world.lamp.read(bytes, now);

@@ -239,7 +239,7 @@ mod tests {
     fn connect(gpsd: &Gpsd) -> (TcpStream, impl Iterator<Item = Value>) {
         let stream = TcpStream::connect(gpsd.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let lines = BufReader::new(stream.try_clone().unwrap()).split(b'\n').map(Result::unwrap);
+        let lines = BufReader::new(stream.try_clone().unwrap()).split(b'\n').map_while(Result::ok);
         (stream, lines.filter_map(|line| serde_json::from_slice(&line).ok()))
     }
 

@@ -57,6 +57,17 @@ impl Lamp {
         }
     }
 
+    pub(crate) fn general_call(
+        &mut self,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<(), mcp4725::NotAcknowledged> {
+        match (self, bytes) {
+            (Self::Converter { chip, .. }, [command]) => chip.general_call(*command, now),
+            _ => Err(mcp4725::NotAcknowledged),
+        }
+    }
+
     pub(crate) fn read(&mut self, bytes: &mut [u8], now: Instant) {
         match self {
             Self::Converter { chip, .. } => chip.read(bytes, now),

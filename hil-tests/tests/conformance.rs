@@ -1,0 +1,114 @@
+//! The twin's chips and camera do what real ones must do: the suites of `src/conformance`, through the twin's board.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use planktor_actors::alarm::VirtualClock;
+use planktor_drivers::Clock;
+use planktor_drivers::board::{Board, Enable, Hardware, I2c, LampLine, Spi};
+use planktor_drivers::devices::camera::Camera;
+use planktor_hil_tests::began;
+use planktor_hil_tests::conformance::camera::CameraBench;
+use planktor_hil_tests::conformance::mcp4725::I2cBench;
+use planktor_hil_tests::conformance::tmc5160::MotorBench;
+use planktor_hil_tests::conformance::{Bench, Check, Outcome, camera, lm36011, mcp4725, tmc5160};
+use planktor_protocol::Instant;
+use planktor_sim::faults::Motor;
+use planktor_sim::{Fault, Hat, Settings, Twin};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A twin whose clock is moved by hand.
+struct TwinBench {
+    twin: Twin,
+    clock: VirtualClock,
+    spi: Spi,
+    enable: Enable,
+    i2c: I2c,
+    camera: Box<dyn Camera>,
+}
+
+impl TwinBench {
+    fn new(seed: u64, hat: Hat) -> Self {
+        let clock = VirtualClock::default();
+        let mut settings = Settings { hat, ..Settings::new(seed, Settings::SMALL_FRAME, began()) };
+        settings.parameters.pump_clock_hz = 10.8e6 + 0.24e6 * (seed % 11) as f64;
+        let twin = Twin::new(Arc::new(clock.clone()), settings);
+        let hardware: Box<dyn Hardware> = twin.hardware();
+        let i2c = match twin.slow_buses().lamp().unwrap() {
+            LampLine::Converter(i2c) | LampLine::Driver { i2c, .. } => i2c,
+        };
+        let (spi, enable) = (hardware.pump_spi().unwrap(), hardware.pump_enable());
+        Self { spi, enable, i2c, camera: hardware.camera().unwrap(), twin, clock }
+    }
+}
+
+impl Bench for TwinBench {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+    fn pass(&mut self, time: Duration) {
+        self.clock.set(self.clock.now() + time);
+    }
+}
+
+impl MotorBench for TwinBench {
+    fn spi(&mut self) -> &mut Spi {
+        &mut self.spi
+    }
+    fn enable(&mut self, on: bool) {
+        if on { self.enable.on().unwrap() } else { self.enable.off() }
+    }
+    fn diag1(&mut self) -> Option<bool> {
+        let world = self.twin.world();
+        Some(world.pump.diag1(world.now()))
+    }
+    fn drop_supply(&mut self) -> bool {
+        let now = self.clock.now();
+        self.twin.world().break_it(Fault::ChipReset(Motor::Pump), now, None);
+        true
+    }
+}
+
+impl I2cBench for TwinBench {
+    fn i2c(&mut self) -> &mut I2c {
+        &mut self.i2c
+    }
+}
+
+impl CameraBench for TwinBench {
+    fn camera(&mut self) -> &mut dyn Camera {
+        &mut *self.camera
+    }
+}
+
+/// Each check on a twin of its own, with other clocks.
+fn all(hat: Hat, checks: &[Check<TwinBench>]) {
+    assert!(checks.len() > 3);
+    for (name, check) in checks {
+        for seed in [0, 5, 10] {
+            let mut bench = TwinBench::new(seed, hat);
+            println!("seed {seed}: {name}");
+            assert_eq!(check(&mut bench), Outcome::Passed, "the twin has everything a bench can have");
+        }
+    }
+}
+
+#[test]
+fn the_motor_driver_conforms() {
+    all(Hat::V3_3, &tmc5160::checks());
+}
+
+#[test]
+fn the_converter_conforms() {
+    all(Hat::V3_3, &mcp4725::checks());
+}
+
+#[test]
+fn the_led_driver_conforms() {
+    all(Hat::V1_2, &lm36011::checks());
+}
+
+#[test]
+fn the_camera_conforms() {
+    all(Hat::V3_3, &camera::checks());
+}
