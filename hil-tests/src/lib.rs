@@ -15,7 +15,7 @@ use planktor_runtime::mqtt::Message;
 use planktor_runtime::scenario::{Mischief, Scenario as World};
 pub use planktor_runtime::stage::Seen;
 use planktor_runtime::stage::{Act, Client, Cue, Play};
-use planktor_sim::{Parameters, Settings, Twin};
+use planktor_sim::{Hat, Parameters, Settings, Twin};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,6 +41,8 @@ pub struct Scenario {
     pub seed: u64,
     /// Pixels of a frame.
     pub frame: (u32, u32),
+    /// Which board.
+    pub hat: Hat,
     /// The world's numbers.
     pub parameters: Parameters,
     /// What breaks.
@@ -65,6 +67,7 @@ impl Scenario {
         Self {
             seed: 1,
             frame: Settings::SMALL_FRAME,
+            hat: Hat::default(),
             parameters: Parameters::default(),
             faults: vec![],
             script,
@@ -108,6 +111,7 @@ impl Scenario {
         std::fs::create_dir_all(&data).expect("a data root");
         let world = World {
             seed: self.seed,
+            hat: self.hat,
             frame: self.frame.try_into().expect("a frame's size"),
             parameters: self.parameters,
             faults: self.faults,

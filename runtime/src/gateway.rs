@@ -178,3 +178,28 @@ fn respond(reply: Reply, response: &Value) -> Message {
         ..Message::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use planktor_actors::intake::intake;
+    use planktor_drivers::stop::StopLine;
+
+    #[test]
+    fn a_real_instrument_refuses_to_be_broken() {
+        let (gate, _intake) = intake(4, &StopLine::default());
+        let mut gateway = Gateway::new(gate, None, Journal::default());
+        let order = Message {
+            topic: "planktor/twin/fault".into(),
+            payload: br#"{"what": "lamp-short"}"#.to_vec(),
+            response_topic: Some("answer".into()),
+            ..Message::default()
+        };
+        let answers = gateway.receive(&order, Instant::ZERO);
+        let topics: Vec<_> = answers.iter().map(|answer| answer.topic.as_str()).collect();
+        assert_eq!(topics, ["planktor/status/twin", "answer"]);
+        for answer in answers {
+            assert!(String::from_utf8(answer.payload).unwrap().contains("real instrument"));
+        }
+    }
+}

@@ -80,7 +80,7 @@ impl Camera for TwinCamera {
             return None;
         }
         // A duplicate is the frame before under this one's number, with its own old time stamp.
-        let seen = if wrong.duplicated && !seq.is_multiple_of(2) { seq - 1 } else { seq };
+        let seen = if wrong.duplicated { seq.saturating_sub(1) } else { seq };
         let interval = Self::frame(&world, first, seen).interval;
         Some(Frame { seq, interval, picture: world.expose(seq, interval) })
     }

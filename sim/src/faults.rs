@@ -77,7 +77,7 @@ pub enum Fault {
         /// By how much, ms.
         by_ms: u32,
     },
-    /// A frame comes again under the next one's number.
+    /// Every frame is the one before again, under a new number.
     FramesDuplicated,
     /// Every other frame is lost.
     FramesLost,
