@@ -79,7 +79,7 @@ pub enum Fault {
     },
     /// Every frame is the one before again, under a new number.
     FramesDuplicated,
-    /// Every other frame is lost.
+    /// Half of the frames are lost, by chance.
     FramesLost,
     /// No satellites.
     NoFix,
