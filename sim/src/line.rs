@@ -18,7 +18,7 @@ pub(crate) enum Line {
 }
 
 /// Of so many transfers on a disturbed line one has a wrong bit.
-const ONE_IN: u64 = 4;
+const ONE_IN: u64 = 64;
 
 impl Line {
     /// How the line to a bus's chip is now; `transfer` makes one disturbance different from the next.
@@ -72,9 +72,9 @@ mod tests {
             Line::of(Bus::Focus, faults.iter(), transfer).disturb(&mut bytes);
             bytes.iter().map(|byte| byte.count_ones()).sum::<u32>()
         };
-        let counts: Vec<_> = (0..1_000).map(wrong).collect();
+        let counts: Vec<_> = (0..64_000).map(wrong).collect();
         assert!(counts.iter().all(|bits| *bits <= 1));
-        assert!((150..350).contains(&counts.iter().sum::<u32>()));
+        assert!((850..1_150).contains(&counts.iter().sum::<u32>()));
     }
 
     #[test]

@@ -496,3 +496,70 @@ impl World {
         self.lamp.at(then) * (lamp_brightness * aged * flicker) as f32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Twin;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// A clock that is set by hand.
+    #[derive(Default)]
+    struct ByHand(AtomicU64);
+
+    impl Clock for ByHand {
+        fn now(&self) -> Instant {
+            Instant::from_nanos(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    fn at(s: u64) -> Instant {
+        Instant::from_nanos(s * 1_000_000_000)
+    }
+
+    /// Pumps at some instants, and looks at others; how far the water has come at the end.
+    fn pumped_um(strokes: &[(u64, i32)], looks: impl Iterator<Item = u64>, end: u64) -> f64 {
+        let clock = Arc::new(ByHand::default());
+        let mut settings = Settings::new(1, Settings::SMALL_FRAME, Utc::from_micros(0));
+        settings.parameters.pump_backlash_steps = 10.0;
+        let twin = Twin::new(clock.clone(), settings);
+        let write = |address: u8, value: i32| {
+            let [a, b, c, d] = value.to_be_bytes();
+            let mut world = twin.world();
+            let now = world.now();
+            world.pump.datagram(&mut [address | 0x80, a, b, c, d], now);
+        };
+        for (address, value) in
+            [(0x6C, 3), (0x23, 1), (0x26, 2_000), (0x28, 2_000), (0x2B, 10), (0x27, 50_000)]
+        {
+            write(address, value);
+        }
+        twin.world().pump.enable(true, at(0));
+        let mut looks = looks.peekable();
+        for (then, target) in strokes.iter().copied().chain([(end, 0)]) {
+            while let Some(look) = looks.next_if(|look| *look < then) {
+                clock.0.store(at(look).nanos(), Ordering::SeqCst);
+                drop(twin.world());
+            }
+            clock.0.store(at(then).nanos(), Ordering::SeqCst);
+            if then < end {
+                write(0x2D, target);
+            }
+        }
+        let world = twin.world();
+        world.pumped_um(&[at(end); 9])[0]
+    }
+
+    /// The chip remembers seconds; play and slow water must be carried on from before.
+    #[test]
+    fn what_was_pumped_long_ago_is_neither_forgotten_nor_counted_twice_however_often_somebody_looks() {
+        let strokes = [(1, 20_000), (30, 50_000), (31, 10_000), (90, 30_000), (200, 5_000)];
+        let often = pumped_um(&strokes, (0..).map(|n| n * 3), 400);
+        let seldom = pumped_um(&strokes, [60, 150].into_iter(), 400);
+        assert!((often - seldom).abs() < 1e-6, "{often} {seldom}");
+        // Where the shaft stands, and the play behind it.
+        let um_per_ustep = UM3_PER_NL / (3_220.0 * 256.0 / 1e6) / (300.0 * CELL_WIDTH_UM);
+        let expected = (5_000.0 + 10.0 * 256.0) * um_per_ustep;
+        assert!((often / expected - 1.0).abs() < 0.01, "{often} instead of {expected}");
+    }
+}

@@ -51,6 +51,8 @@ struct Change {
     from: f32,
     to: f32,
     lasts: Duration,
+    /// Whether it is a flash's own end.
+    times_out: bool,
 }
 
 /// The driver.
@@ -67,7 +69,8 @@ pub struct Model {
 impl Default for Model {
     /// Just powered up: dark.
     fn default() -> Self {
-        let dark = Change { since: Instant::ZERO, from: 0.0, to: 0.0, lasts: Duration::ZERO };
+        let dark =
+            Change { since: Instant::ZERO, from: 0.0, to: 0.0, lasts: Duration::ZERO, times_out: false };
         Self {
             registers: AFTER_RESET,
             pointer: 0,
@@ -132,7 +135,7 @@ impl Model {
     /// What it put out then, 1 is the instrument's full light.
     pub fn at(&self, then: Instant) -> f32 {
         let change = self.changes.iter().rev().find(|change| change.since <= then);
-        let Some(Change { since, from, to, lasts }) = change.or(self.changes.front()).copied() else {
+        let Some(Change { since, from, to, lasts, .. }) = change.or(self.changes.front()).copied() else {
             return 0.0;
         };
         if lasts.is_zero() || then >= since + lasts {
@@ -187,22 +190,18 @@ impl Model {
         let ramps =
             mode != MODE_FLASH && self.registers[usize::from(CONFIGURATION)] & TORCH_RAMP != 0 && !self.short;
         let lasts = if ramps { RAMP } else { Duration::ZERO };
-        self.remember(Change { since: now, from, to, lasts });
+        self.remember(Change { since: now, from, to, lasts, times_out: false });
         if mode == MODE_FLASH && to > 0.0 {
-            self.remember(Change {
-                since: now + self.flash_time_out(),
-                from: to,
-                to: 0.0,
-                lasts: Duration::ZERO,
-            });
+            let since = now + self.flash_time_out();
+            self.remember(Change { since, from: to, to: 0.0, lasts: Duration::ZERO, times_out: true });
         }
     }
 
     /// A flash ends by itself; then its mode is off and its flag is up.
     fn time_out(&mut self, now: Instant) {
         let flashes = self.registers[usize::from(ENABLE)] & MODE == MODE_FLASH;
-        let over = self.changes.back().is_some_and(|change| change.to == 0.0 && change.since <= now);
-        if flashes && over && self.changes.len() > 1 {
+        let over = self.changes.back().is_some_and(|change| change.times_out && change.since <= now);
+        if flashes && over {
             self.registers[usize::from(ENABLE)] &= !MODE;
             self.registers[usize::from(FLAGS)] |= FLASH_TIME_OUT;
         }

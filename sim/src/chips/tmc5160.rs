@@ -246,7 +246,11 @@ impl Model {
         match access(address) {
             Access::None | Access::Read => return,
             Access::Clear if address == RAMP_STAT => self.events &= !value,
-            Access::Clear => self.registers[usize::from(address)] &= !value,
+            Access::Clear => {
+                // What is still wrong cannot be cleared (section 6.1, GSTAT).
+                let lasting = if address == GSTAT && self.harm.hot { GSTAT_DRV_ERR } else { 0 };
+                self.registers[usize::from(address)] &= !value | lasting;
+            }
             Access::Write | Access::Both => self.registers[usize::from(address)] = value,
         }
         match address {

@@ -262,6 +262,8 @@ fn open_load_and_heat_are_told_and_take_the_torque() {
     model.overheat(true, at(100));
     assert_ne!(read(&mut model, DRV_STATUS, at(150)) & OVER_TEMPERATURE, 0);
     assert_eq!(model.status(at(150)) & 0b10, 0b10);
+    write(&mut model, GSTAT, GSTAT_DRV_ERR, at(160));
+    assert_eq!(model.status(at(160)) & 0b10, 0b10, "it cannot be cleared while it is hot");
     model.overheat(false, at(200));
     assert!(model.turns_at(at(250)), "it goes on when it is cool");
     assert_eq!(model.status(at(250)) & 0b10, 0b10, "and tells of it until that is cleared");
