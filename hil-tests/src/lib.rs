@@ -3,6 +3,7 @@
 
 pub mod conformance;
 pub mod explorer;
+pub mod meddled;
 
 use planktor_actors::alarm::VirtualClock;
 use planktor_actors::journal::{Journal, Line};

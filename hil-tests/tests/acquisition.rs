@@ -146,7 +146,7 @@ fn three_focus_planes_are_taken_of_the_same_water_at_every_stop() {
         assert!(shared.len() + 4 > stop[0].scene.particles.len(), "the same particles");
         let apart = shared.iter().map(|(a, b)| (a.x_um - b.x_um).abs()).fold(0.0, f32::max);
         assert!(apart < 5.0, "the water stood between the planes: {apart} um");
-        let defocus = |n: usize| shared_with(&stop[n], &shared[0].0).expect("it is in view").defocus_um;
+        let defocus = |n: usize| shared_with(&stop[n], shared[0].0).expect("it is in view").defocus_um;
         let off = |a: usize, b: usize| (defocus(a) - defocus(b) - 60.0).abs();
         assert!(off(0, 1) <= backlash + 0.2 && off(1, 2) <= 0.2, "{} {}", off(0, 1), off(1, 2));
     }

@@ -4,13 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use embedded_hal::digital::{ErrorKind, ErrorType, OutputPin};
-use embedded_hal::spi::{self, Operation, SpiDevice};
 use planktor_actors::journal::Journal;
 use planktor_drivers::board::{Board, Enable, Hardware, SlowBuses, Spi};
 use planktor_drivers::devices::camera::Camera;
 use planktor_drivers::disk::{Disk, Kind};
 use planktor_hil_tests::explorer::episode::episode;
 use planktor_hil_tests::explorer::{self, Law, Sabotage};
+use planktor_hil_tests::meddled::{Meddled, changed, send};
 use planktor_protocol::{Axis, Fault};
 use planktor_runtime::scenario::Scenario;
 use planktor_runtime::stage::{Play, Seen};
@@ -63,76 +63,6 @@ fn with_disk(wrap: fn(Box<dyn Disk>) -> Box<dyn Disk>) -> Sabotage {
 
 fn with_rumour(rumour: impl FnMut(Seen) -> Option<Seen> + Send + 'static) -> Sabotage {
     Sabotage { rumour: Some(Box::new(rumour)), ..Sabotage::default() }
-}
-
-/// A board with something between it and the drivers.
-struct Meddled {
-    board: Arc<dyn Board>,
-    meddle: fn(Spi, Axis) -> Spi,
-    enable: fn(Enable) -> Enable,
-}
-
-struct MeddledHalf {
-    half: Box<dyn Hardware>,
-    meddle: fn(Spi, Axis) -> Spi,
-    enable: fn(Enable) -> Enable,
-}
-
-impl Board for Meddled {
-    fn hardware(&self) -> Box<dyn Hardware> {
-        Box::new(MeddledHalf { half: self.board.hardware(), meddle: self.meddle, enable: self.enable })
-    }
-    fn slow_buses(&self) -> Box<dyn SlowBuses> {
-        self.board.slow_buses()
-    }
-}
-
-impl Hardware for MeddledHalf {
-    fn pump_spi(&self) -> Result<Spi, Fault> {
-        Ok((self.meddle)(self.half.pump_spi()?, Axis::Pump))
-    }
-    fn focus_spi(&self) -> Result<Spi, Fault> {
-        Ok((self.meddle)(self.half.focus_spi()?, Axis::Focus))
-    }
-    fn pump_enable(&self) -> Enable {
-        (self.enable)(self.half.pump_enable())
-    }
-    fn focus_enable(&self) -> Enable {
-        (self.enable)(self.half.focus_enable())
-    }
-    fn camera(&self) -> Result<Box<dyn Camera>, Fault> {
-        self.half.camera()
-    }
-}
-
-/// An SPI device whose datagrams are changed on their way to the chip and back.
-struct Datagrams<F> {
-    spi: Spi,
-    change: F,
-}
-
-impl<F> spi::ErrorType for Datagrams<F> {
-    type Error = spi::ErrorKind;
-}
-
-impl<F: FnMut(&mut Spi, &mut [u8; 5])> SpiDevice for Datagrams<F> {
-    fn transaction(&mut self, operations: &mut [Operation<'_, u8>]) -> Result<(), spi::ErrorKind> {
-        for operation in operations {
-            let Operation::TransferInPlace(bytes) = operation else { return Err(spi::ErrorKind::Other) };
-            let mut datagram: [u8; 5] = (&**bytes).try_into().map_err(|_| spi::ErrorKind::Other)?;
-            (self.change)(&mut self.spi, &mut datagram);
-            bytes.copy_from_slice(&datagram);
-        }
-        Ok(())
-    }
-}
-
-fn changed(spi: Spi, change: impl FnMut(&mut Spi, &mut [u8; 5]) + 'static) -> Spi {
-    Spi::new(Datagrams { spi, change })
-}
-
-fn send(spi: &mut Spi, datagram: &mut [u8; 5]) {
-    spi.transfer_in_place(datagram).unwrap();
 }
 
 const XTARGET: u8 = 0xAD;

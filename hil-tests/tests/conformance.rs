@@ -87,8 +87,12 @@ fn all(hat: Hat, checks: &[Check<TwinBench>]) {
     for (name, check) in checks {
         for seed in [0, 5, 10] {
             let mut bench = TwinBench::new(seed, hat);
-            println!("seed {seed}: {name}");
-            assert_eq!(check(&mut bench), Outcome::Passed, "the twin has everything a bench can have");
+            let outcome = check(&mut bench);
+            assert_eq!(
+                outcome,
+                Outcome::Passed,
+                "seed {seed}, {name}: the twin has all that a bench can have"
+            );
         }
     }
 }

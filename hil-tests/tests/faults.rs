@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use planktor_actors::recording::Record;
+use planktor_drivers::board::{Board, Spi};
+use planktor_hil_tests::meddled::{Meddled, changed, send};
 use planktor_hil_tests::{Scenario, Seen, dashboard, image, message, update_config};
 use planktor_protocol::{Axis, Instant};
 use planktor_runtime::dataset;
@@ -158,4 +160,38 @@ fn a_lamp_that_does_not_answer_is_told_on_its_topic_and_comes_back_dark() {
         "the loss, the command that found it, and the return"
     );
     assert!(!played.twin.world().is_lit());
+}
+
+/// A far-away target, or a mode in which the motor would never end: both would drive the stage into the lens.
+#[test]
+fn a_target_or_a_mode_that_is_disturbed_on_its_way_is_noticed_before_the_stage_is_far() {
+    const XTARGET: u8 = 0xAD;
+    const RAMPMODE: u8 = 0xA0;
+    let target = |spi, axis| match axis {
+        Axis::Pump => spi,
+        Axis::Focus => changed(spi, |spi, datagram| {
+            datagram[2] ^= if datagram[0] == XTARGET { 0x40 } else { 0 };
+            send(spi, datagram);
+        }),
+    };
+    let mode = |spi, axis| match axis {
+        Axis::Pump => spi,
+        Axis::Focus => changed(spi, |spi, datagram| {
+            let go = datagram[0] == RAMPMODE && datagram[4] == 0;
+            datagram[4] |= u8::from(go);
+            send(spi, datagram);
+        }),
+    };
+    for meddle in [target as fn(Spi, Axis) -> Spi, mode] {
+        let up = json!({"action": "move", "direction": "UP", "distance": 20});
+        let script = vec![(ms(100), message("actuator/focus", &up))];
+        let wrap = Box::new(move |twin| {
+            let board: Arc<dyn Board> = Arc::new(twin);
+            Arc::new(Meddled { board, meddle, enable: |enable| enable }) as Arc<dyn Board>
+        });
+        let played = Scenario { wrap: Some(wrap), ..Scenario::new(script, ms(20_000)) }.play();
+        assert!(played.count("status/focus", "Error") == 1, "{:?}", played.statuses("status/focus"));
+        let um = played.twin.world().stage_um();
+        assert!(um.abs() < 1.0, "the stage went {um} um");
+    }
 }

@@ -7,6 +7,7 @@
 
 use crate::chips::tmc5160::Piece;
 use planktor_protocol::Instant;
+use std::time::Duration;
 
 /// How the shaft's motion is passed on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,10 +42,8 @@ impl Driven {
         then: Instant,
     ) -> Self {
         for (begins, piece) in pieces {
-            let ends = (piece.lasts.is_finite())
-                .then(|| begins + std::time::Duration::from_secs_f64(piece.lasts))
-                .unwrap_or(then)
-                .min(then);
+            let lasts = Duration::try_from_secs_f64(piece.lasts).unwrap_or(Duration::MAX);
+            let ends = (begins + lasts).min(then);
             if ends > self.at && begins < ends {
                 let from = begins.max(self.at);
                 let (x, v) = piece.at((from - begins).as_secs_f64());
@@ -116,7 +115,6 @@ fn reaches(piece: &Piece, way: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const COUPLING: Coupling = Coupling { play: 1.0, taus: [0.08, 0.5] };
 

@@ -192,6 +192,8 @@ impl Axis {
     /// [`Fault`]: nobody answers.
     pub fn release(&mut self) -> Result<bool, Fault> {
         if !self.chip.stands().map_err(fault)? {
+            // Told again, for VMAX cannot be read back: a stop that was disturbed on its way would let it run.
+            self.brake()?;
             return Ok(false);
         }
         // Without a move under way it stands where it stood, whatever the chip has counted.

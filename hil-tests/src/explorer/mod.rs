@@ -29,13 +29,19 @@ use std::sync::{Mutex, Once, PoisonError};
 /// Where data sets go on the twin's disk.
 const ROOT: &str = "/data";
 
+/// Puts something between the instrument and its board or disk.
+pub type Meddle = Box<dyn FnOnce(&mut Play)>;
+
+/// Changes what the observer hears; nothing, and it does not hear it.
+pub type Rumour = Box<dyn FnMut(Seen) -> Option<Seen> + Send>;
+
 /// Something that is wrong on purpose, so that a law must be seen to be broken.
 #[derive(Default)]
 pub struct Sabotage {
-    /// Puts something between the instrument and its board or disk.
-    pub instrument: Option<Box<dyn FnOnce(&mut Play)>>,
-    /// Changes what the observer hears; nothing, and it does not hear it.
-    pub rumour: Option<Box<dyn FnMut(Seen) -> Option<Seen> + Send>>,
+    /// In the instrument.
+    pub instrument: Option<Meddle>,
+    /// In what is heard of it.
+    pub rumour: Option<Rumour>,
 }
 
 /// Plays an episode.
@@ -101,7 +107,7 @@ pub fn play_with(episode: &Scenario, sabotage: Sabotage, journal: Journal) -> Re
 /// An observer who does not hear everything as it is published.
 struct Hearsay {
     observer: Observer,
-    rumour: Option<Box<dyn FnMut(Seen) -> Option<Seen> + Send>>,
+    rumour: Option<Rumour>,
 }
 
 impl Client for Hearsay {
@@ -162,7 +168,7 @@ fn be_quiet_about_ordered_panics() {
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            let ordered = panic.payload_as_str().is_some_and(|text| text.contains("as was ordered"));
+            let ordered = panic.to_string().contains("as was ordered");
             if !ordered {
                 usual(panic);
             }

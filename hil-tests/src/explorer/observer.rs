@@ -308,7 +308,7 @@ impl Observer {
             .filter_map(|line| serde_json::from_slice::<Value>(line).ok());
         let anchor = lines.next()?["anchor"]["monotonic_ns"].as_i64()?;
         let file = path.file_name()?.to_str()?;
-        let record = lines.filter(|record| record["file"] == file).last()?;
+        let record = lines.rfind(|record| record["file"] == file)?;
         let from = anchor.checked_add(record["exposure"]["from_ns"].as_i64()?)?;
         Some(Instant::from_nanos(u64::try_from(from).ok()?))
     }

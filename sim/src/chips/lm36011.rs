@@ -168,7 +168,7 @@ impl Model {
     }
 
     fn standing_flags(&self) -> u8 {
-        u8::from(self.short) * LED_SHORT | u8::from(self.hot) * THERMAL_SCALE_BACK
+        (u8::from(self.short) * LED_SHORT) | (u8::from(self.hot) * THERMAL_SCALE_BACK)
     }
 
     /// Light as the registers and the pin say now.

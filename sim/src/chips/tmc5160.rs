@@ -22,7 +22,7 @@ const FREE: u32 = 250;
 /// TSTEP of a motor that stands, or nearly (section 6.1: limited to 2^20 - 1).
 const SLOWEST: u32 = 0xF_FFFF;
 /// Microsteps of an electrical period (MSCNT, section 6.5).
-const PERIOD: i64 = 1_024;
+const PERIOD: i32 = 1_024;
 
 /// What the shaft did from an instant on: it follows the ramp generator by a part, 0 to 1.
 #[derive(Clone, Debug)]
@@ -353,8 +353,7 @@ impl Model {
             }
             RAMP_STAT => self.ramp_stat(now),
             DRV_STATUS => self.drv_status(now),
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 1024")]
-            MSCNT => (self.track().at(now).0.round() as i64).rem_euclid(PERIOD) as u32,
+            MSCNT => self.position(now).cast_signed().rem_euclid(PERIOD).cast_unsigned(),
             other => match access(other) {
                 Access::Both | Access::Clear => self.register(other),
                 Access::None | Access::Read | Access::Write => 0,
@@ -411,7 +410,7 @@ impl Model {
         f64::from(self.register(XTARGET).cast_signed())
     }
 
-    #[expect(clippy::float_cmp, reason = "a track ends exactly at its target")]
+    /// A track ends exactly at its target.
     fn is_there(&self, now: Instant) -> bool {
         self.track().at(now) == (self.target(), 0.0)
     }

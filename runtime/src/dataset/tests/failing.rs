@@ -54,11 +54,14 @@ fn operations() -> usize {
 
 type Saved = [Option<Vec<&'static str>>; 2];
 
+/// Files with their content, folders, and what was said to be saved.
+type Found = (Vec<(PathBuf, Vec<u8>)>, Vec<PathBuf>, Saved);
+
 /// Runs on disks with faults. In whatever way the power goes then, what was saved is there and all is valid.
 #[derive(Default)]
 struct Ordeal {
     /// Many faults leave the same; it is checked once.
-    seen: BTreeSet<(Vec<(PathBuf, Vec<u8>)>, Vec<PathBuf>, Saved)>,
+    seen: BTreeSet<Found>,
     cuts: u64,
 }
 
