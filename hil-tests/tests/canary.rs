@@ -243,7 +243,7 @@ fn an_answer_that_is_lost_is_seen() {
         heard += u32::from(seen.is("status/light", "On"));
         (heard != 1).then_some(seen)
     };
-    breaks(Law::Answered, nothing_else, || with_rumour(lossy.clone()));
+    breaks(Law::Answered, nothing_else, || with_rumour(lossy));
     assert!(lossy(seen("status/light", "On")).is_none(), "it really loses one");
 }
 

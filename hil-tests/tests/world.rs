@@ -103,6 +103,8 @@ fn with_fault(what: &Value) -> Played {
     let stroke = json!({"after": {"topic": "status/pump", "status": "Started", "count": 3, "delay_s": 0.2}});
     let fault = match what.get("driver-panic") {
         Some(_) => json!({"what": what, "when": stroke, "for_s": 0.3}),
+        // A bit now and then: it takes a while until one matters.
+        None if what.get("bus-glitch").is_some() => json!({"what": what, "when": {"at_s": 5.9}, "for_s": 40}),
         None => json!({"what": what, "when": {"at_s": 5.9}, "for_s": 4}),
     };
     Scenario::new(script, ms(80_000)).fault(&fault).play()

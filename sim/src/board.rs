@@ -125,13 +125,15 @@ impl SpiDevice for ChipSelect {
             if matches!(line, Line::Fails | Line::Stuck) {
                 return Err(spi::ErrorKind::Other);
             }
-            line.disturb(&mut bytes[1..]);
+            // Another register would be read or written than was meant: that is left to a wrong mode.
+            line.there(&mut bytes[1..]);
             match (line, self.axis) {
                 // Nobody drives the line: it is pulled low.
                 (Line::Cut, _) => *bytes = [0; 5],
                 (_, Axis::Pump) => world.pump.datagram(bytes, now),
                 (_, Axis::Focus) => world.focus.datagram(bytes, now),
             }
+            line.back(bytes);
         }
         Ok(())
     }
@@ -232,17 +234,19 @@ impl i2c::I2c for LampBus {
                 return Err(i2c::ErrorKind::Other);
             }
             Line::Fails | Line::Cut => return Err(NOBODY),
-            Line::Works | Line::Disturbed(_) if ![GENERAL_CALL, world.lamp.address()].contains(&address) => {
+            Line::Works | Line::Disturbed { .. }
+                if ![GENERAL_CALL, world.lamp.address()].contains(&address) =>
+            {
                 return Err(NOBODY);
             }
-            Line::Works | Line::Disturbed(_) => {}
+            Line::Works | Line::Disturbed { .. } => {}
         }
         let now = world.now();
         for operation in operations {
             match operation {
                 i2c::Operation::Write(bytes) => {
                     let mut bytes = bytes.to_vec();
-                    line.disturb(&mut bytes);
+                    line.there(&mut bytes);
                     let taken = match address {
                         GENERAL_CALL => world.lamp.general_call(&bytes, now),
                         _ => world.lamp.write(&bytes, now),
@@ -251,7 +255,7 @@ impl i2c::I2c for LampBus {
                 }
                 i2c::Operation::Read(bytes) => {
                     world.lamp.read(bytes, now);
-                    line.disturb(bytes);
+                    line.back(bytes);
                 }
             }
         }

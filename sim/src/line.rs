@@ -13,12 +13,15 @@ pub(crate) enum Line {
     Stuck,
     /// Nobody hears and nobody answers.
     Cut,
-    /// This bit of what is transferred is turned over, counted from the first.
-    Disturbed(usize),
+    /// This bit of what is transferred is turned over, counted from the first: on its way to the chip, or back.
+    Disturbed {
+        bit: usize,
+        back: bool,
+    },
 }
 
 /// Of so many transfers on a disturbed line one has a wrong bit.
-const ONE_IN: u64 = 64;
+const ONE_IN: u64 = 32;
 
 impl Line {
     /// How the line to a bus's chip is now; `transfer` makes one disturbance different from the next.
@@ -34,7 +37,8 @@ impl Line {
                 Fault::BusStuck(of) if *of == bus => return Self::Stuck,
                 Fault::CablePulled(of) if *of == bus => return Self::Cut,
                 Fault::BusGlitch(of) if *of == bus && hash(transfer, 0).is_multiple_of(ONE_IN) => {
-                    line = Self::Disturbed(usize::try_from(hash(transfer, 1) % 256).unwrap_or(0));
+                    let bit = usize::try_from(hash(transfer, 1) % 256).unwrap_or(0);
+                    line = Self::Disturbed { bit, back: hash(transfer, 2).is_multiple_of(2) };
                 }
                 _ => {}
             }
@@ -42,14 +46,25 @@ impl Line {
         line
     }
 
-    /// Turns a bit over, if the line is disturbed.
-    pub(crate) fn disturb(self, bytes: &mut [u8]) {
-        if let Self::Disturbed(bit) = self
-            && !bytes.is_empty()
-        {
-            let bit = bit % (8 * bytes.len());
-            bytes[bit / 8] ^= 0x80 >> (bit % 8);
+    /// Turns a bit of what goes to the chip over, if that is disturbed.
+    pub(crate) fn there(self, bytes: &mut [u8]) {
+        if let Self::Disturbed { bit, back: false } = self {
+            turn_over(bit, bytes);
         }
+    }
+
+    /// Turns a bit of what comes from the chip over, if that is disturbed.
+    pub(crate) fn back(self, bytes: &mut [u8]) {
+        if let Self::Disturbed { bit, back: true } = self {
+            turn_over(bit, bytes);
+        }
+    }
+}
+
+fn turn_over(bit: usize, bytes: &mut [u8]) {
+    if !bytes.is_empty() {
+        let bit = bit % (8 * bytes.len());
+        bytes[bit / 8] ^= 0x80 >> (bit % 8);
     }
 }
 
@@ -68,13 +83,15 @@ mod tests {
     fn a_disturbed_line_turns_over_one_bit_now_and_then() {
         let faults = [Fault::BusGlitch(Bus::Focus)];
         let wrong = |transfer| {
-            let mut bytes = [0u8; 4];
-            Line::of(Bus::Focus, faults.iter(), transfer).disturb(&mut bytes);
-            bytes.iter().map(|byte| byte.count_ones()).sum::<u32>()
+            let (mut there, mut back) = ([0u8; 4], [0u8; 5]);
+            let line = Line::of(Bus::Focus, faults.iter(), transfer);
+            line.there(&mut there);
+            line.back(&mut back);
+            there.iter().chain(&back).map(|byte| byte.count_ones()).sum::<u32>()
         };
         let counts: Vec<_> = (0..64_000).map(wrong).collect();
         assert!(counts.iter().all(|bits| *bits <= 1));
-        assert!((850..1_150).contains(&counts.iter().sum::<u32>()));
+        assert!((1_850..2_150).contains(&counts.iter().sum::<u32>()));
     }
 
     #[test]

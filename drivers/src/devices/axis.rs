@@ -250,9 +250,15 @@ impl Period {
             least: self.least.max(least) * (1.0 - CLOCK_DRIFT),
             most: self.most.min(most) * (1.0 + CLOCK_DRIFT),
         };
-        // A contradiction means that the clock has drifted: what was just seen is the truth.
-        let contradicts = narrowed.least > narrowed.most;
-        *self = if contradicts { Self { least: least.max(Self::UNKNOWN.least), most } } else { narrowed };
+        // A contradiction means that the clock has drifted: what was just seen is the truth. What no clock of this chip can
+        // be means that something else was wrong, and then nothing is known.
+        let Self { least: shortest, most: longest } = Self::UNKNOWN;
+        let seen = Self { least: least.max(shortest), most: most.min(longest) };
+        *self = match narrowed.least <= narrowed.most {
+            true => narrowed,
+            false if seen.least <= seen.most => seen,
+            false => Self::UNKNOWN,
+        };
     }
 }
 
@@ -269,6 +275,15 @@ fn fault(error: tmc5160::Error<ErrorKind>) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_clock_can_be_teaches_nothing() {
+        let nominal = Duration::from_millis(20);
+        let mut period = Period::UNKNOWN;
+        period.narrow(nominal, Duration::from_millis(50), Duration::from_millis(60));
+        assert!(period.latest(nominal) < Duration::from_millis(23), "{:?}", period.latest(nominal));
+        assert!(period.earliest(nominal) < Duration::from_millis(18));
+    }
 
     #[test]
     fn the_first_look_comes_ever_closer_to_the_true_end() {

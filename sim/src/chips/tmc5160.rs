@@ -184,12 +184,11 @@ impl Model {
 
     /// The last time up to `then` in which the shaft turned; it ends at `then` if it still does.
     pub fn last_turned(&self, then: Instant) -> Option<Interval> {
-        let turning = |n: &usize| {
-            let era = &self.eras[*n];
-            era.follows > 0.0 && era.since < then && self.turned(*n, then).is_some()
-        };
-        let n = (0..self.eras.len()).rev().find(turning)?;
-        self.turned(n, then)
+        let turned = (0..self.eras.len()).rev().filter_map(|n| self.turned(n, then));
+        // However often it was told something else in between, it is one motion.
+        turned.reduce(
+            |last, before| if before.to == last.from { Interval { from: before.from, ..last } } else { last },
+        )
     }
 
     /// When the shaft turned in an era, up to `then`.
@@ -197,7 +196,8 @@ impl Model {
         let era = &self.eras[n];
         let over = self.eras.get(n + 1).map_or(then, |next| next.since.min(then));
         let to = era.track.ends().map_or(over, |end| end.min(over));
-        (era.track.turns() && to > era.since).then_some(Interval { from: era.since, to })
+        let turns = era.follows > 0.0 && era.track.turns() && to > era.since;
+        turns.then_some(Interval { from: era.since, to })
     }
 
     /// The shaft's own past as pieces that follow each other without a gap.

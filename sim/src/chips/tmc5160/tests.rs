@@ -118,6 +118,17 @@ fn a_new_target_behind_it_is_reached_from_the_other_side() {
 }
 
 #[test]
+fn a_motion_is_one_however_often_the_chip_is_told_something_new() {
+    let mut model = moved();
+    for ms in [100, 150, 200] {
+        write(&mut model, XTARGET, 4_946, at(ms));
+    }
+    let turned = model.last_turned(at(1_000)).unwrap();
+    assert_eq!(turned.from, at(0));
+    assert!(turned.to > at(370), "{turned:?}");
+}
+
+#[test]
 fn after_power_up_registers_hold_their_reset_values_and_writes_are_read_back_where_that_is_possible() {
     let mut model = Model::new(12e6);
     assert_eq!(read(&mut model, GSTAT, at(0)), 1);
