@@ -5,7 +5,7 @@
 //! seed = 7
 //! hat = "3.3"                      # 1.2, 3.3
 //! preset = "medium"                # high, medium, low
-//! [parameters]                     # numbers of the world: planktor twin parameters
+//! [parameters]                     # numbers of the world: planktor parameters
 //! roll_um = 5
 //! [[fault]]
 //! what = { cable-pulled = "pump" }

@@ -4,7 +4,7 @@ use crate::camera::TwinCamera;
 use crate::faults::{self, Bus};
 use crate::instrument::Hat;
 use crate::line::Line;
-use crate::world::{Settings, World};
+use crate::world::{Settings, World, lock};
 use embedded_hal::digital::{self, OutputPin};
 use embedded_hal::i2c;
 use embedded_hal::spi::{self, SpiDevice};
@@ -14,7 +14,7 @@ use planktor_drivers::devices::camera::Camera;
 use planktor_drivers::devices::position::PositionSource;
 use planktor_protocol::position::Fix;
 use planktor_protocol::{Axis, Fault, Instant, Utc};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// One simulated instrument. Cheap to clone: all clones are the same instrument.
@@ -90,13 +90,6 @@ impl SlowBuses for Twin {
     fn wall_clock(&self) -> Box<dyn WallClock> {
         Box::new(TwinClock { world: self.world.clone() })
     }
-}
-
-/// The world as it is now. Everybody comes in through here.
-pub(crate) fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
-    let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
-    world.catch_up();
-    world
 }
 
 /// One chip-select line of the SPI bus.

@@ -1,12 +1,11 @@
 //! A camera that free-runs: frame n of a stream begins n cadences after the first. It looks back at the world, never
 //! ahead, and keeps no pixels: who takes a frame in time gets everything that rendering it needs.
 
-use crate::board::lock;
 use crate::chips::imx477::Sensor;
 use crate::faults::Fault as Broken;
 use crate::random::scrambled;
 use crate::scene::{BLANK, Format};
-use crate::world::World;
+use crate::world::{World, lock};
 use planktor_drivers::devices::camera::{Camera, Prediction};
 use planktor_protocol::camera::{Frame, Mode};
 use planktor_protocol::{Fault, Instant, Interval};

@@ -20,7 +20,7 @@ use planktor_protocol::position::Fix;
 use planktor_protocol::{Axis, Instant, Interval, Utc};
 use std::collections::VecDeque;
 use std::f64::consts::TAU;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What can be chosen of a simulated instrument.
@@ -165,6 +165,13 @@ pub struct World {
     /// Transfers while anything was broken.
     disturbed: u64,
     in_real_time: bool,
+}
+
+/// The world as it is now. Everybody comes in through here.
+pub(crate) fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
+    let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
+    world.catch_up();
+    world
 }
 
 impl World {
