@@ -3,9 +3,11 @@
 //! A fault begins at an instant and may end at another. Nothing ticks: what is due is made true when the world is next
 //! looked at, at the instant at which it was due.
 
-use planktor_protocol::{Axis, Instant};
-use serde::{Deserialize, Serialize};
+use planktor_protocol::{Axis, Instant, Utc};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// A bus with one chip at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +62,7 @@ pub enum Fault {
         /// Which.
         of: Motor,
         /// Part of the way that is lost, 0 to 1.
+        #[serde(deserialize_with = "part")]
         lost: f64,
     },
     /// A coil's wire is off.
@@ -84,12 +87,14 @@ pub enum Fault {
     /// No satellites.
     NoFix,
     /// The receiver's date is wrong (RFC 3339).
-    WrongDate(String),
+    WrongDate(#[serde(deserialize_with = "date")] String),
     /// The receiver says another place.
     PositionJump {
-        /// Degrees.
+        /// Degrees, -90 to 90.
+        #[serde(deserialize_with = "latitude")]
         latitude: f64,
-        /// Degrees.
+        /// Degrees, -180 to 180.
+        #[serde(deserialize_with = "longitude")]
         longitude: f64,
     },
     /// gpsd closes its connections and takes no more.
@@ -98,7 +103,8 @@ pub enum Fault {
     GpsdMad,
     /// The computer's clock is set.
     ClockStep {
-        /// By how much, s; negative is back.
+        /// By how much, s; negative is back. Up to ten years.
+        #[serde(deserialize_with = "step")]
         by_s: f64,
     },
     /// No room on the disk.
@@ -107,7 +113,8 @@ pub enum Fault {
     DiskReadOnly,
     /// Everything on the disk takes so many times longer.
     DiskSlow {
-        /// How many times.
+        /// How many times, 1 to 10,000.
+        #[serde(deserialize_with = "times")]
         times: f64,
     },
     /// Every operation on the disk is an error.
@@ -116,6 +123,39 @@ pub enum Fault {
     BrokerGone,
     /// The device's driver panics at its next access.
     DriverPanic(Bus),
+}
+
+fn within<'de, D: Deserializer<'de>>(deserializer: D, range: RangeInclusive<f64>) -> Result<f64, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    let (from, to) = (range.start(), range.end());
+    let fits = range.contains(&value);
+    fits.then_some(value).ok_or_else(|| D::Error::custom(format!("{value} is outside {from} to {to}")))
+}
+
+fn part<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    within(deserializer, 0.0..=1.0)
+}
+
+fn latitude<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    within(deserializer, -90.0..=90.0)
+}
+
+fn longitude<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    within(deserializer, -180.0..=180.0)
+}
+
+fn step<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    within(deserializer, -3.2e8..=3.2e8)
+}
+
+fn times<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    within(deserializer, 1.0..=1e4)
+}
+
+fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let date = String::deserialize(deserializer)?;
+    let known = Utc::parse(&date).is_some();
+    known.then_some(date).ok_or_else(|| D::Error::custom("expected a time like 1980-01-06T00:00:00Z"))
 }
 
 /// What a fault touches, for whoever judges what came of it.

