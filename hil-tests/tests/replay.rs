@@ -60,6 +60,19 @@ fn a_run_in_virtual_time_replays_to_the_same_events_and_the_same_bytes() {
 }
 
 #[test]
+fn everything_that_enters_the_instrument_or_leaves_it_is_in_the_journal() {
+    let played = eventful();
+    let count = |kind: Kind| played.journal.iter().filter(|line| line.kind == kind).count();
+    assert_eq!(count(Kind::In), 10, "seven messages, two answers of the client, and the end");
+    assert_eq!(count(Kind::Out), played.seen.len());
+    let (told, said, rang) = (count(Kind::Told), count(Kind::Said), count(Kind::Rang));
+    assert!(told > said && said > 20 && rang > 100, "{told} {said} {rang}");
+    let stamps = played.journal.iter().filter(|line| line.what.contains("Frame(Frame(")).count();
+    assert_eq!(stamps, played.twin.world().truths().count(), "every frame with its time stamp");
+    assert!(played.journal.is_sorted_by_key(|line| line.at));
+}
+
+#[test]
 fn a_journal_comes_back_from_its_file_as_it_was() {
     let recorded = eventful().recorded();
     let folder = TempDir::new().unwrap();
