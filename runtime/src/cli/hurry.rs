@@ -1,6 +1,6 @@
 //! `planktor run --twin SCENARIO --hurry`: a scenario's messages, played in virtual time.
 
-use super::Failure;
+use super::{Failure, print};
 use indicatif::HumanDuration;
 use planktor_actors::journal::Journal;
 use planktor_drivers::disk::FileSystem;
@@ -17,10 +17,9 @@ use std::process::ExitCode;
 struct Reporter;
 
 impl Client for Reporter {
-    #[expect(clippy::print_stdout, reason = "the answer")]
     fn hears(&mut self, seen: &Seen, _: &Twin) -> Vec<Act> {
         let Seen { at, topic, payload, .. } = seen;
-        println!("{at:?} {topic} {payload}");
+        print(format_args!("{at:?} {topic} {payload}"));
         vec![]
     }
 }

@@ -8,6 +8,7 @@ mod run;
 mod verify;
 
 use clap::{Parser, Subcommand};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -53,6 +54,11 @@ impl Cli {
             ExitCode::FAILURE
         })
     }
+}
+
+/// Says a line to whoever reads; a reader who has gone away (`| head`) misses nothing.
+fn print(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// What a command says when it cannot do what it was asked.

@@ -1,6 +1,6 @@
 //! `planktor parameters`.
 
-use super::Failure;
+use super::{Failure, print};
 use planktor_sim::parameters::TABLE;
 use std::process::ExitCode;
 
@@ -8,10 +8,9 @@ use std::process::ExitCode;
 pub(crate) struct Parameters {}
 
 impl Parameters {
-    #[expect(clippy::print_stdout, reason = "the answer")]
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         for parameter in TABLE {
-            println!(
+            print(format_args!(
                 "{} = {}    # {} to {}\n    {}\n    Source: {}",
                 parameter.name,
                 parameter.usual,
@@ -19,7 +18,7 @@ impl Parameters {
                 parameter.range.end(),
                 parameter.about.trim(),
                 parameter.source
-            );
+            ));
         }
         Ok(ExitCode::SUCCESS)
     }

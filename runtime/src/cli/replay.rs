@@ -1,6 +1,6 @@
 //! `planktor replay`.
 
-use super::Failure;
+use super::{Failure, print};
 use planktor_drivers::disk::FileSystem;
 use planktor_runtime::{journal, replay};
 use std::path::PathBuf;
@@ -19,7 +19,6 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    #[expect(clippy::print_stdout, reason = "the answer")]
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let recorded = journal::read(&self.journal)?;
         let temporary = tempfile::TempDir::new()?;
@@ -35,7 +34,7 @@ impl Replay {
         if let Some(path) = self.again {
             journal::save(&path, &journal::Head { data, hurried: true, ..recorded.head }, &lines)?;
         }
-        println!("{comparison}");
+        print(&comparison);
         Ok(if comparison.is_same() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

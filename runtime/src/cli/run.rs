@@ -110,8 +110,9 @@ impl Run {
 }
 
 fn read(path: &Path) -> Result<Scenario, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("failed to read the scenario {}: {error}", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        format!("failed to read the scenario {}: {error}; check the path", path.display())
+    })?;
     Scenario::parse(&text).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
