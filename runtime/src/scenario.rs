@@ -48,7 +48,7 @@ pub struct Scenario {
     /// The world's numbers.
     pub parameters: Parameters,
     /// What breaks, and when.
-    #[serde(rename = "fault")]
+    #[serde(rename = "fault", deserialize_with = "few")]
     pub faults: Vec<Mischief>,
     /// What a client says, and when.
     #[serde(rename = "message")]
@@ -120,6 +120,9 @@ pub struct Seconds(f64);
 #[serde(try_from = "(u32, u32)", into = "(u32, u32)")]
 pub struct Frame(u32, u32);
 
+/// A summer's morning, 2026-06-01T08:00:00Z: after anything that a clock is believed to say.
+const BEGAN: Utc = Utc::from_micros(1_780_300_800_000_000);
+
 impl Default for Scenario {
     fn default() -> Self {
         Self {
@@ -128,7 +131,7 @@ impl Default for Scenario {
             preset: Preset::default(),
             format: Format::default(),
             frame: Frame::from_settings(Settings::FULL_FRAME),
-            began: Utc::from_micros(1_780_300_800_000_000),
+            began: BEGAN,
             limit_s: Seconds(3_600.0),
             parameters: Parameters::default(),
             faults: vec![],
@@ -237,6 +240,16 @@ impl From<Frame> for (u32, u32) {
     }
 }
 
+/// More is nobody's scenario; each may break things a thousand times.
+pub const MOST_FAULTS: usize = 100;
+
+fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Mischief>, D::Error> {
+    let faults = Vec::deserialize(deserializer)?;
+    let fit = faults.len() <= MOST_FAULTS;
+    fit.then_some(faults)
+        .ok_or_else(|| serde::de::Error::custom(format!("at most {MOST_FAULTS} faults are possible")))
+}
+
 fn once() -> u32 {
     1
 }
@@ -285,6 +298,12 @@ mod tests {
         assert_eq!(serde_json::from_str::<Scenario>(&json).unwrap(), scenario, "as a journal keeps it");
     }
 
+    #[test]
+    fn the_usual_world_is_the_one_that_its_words_say() {
+        assert_eq!(BEGAN.rfc3339(), "2026-06-01T08:00:00.000000Z");
+        assert_eq!(Scenario::parse("").unwrap(), Scenario::default());
+    }
+
     /// Line and key must both be in what a person reads.
     #[test]
     fn what_is_impossible_is_refused_with_line_and_key() {
@@ -311,6 +330,7 @@ mod tests {
             ("[[fault]]\nwhat = { cable-pulled = \"gps\" }", 2, "gps"),
             ("[[message]]\nat_s = 1\ntopic = \"light\"", 1, "payload"),
             ("seed = ", 1, ""),
+            (&"[[fault]]\nwhat = \"no-fix\"\n".repeat(101), 1, "at most 100"),
         ] {
             let error = Scenario::parse(text).unwrap_err().to_string();
             assert!(error.contains(&format!("line {line},")), "{text:?}: {error}");

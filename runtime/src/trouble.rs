@@ -8,7 +8,7 @@
 //! | `planktor/twin/status` | `{}` | `{"status": "Twin", "faults": […]}` |
 
 use crate::mqtt::Message;
-use crate::scenario::{Mischief, Seconds, When};
+use crate::scenario::{MOST_FAULTS, Mischief, Seconds, When};
 use planktor_sim::faults::Spell;
 use planktor_sim::random::{hash, unit};
 use planktor_sim::{Fault, Twin};
@@ -23,16 +23,18 @@ pub const SUBSCRIPTION: &str = "planktor/twin/#";
 /// Where it answers.
 pub const STATUS: &str = "planktor/status/twin";
 
-/// Faults that may have been ordered in a run; more are nobody's scenario.
-const MOST: usize = 10_000;
-/// Times that something at random happens in a run.
-const MOST_AT_RANDOM: u32 = 1_000;
+/// Times that one thing happens at random.
+const AT_RANDOM: usize = 1_000;
+/// Times that things may break in a run: any scenario fits.
+const MOST: usize = MOST_FAULTS * AT_RANDOM;
 
 /// The one who breaks things.
 pub struct Troublemaker {
     twin: Twin,
     seed: u64,
     ordered: Vec<Ordered>,
+    /// Times that things have been ordered to break.
+    times: usize,
 }
 
 /// A mischief, and what has come of it.
@@ -49,7 +51,7 @@ const NO_TWIN: &str = "this is a real instrument: it has no twin that could be b
 impl Troublemaker {
     /// Orders a scenario's faults; its start is now.
     pub fn new(twin: Twin, seed: u64, faults: &[Mischief]) -> Self {
-        let mut maker = Self { twin, seed, ordered: vec![] };
+        let mut maker = Self { twin, seed, ordered: vec![], times: 0 };
         faults.iter().for_each(|mischief| drop(maker.order(mischief.clone())));
         maker
     }
@@ -93,8 +95,11 @@ impl Troublemaker {
     /// Gives the number under which it can be mended.
     fn order(&mut self, mischief: Mischief) -> Result<usize, String> {
         let number = self.ordered.len();
-        if number == MOST {
-            return Err(format!("{MOST} faults have been ordered already; start again"));
+        self.times += if matches!(mischief.when, When::EveryS(_)) { AT_RANDOM } else { 1 };
+        if self.times > MOST {
+            return Err(format!(
+                "more than {MOST} times that something breaks have been ordered; start again"
+            ));
         }
         let (spells, awaited) = match &mischief.when {
             When::AtS(after) => (vec![begin(&self.twin, &mischief, after.duration())], 0),
@@ -115,7 +120,7 @@ impl Troublemaker {
             after += mean.duration().mul_f64(apart);
             begin(&self.twin, mischief, after)
         };
-        (0..u64::from(MOST_AT_RANDOM)).map(spell).collect()
+        (0..AT_RANDOM as u64).map(spell).collect()
     }
 
     fn mend(&mut self, payload: &[u8]) -> Result<Value, String> {
@@ -249,6 +254,15 @@ mod tests {
         let mended = maker.receive(&message("planktor/twin/mend", &json!({"fault": 0})));
         assert_eq!(mended["status"], "Mended");
         assert_eq!(faults_at(&clock, &maker, 101.0), []);
+    }
+
+    #[test]
+    fn a_flood_of_orders_is_bounded() {
+        let (_, mut maker) = maker(&[]);
+        let flood =
+            message("planktor/twin/fault", &json!({"what": "no-fix", "when": {"every_s": 60}, "for_s": 1}));
+        let refused = (0..200).filter(|_| maker.receive(&flood)["status"] == "Error").count();
+        assert_eq!(refused, 100);
     }
 
     #[test]
