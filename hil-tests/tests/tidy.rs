@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+use planktor_runtime::scenario::Scenario;
 use std::path::{Path, PathBuf};
 
 /// Every folder may import the folders below it, and no other: the folders are the architecture.
@@ -110,6 +111,20 @@ fn no_file_is_too_long_to_be_read() {
             path.display()
         );
     }
+}
+
+/// What a reader copies must work.
+#[test]
+fn every_scenario_in_a_readme_can_be_read() {
+    let mut read = 0;
+    for file in ["README.md", "sim/README.md"] {
+        for block in text(&root().join(file)).split("```toml\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            Scenario::parse(block).unwrap_or_else(|error| panic!("{file}: {error}"));
+            read += 1;
+        }
+    }
+    assert!(read >= 2, "the scenarios were not found");
 }
 
 #[test]
