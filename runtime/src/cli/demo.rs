@@ -2,7 +2,7 @@
 //! dashboard sends and tells what comes of it.
 
 use super::run::twin;
-use super::{DataRoot, Failure};
+use super::{DataRoot, Failure, print};
 use indicatif::{ProgressBar, ProgressStyle};
 use planktor_drivers::clock::{Computer, WallClock};
 use planktor_drivers::disk::FileSystem;
@@ -163,7 +163,6 @@ fn config(plan: Plan) -> Value {
     })
 }
 
-#[expect(clippy::print_stdout, reason = "the answer")]
 fn summary(plan: Plan, twin: &Twin, folder: &Path, data: &Path, pumped_nl: f64) -> Result<ExitCode, Failure> {
     let world = twin.world();
     let truths: Vec<_> = world.truths().cloned().collect();
@@ -174,23 +173,25 @@ fn summary(plan: Plan, twin: &Twin, folder: &Path, data: &Path, pumped_nl: f64) 
     let sheet = dataset::contact_sheet(folder, &data.join("contact-sheet.jpg"))?;
     let report = dataset::verify(folder);
 
-    println!("data set       {}", folder.display());
-    println!("contact sheet  {}", sheet.display());
-    println!("frames         {} of {}", truths.len(), plan.frames());
-    println!("in motion      {in_motion} (exposed while a motor turned, or moved by more than half a pixel)");
+    print(format_args!("data set       {}", folder.display()));
+    print(format_args!("contact sheet  {}", sheet.display()));
+    print(format_args!("frames         {} of {}", truths.len(), plan.frames()));
+    print(format_args!(
+        "in motion      {in_motion} (exposed while a motor turned, or moved by more than half a pixel)"
+    ));
     let asked_ul = f64::from(plan.stops()) * VOLUME_ML * 1e3;
-    println!("pumped         {:.3} uL of {asked_ul:.3} uL asked", pumped_nl / 1e3);
+    print(format_args!("pumped         {:.3} uL of {asked_ul:.3} uL asked", pumped_nl / 1e3));
     match plan {
-        Plan::StopFlow => println!("{}", Period(figures::parts(&truths, SETTLING, CADENCE))),
-        Plan::FocusPlanes => println!("planes         3 at each of {STOPS} stops, 60 um apart"),
+        Plan::StopFlow => print(Period(figures::parts(&truths, SETTLING, CADENCE))),
+        Plan::FocusPlanes => print(format_args!("planes         3 at each of {STOPS} stops, 60 um apart")),
     }
-    println!("{}", known(folder)?);
-    println!(
+    print(known(folder)?);
+    print(format_args!(
         "afterwards     lamp {}, motors {}",
         if lamp_is_dark { "dark" } else { "LIT" },
         if motors_are_off { "off" } else { "ON" }
-    );
-    println!("verify         {report}");
+    ));
+    print(format_args!("verify         {report}"));
     let good = report.is_valid() && in_motion == 0 && truths.len() == plan.frames() as usize;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

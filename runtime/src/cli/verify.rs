@@ -1,6 +1,6 @@
 //! `planktor verify`.
 
-use super::Failure;
+use super::{Failure, print};
 use planktor_runtime::dataset;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,10 +12,9 @@ pub(crate) struct Verify {
 }
 
 impl Verify {
-    #[expect(clippy::print_stdout, reason = "the answer")]
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let report = dataset::verify(&self.folder);
-        println!("{report}");
+        print(&report);
         Ok(if report.is_valid() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
