@@ -70,6 +70,20 @@ impl Eye {
 
     fn next(&mut self, state: State, input: Input) -> Result<State, Fault> {
         Ok(match (state, input) {
+            (State::Closed, Input::Order(Order { run, command: Command::Set(settings), .. })) => {
+                let mode = self.camera.set(settings)?;
+                self.tell(run, Event::Set(mode));
+                State::Closed
+            }
+            // What was awaited belongs to the stream as it was; looking for it says that it is missing.
+            (
+                State::Streaming { awaited, .. },
+                Input::Order(Order { run, command: Command::Set(settings), .. }),
+            ) => {
+                let mode = self.camera.set(settings)?;
+                self.tell(run, Event::Set(mode));
+                State::Streaming { mode, awaited }
+            }
             (State::Closed, Input::Order(Order { run, command: Command::Open, .. })) => {
                 let mode = self.camera.open()?;
                 self.tell(run, Event::Opened(mode));

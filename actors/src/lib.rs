@@ -5,7 +5,10 @@
 
 pub mod alarm;
 pub mod beside;
+pub mod bubbler;
 pub mod camera;
+pub mod display;
+pub mod estimate;
 pub mod host;
 pub mod intake;
 pub mod journal;

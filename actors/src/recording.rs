@@ -4,15 +4,18 @@
 //! set, so its order is always the same. Who implements them is the runtime's business.
 
 use crate::beside::Worker;
+use crate::estimate::Query;
 use crate::port::Port;
-use planktor_protocol::acquisition::{Metadata, Refusal};
+use planktor_protocol::acquisition::{Formats, Metadata, Refusal};
 use planktor_protocol::camera::{Frame, Mode};
+use planktor_protocol::library::{Estimate, Name};
 use planktor_protocol::position::Fix;
 use planktor_protocol::timekeeping::Anchor;
 use planktor_protocol::units::{Fraction, Micrometres, Nanolitres};
 use planktor_protocol::{Instant, Interval, Run};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the instrument knew about a frame when its exposure began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub struct Encode {
     pub frame: Frame,
     /// What was known about it.
     pub facts: Facts,
+    /// In which forms it is wanted.
+    pub formats: Formats,
 }
 
 /// From an encoder.
@@ -67,6 +72,8 @@ pub struct Picture {
     pub name: String,
     /// Its file's content.
     pub jpeg: Vec<u8>,
+    /// As the sensor gave it, if that is wanted.
+    pub dng: Option<Vec<u8>>,
     /// As `integrity.check` has it: SHA-1 over name, a zero byte and content, in hexadecimal.
     pub sha1: String,
     /// The camera's own number.
@@ -80,7 +87,7 @@ pub struct Picture {
 impl std::fmt::Debug for Picture {
     /// Its content by its digest.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, jpeg, sha1, seq, exposure, facts } = self;
+        let Self { name, jpeg, dng: _, sha1, seq, exposure, facts } = self;
         write!(f, "Picture({name}, {} bytes, {sha1}, seq {seq}, {exposure:?}, {facts:?})", jpeg.len())
     }
 }
@@ -117,6 +124,48 @@ pub enum Record {
         /// Why.
         ending: Ending,
     },
+    /// Keep a picture outside any data set.
+    Alone {
+        /// Its name.
+        batch: Run,
+        /// The picture.
+        picture: Box<Picture>,
+        /// In which forms.
+        formats: Formats,
+    },
+    /// Keep something small.
+    Shelve(Run, Shelve),
+    /// Say what a protocol would come to.
+    Estimate(Run, Box<Query>),
+}
+
+/// What is small and kept from one start to the next; each replaces what was kept before, or nothing changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shelve {
+    /// Full steps of the pump for a millilitre, thousandths: into `hardware.json`.
+    PumpSteps(u32),
+    /// What the instrument remembers.
+    Memory(Memory),
+    /// A protocol.
+    Protocol(Name, Arc<str>),
+    /// That there is no such protocol.
+    NoProtocol(Name),
+}
+
+/// What the instrument remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// The lamp's level when somebody only says "on".
+    pub level: Fraction,
+    /// How long its LED has been lit, all in all.
+    pub lit: Duration,
+}
+
+impl Default for Memory {
+    /// Of a new instrument.
+    fn default() -> Self {
+        Self { level: Fraction::ONE, lit: Duration::ZERO }
+    }
 }
 
 /// What a data set begins with.
@@ -162,6 +211,26 @@ pub enum Recorded {
         /// Whether its end is on disk.
         result: Result<(), String>,
     },
+    /// The picture is on disk, durably, or why not.
+    Alone {
+        /// Its name.
+        batch: Run,
+        /// Its files.
+        result: Result<Files, String>,
+    },
+    /// It is kept, durably, or why not.
+    Shelved(Run, Result<(), String>),
+    /// What it would come to, or why nobody knows.
+    Estimated(Run, Result<Estimate, String>),
+}
+
+/// The files of a picture outside any data set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Its JPEG.
+    pub jpeg: Option<Arc<Path>>,
+    /// Its DNG.
+    pub dng: Option<Arc<Path>>,
 }
 
 /// Frames on their way to disk. A data set that was stopped still gets those that were under way, and its end after
@@ -172,6 +241,8 @@ pub struct Pipeline {
     encoded: Port<Encoded>,
     recorded: Port<Recorded>,
     batches: Vec<Batch>,
+    /// Small things that are being kept.
+    errands: usize,
 }
 
 struct Batch {
@@ -186,6 +257,8 @@ enum End {
     Open,
     Due(Ending),
     Told,
+    /// It is one picture only.
+    Alone(Formats),
 }
 
 /// Nobody takes the job: as many wait as may.
@@ -201,7 +274,7 @@ impl Pipeline {
         encoded: Port<Encoded>,
         recorded: Port<Recorded>,
     ) -> Self {
-        Self { encoders, recorder, encoded, recorded, batches: Vec::new() }
+        Self { encoders, recorder, encoded, recorded, batches: Vec::new(), errands: 0 }
     }
 
     /// Asks for a data set.
@@ -231,14 +304,47 @@ impl Pipeline {
         }
     }
 
+    /// Sends a picture on its way that belongs to no data set.
+    pub fn keep_alone(&mut self, encode: Encode) {
+        let end = End::Alone(encode.formats);
+        self.batches.push(Batch { run: encode.batch, begun: true, under_way: 0, end });
+        self.keep(encode);
+    }
+
     /// An encoder is done: on to the recorder.
     pub fn encoded(&mut self, encoded: Encoded) {
         let Encoded { batch, shot, result } = encoded;
-        let lost = |why: &str| Recorded::Saved { batch, shot, result: Err(why.into()) };
-        match result {
-            Ok(picture) => self.record(Record::Frame { batch, shot, picture }, lost),
-            Err(why) => self.recorded.send(lost(&why)),
+        let alone = self.batches.iter().find_map(|b| match b.end {
+            End::Alone(formats) if b.run == batch => Some(formats),
+            _ => None,
+        });
+        let lost = |why: &str| match alone {
+            Some(_) => Recorded::Alone { batch, result: Err(why.into()) },
+            None => Recorded::Saved { batch, shot, result: Err(why.into()) },
+        };
+        match (result, alone) {
+            (Ok(picture), None) => self.record(Record::Frame { batch, shot, picture }, lost),
+            (Ok(picture), Some(formats)) => self.record(Record::Alone { batch, picture, formats }, lost),
+            (Err(why), _) => self.recorded.send(lost(&why)),
         }
+    }
+
+    /// Has something small kept.
+    pub fn shelve(&mut self, errand: Run, what: Shelve) {
+        self.errands += 1;
+        self.record(Record::Shelve(errand, what), |why| Recorded::Shelved(errand, Err(why.into())));
+    }
+
+    /// Has it calculated what a protocol would come to.
+    pub fn estimate(&mut self, errand: Run, query: Query) {
+        self.errands += 1;
+        let job = Record::Estimate(errand, Box::new(query));
+        self.record(job, |why| Recorded::Estimated(errand, Err(why.into())));
+    }
+
+    /// An errand is done, this or that.
+    pub fn did(&mut self) {
+        self.errands = self.errands.saturating_sub(1);
     }
 
     /// A frame has come to the end of its way, this or that.
@@ -264,12 +370,12 @@ impl Pipeline {
 
     /// Whether encoders or recorder owe an answer.
     pub fn is_owed(&self) -> bool {
-        self.batches.iter().any(|b| !b.begun || b.under_way > 0 || b.end == End::Told)
+        self.errands > 0 || self.batches.iter().any(|b| !b.begun || b.under_way > 0 || b.end == End::Told)
     }
 
-    /// Whether a data set still waits for frames or its end.
+    /// Whether a data set still waits for frames or its end, or something small is not yet kept.
     pub fn is_busy(&self) -> bool {
-        !self.batches.is_empty()
+        self.errands > 0 || !self.batches.is_empty()
     }
 
     fn close(&mut self, run: Run) {

@@ -6,6 +6,7 @@
 //!   ──settle───────> Settling ─Woken─>├─> next step          end of the plan ──> Draining ──all saved──> Over
 //!   ──capture──> Aiming ─Exposing─> Exposing ─Woken─>┘
 //!      └─three frames out─> Crowded ─Saved─> Aiming
+//!   ──safe point, while it is to hold──> Paused ──Resume──> that step
 //! ```
 //!
 //! The next stroke begins when the exposure is *predicted* to be over. Whether a frame was still is decided when it
@@ -21,7 +22,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// After the predicted end of an exposure; a camera's time stamps wander by less.
-const MARGIN: Duration = Duration::from_millis(1);
+pub(crate) const MARGIN: Duration = Duration::from_millis(1);
 /// Frames that may be lost one after the other. A camera that drops more does not work.
 const MOST_LOST: u32 = 3;
 
@@ -40,6 +41,22 @@ pub enum Input {
     Missed(Run),
     /// A frame is on disk.
     Saved(Run),
+    /// Hold at the next safe point: before a stroke; in a plan without strokes before the stage moves or a frame is
+    /// taken.
+    Pause,
+    /// Go on.
+    Resume,
+}
+
+/// Whether it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It goes on.
+    No,
+    /// It will, at the next safe point.
+    Soon,
+    /// It does.
+    Now,
 }
 
 /// What to do.
@@ -77,11 +94,15 @@ pub struct Stillness {
 
 #[derive(Debug)]
 enum Phase {
-    Moving { from: Instant },
+    Moving {
+        from: Instant,
+    },
     Settling,
     Crowded(Place),
     Aiming,
     Exposing,
+    /// Until it is to go on.
+    Paused(Place, Step),
     Draining,
     Over,
 }
@@ -111,14 +132,20 @@ pub struct Sequence {
     lost_in_a_row: u32,
     /// Frames that were lost and cannot be taken again.
     missing: u32,
+    /// Whether it is to hold, and whether there are strokes to hold before.
+    pausing: bool,
+    has_strokes: bool,
     acts: VecDeque<Act>,
 }
 
 impl Sequence {
     /// Begins; its captures are named by runs from `first` on.
     pub fn begin(plan: Plan, first: Run, now: Instant) -> Self {
+        let has_strokes = plan.strokes().next().is_some();
         let mut sequence = Self {
             total: plan.frames(),
+            has_strokes,
+            pausing: false,
             cursor: Cursor::new(plan),
             phase: Phase::Settling,
             still: Stillness { motion: None, settled: now, pumped: Nanolitres(0) },
@@ -143,6 +170,15 @@ impl Sequence {
         self.still
     }
 
+    /// Whether it holds.
+    pub fn hold(&self) -> Hold {
+        match (&self.phase, self.pausing) {
+            (Phase::Paused(..), _) => Hold::Now,
+            (_, true) => Hold::Soon,
+            (_, false) => Hold::No,
+        }
+    }
+
     /// Takes what happened.
     pub fn on(&mut self, now: Instant, input: Input) {
         match (&self.phase, input) {
@@ -161,6 +197,16 @@ impl Sequence {
                 self.shots.retain(|shot| shot.run != run);
                 self.room(now);
             }
+            (_, Input::Pause) => self.pausing = true,
+            (_, Input::Resume) => {
+                self.pausing = false;
+                if let Phase::Paused(place, step) = &self.phase {
+                    let (place, step) = (*place, step.clone());
+                    if !self.does(place, step, now) {
+                        self.next(now);
+                    }
+                }
+            }
             // An alarm or an answer that this phase does not wait for changes nothing.
             (_, Input::Moved(_) | Input::Woken | Input::Exposing(..)) => {}
         }
@@ -169,34 +215,51 @@ impl Sequence {
     /// Does steps up to the next one that is to be waited for.
     fn next(&mut self, now: Instant) {
         while let Some((place, step)) = self.cursor.advance() {
-            match step {
-                Step::Pump { volume, flow } => {
-                    self.still.pumped = Nanolitres(self.still.pumped.0.saturating_add(volume.0));
-                    return self.moving(Act::Pump(pump::Move { volume, flow }), now);
-                }
-                Step::Focus { target, speed } => {
-                    return self.moving(Act::Focus(focus::Move { target, speed }), now);
-                }
-                Step::Settle(time) => {
-                    self.still.settled = self.still.settled + time;
-                    if self.still.settled > now {
-                        return self.wake(self.still.settled, Phase::Settling);
-                    }
-                }
-                Step::Capture if self.shots.len() >= POOL as usize => {
-                    self.phase = Phase::Crowded(place);
-                    return;
-                }
-                Step::Capture => return self.aim(place, now),
-                Step::Write => {
-                    self.shots.iter_mut().for_each(|shot| shot.to_write = true);
-                    self.release();
-                }
-                Step::Repeat { .. } => unreachable!("a cursor unrolls repeats"),
+            if self.pausing && self.is_safe_point(&step) {
+                self.phase = Phase::Paused(place, step);
+                return;
+            }
+            if self.does(place, step, now) {
+                return;
             }
         }
         self.phase = Phase::Draining;
         self.room(now);
+    }
+
+    fn is_safe_point(&self, step: &Step) -> bool {
+        match step {
+            Step::Pump { .. } => true,
+            Step::Focus { .. } | Step::Capture => !self.has_strokes,
+            Step::Settle(_) | Step::Write | Step::Repeat { .. } => false,
+        }
+    }
+
+    /// Does a step; whether it is to be waited for.
+    fn does(&mut self, place: Place, step: Step, now: Instant) -> bool {
+        match step {
+            Step::Pump { volume, flow } => {
+                self.still.pumped = Nanolitres(self.still.pumped.0.saturating_add(volume.0));
+                self.moving(Act::Pump(pump::Move { volume, flow }), now);
+            }
+            Step::Focus { target, speed } => self.moving(Act::Focus(focus::Move { target, speed }), now),
+            Step::Settle(time) => {
+                self.still.settled = self.still.settled + time;
+                if self.still.settled <= now {
+                    return false;
+                }
+                self.wake(self.still.settled, Phase::Settling);
+            }
+            Step::Capture if self.shots.len() >= POOL as usize => self.phase = Phase::Crowded(place),
+            Step::Capture => self.aim(place, now),
+            Step::Write => {
+                self.shots.iter_mut().for_each(|shot| shot.to_write = true);
+                self.release();
+                return false;
+            }
+            Step::Repeat { .. } => unreachable!("a cursor unrolls repeats"),
+        }
+        true
     }
 
     /// What is being exposed from now on is exposed in motion.
@@ -273,6 +336,7 @@ impl Sequence {
             | Phase::Settling
             | Phase::Aiming
             | Phase::Exposing
+            | Phase::Paused(..)
             | Phase::Draining
             | Phase::Over => {}
         }

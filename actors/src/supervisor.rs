@@ -3,6 +3,7 @@
 //! ```text
 //!   Idle ──Acquire──> Opening ──camera streams──> Creating ──data set exists──> Ready ──motors rest──> Running
 //!     ^                  └──────────────────────────────┴───────────────────────┴─────────────────────────┤
+//!     ├──Capture──> Capturing ──picture on disk──> Idle                                                   │
 //!     ├───────────────────────────── Stop, device lost, disk fails ───────────────────────────────────────┤
 //!     └──────────────────────────────── Closing <──plan over──────────────────────────────────────────────┘
 //! ```
@@ -11,9 +12,15 @@
 //! within limits, then given up aloud. It touches no bus, no disk and no network, and never sees the Board.
 
 mod acquiring;
+mod capturing;
 mod care;
+mod keeping;
+mod lease;
 mod ledger;
 mod safety;
+mod slow;
+
+pub use keeping::Kept;
 
 use crate::alarm::{Alarms, Bell, Ticket};
 use crate::host::{Noted, Reopen};
@@ -21,21 +28,27 @@ use crate::intake::Stop;
 use crate::journal::{Journal, Kind};
 use crate::outlet::Outlet;
 use crate::port::{Mail, Port};
-use crate::recording::{Encoded, Pipeline, Recorded};
-use crate::sequence::{self, Sequence};
+use crate::recording::{Encoded, Memory, Pipeline, Recorded};
+use crate::sequence::{self, Hold, Sequence};
 use actix::{Actor, AsyncContext, Context, Handler, Recipient};
 use care::Care;
+use keeping::Errand;
+use lease::Lease;
 use ledger::{Answered, Ledger, Who};
 use planktor_drivers::board::Enable;
-use planktor_drivers::calibration::Calibration;
+use planktor_drivers::calibration::Current;
 use planktor_drivers::devices::focus::Height;
-use planktor_protocol::acquisition::{self, Failure, Metadata, Refusal};
-use planktor_protocol::instrument::{Admitted, Answer, Command, CommandId, Device, Event};
+use planktor_protocol::acquisition::{self, Failure, Formats, Metadata, Progress, Refusal};
+use planktor_protocol::instrument::{Admitted, Answer, Command, CommandId, Denial, Device, Event};
+use planktor_protocol::lease as lease_of;
+use planktor_protocol::library::Name;
 use planktor_protocol::plan::Plan;
 use planktor_protocol::position::Fix;
 use planktor_protocol::timekeeping::Anchor;
 use planktor_protocol::units::Fraction;
-use planktor_protocol::{Axis, Epochs, Fault, Order, Report, Run, Utc, camera, focus, light, motion, pump};
+use planktor_protocol::{
+    Axis, Epochs, Instant, Order, Report, Run, Utc, bubbler, camera, display, focus, light, motion, pump,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
@@ -55,6 +68,10 @@ pub enum Input {
     Focus(Report<focus::Event>),
     /// From the lamp.
     Light(Report<light::Event>),
+    /// From the bubbler.
+    Bubbler(Report<bubbler::Event>),
+    /// From the display.
+    Display(Report<display::Event>),
     /// From the camera.
     Camera(Report<camera::Event>),
     /// From an encoder.
@@ -80,7 +97,8 @@ macro_rules! inputs {
 }
 inputs! {
     Admitted => Command, Stop => Stop, Ticket => Alarm, Report<pump::Event> => Pump, Report<focus::Event> => Focus,
-    Report<light::Event> => Light, Report<camera::Event> => Camera, Encoded => Encoded, Recorded => Recorded,
+    Report<light::Event> => Light, Report<bubbler::Event> => Bubbler, Report<display::Event> => Display,
+    Report<camera::Event> => Camera, Encoded => Encoded, Recorded => Recorded,
     Noted => Noted, Fix => Fix, Anchor => Anchor,
 }
 
@@ -98,14 +116,22 @@ pub struct Parts {
     pub height: Height,
     /// The lamp's actor.
     pub light: Port<Order<light::Command>>,
+    /// The bubbler's actor.
+    pub bubbler: Port<Order<bubbler::Command>>,
+    /// The display's actor.
+    pub display: Port<Order<display::Command>>,
     /// The camera's actor.
     pub camera: Port<Order<camera::Command>>,
     /// Who opens a device again.
     pub reopen: BTreeMap<Device, Recipient<Reopen>>,
     /// Encoders and recorder.
     pub pipeline: Pipeline,
-    /// The instrument's constants.
-    pub calibration: Calibration,
+    /// The instrument's constants; the pump has them, too.
+    pub calibration: Current,
+    /// What it remembers from before.
+    pub memory: Memory,
+    /// Acquisition protocols.
+    pub protocols: BTreeMap<Name, Kept>,
     /// The earliest time that it can be.
     pub not_before: Utc,
     /// The way out.
@@ -138,6 +164,7 @@ enum State {
     Ready(Acquisition, Plan, Arc<Path>),
     Running(Acquisition, Box<Running>),
     Closing(Acquisition, Arc<Path>),
+    Capturing(Acquisition, Formats),
 }
 
 /// The end of the program, under way.
@@ -147,11 +174,14 @@ struct Shutdown {
     ended: bool,
 }
 
-/// An order to the lamp, under way.
-struct LightOrder {
+/// An order to a device on a slow bus, under way.
+struct SlowOrder {
+    device: Device,
     run: Run,
     id: Option<CommandId>,
     deadline: Ticket,
+    /// Whether the lamp's level is to be saved when it says it.
+    saves: bool,
 }
 
 /// The actor.
@@ -164,15 +194,30 @@ pub struct Supervisor {
     focus_enable: Enable,
     height: Height,
     light: Port<Order<light::Command>>,
-    light_orders: VecDeque<LightOrder>,
+    bubbler: Port<Order<bubbler::Command>>,
+    display: Port<Order<display::Command>>,
+    slow_orders: VecDeque<SlowOrder>,
+    /// What the lamp was last told, and what it has done.
+    ordered: Fraction,
     level: Option<Fraction>,
+    /// Since when it has been lit and not counted, and when that is to be kept.
+    lit: Option<(Instant, Ticket)>,
+    memory: Memory,
+    protocols: BTreeMap<Name, Kept>,
+    errands: Vec<Errand>,
+    lease: Lease,
+    settings: camera::Settings,
+    /// How the camera streams, as it last said.
+    mode: Option<camera::Mode>,
+    /// Of the frames so far, in the mean.
+    frame_bytes: Option<u64>,
     camera: Port<Order<camera::Command>>,
     care: BTreeMap<Device, Care>,
     reopen: BTreeMap<Device, Recipient<Reopen>>,
     pipeline: Pipeline,
     /// Rings when encoders and recorder have owed an answer for too long.
     disk: Option<Ticket>,
-    calibration: Calibration,
+    calibration: Current,
     not_before: Utc,
     outlet: Outlet,
     journal: Journal,
@@ -184,13 +229,14 @@ pub struct Supervisor {
     fix: Option<Fix>,
     anchor: Option<Anchor>,
     shutdown: Option<Shutdown>,
+    /// Where the acquisition was when that was last told.
+    told: Option<(Progress, u32, u32)>,
     run: Run,
 }
 
 impl Supervisor {
     /// Called on the hardware thread's arbiter.
     pub fn new(ctx: &mut Context<Self>, parts: Parts) -> Self {
-        let devices = [Device::Pump, Device::Focus, Device::Light, Device::Camera];
         Self {
             bell: Alarms::here().bell(Port::of(&ctx.address())),
             state: State::Idle,
@@ -200,10 +246,21 @@ impl Supervisor {
             focus_enable: parts.focus_enable,
             height: parts.height,
             light: parts.light,
-            light_orders: VecDeque::new(),
+            bubbler: parts.bubbler,
+            display: parts.display,
+            slow_orders: VecDeque::new(),
+            ordered: Fraction::ZERO,
             level: None,
+            lit: None,
+            memory: parts.memory,
+            protocols: parts.protocols,
+            errands: Vec::new(),
+            lease: Lease::default(),
+            settings: camera::Settings::default(),
+            mode: None,
+            frame_bytes: None,
             camera: parts.camera,
-            care: devices.map(|device| (device, Care::new())).into(),
+            care: Device::ALL.map(|device| (device, Care::new())).into(),
             reopen: parts.reopen,
             pipeline: parts.pipeline,
             disk: None,
@@ -217,6 +274,7 @@ impl Supervisor {
             fix: None,
             anchor: None,
             shutdown: None,
+            told: None,
             run: Run(0),
         }
     }
@@ -247,12 +305,25 @@ impl Supervisor {
                 let refused = |why| (why != focus::Refusal::Stopped).then_some(Failure::Focus(why));
                 self.moved(state, Axis::Focus, answered, event, refused)
             }
-            (state, Input::Light(Report { run, event })) => {
-                self.lit(run, event);
+            (state, Input::Light(report)) => {
+                self.lit(report);
+                state
+            }
+            (state, Input::Bubbler(report)) => {
+                self.bubbled(report);
+                state
+            }
+            (state, Input::Display(report)) => {
+                self.showed(report);
                 state
             }
             (state, Input::Noted(Noted { device, health })) => self.noted(state, device, health),
 
+            (state, Input::Camera(Report { event: camera::Event::Set(mode), .. })) => {
+                self.mode = Some(mode);
+                state
+            }
+            (State::Capturing(a, formats), Input::Camera(report)) => self.capturing(a, formats, report),
             (
                 State::Opening(a, plan, metadata),
                 Input::Camera(Report { run, event: camera::Event::Opened(mode) }),
@@ -278,6 +349,9 @@ impl Supervisor {
             }
             (state, Input::Alarm(ticket)) if self.disk == Some(ticket) => self.disk_is_silent(state),
             (state, Input::Encoded(encoded)) => {
+                if let Ok(picture) = &encoded.result {
+                    self.weigh(picture.jpeg.len());
+                }
                 self.pipeline.encoded(encoded);
                 state
             }
@@ -308,13 +382,19 @@ impl Supervisor {
         self.watch_disk(wrote);
         self.begin_when_quiet();
         self.answer_interrupted();
+        self.tell_progress();
         self.end_when_quiet();
     }
 
-    fn command(&mut self, state: State, Admitted { id, epochs, command }: Admitted) -> State {
+    fn command(&mut self, state: State, Admitted { id, epochs, owner, command }: Admitted) -> State {
+        if let Some(why) = self.denial(owner.as_ref(), &command) {
+            self.tell(Some(id), Event::Denied(why));
+            return state;
+        }
         match command {
             Command::Pump(motion::Command::Move(order)) => {
-                match self.free_for(&state, Axis::Pump, self.pump.moving(), pump::Refusal::Busy) {
+                let (busy, acquiring) = (pump::Refusal::Busy, pump::Refusal::Acquiring);
+                match self.free_for(&state, Axis::Pump, self.pump.moving(), busy, acquiring) {
                     Ok(()) => {
                         let run = self.new_run();
                         self.pump.order(run, epochs, order, Who::Client(id));
@@ -324,7 +404,8 @@ impl Supervisor {
                 state
             }
             Command::Focus(motion::Command::Move(order)) => {
-                match self.free_for(&state, Axis::Focus, self.focus.moving(), focus::Refusal::Busy) {
+                let (busy, acquiring) = (focus::Refusal::Busy, focus::Refusal::Acquiring);
+                match self.free_for(&state, Axis::Focus, self.focus.moving(), busy, acquiring) {
                     Ok(()) => {
                         let run = self.new_run();
                         self.focus.order(run, epochs, order, Who::Client(id));
@@ -333,33 +414,100 @@ impl Supervisor {
                 }
                 state
             }
-            Command::Light(_) if self.shutdown.is_some() => {
-                self.tell(Some(id), Event::Light(light::Event::Failed(Fault::ShuttingDown)));
+            Command::Calibration(order) => {
+                self.calibrate(&state, id, order);
                 state
             }
             Command::Light(command) => {
                 self.order_light(Some(id), command);
                 state
             }
-            Command::Acquisition(acquisition::Command::Configure(metadata)) => {
-                let event = match self.refusal(&state) {
-                    Some(why) => acquisition::Event::Refused(why),
-                    None => {
-                        self.metadata = Some(metadata);
-                        acquisition::Event::Configured
-                    }
-                };
-                self.tell(Some(id), Event::Acquisition(event));
+            Command::Bubbler(command) => {
+                self.order_bubbler(Some(id), command);
                 state
             }
-            Command::Acquisition(acquisition::Command::Acquire(plan)) => {
-                self.acquire(state, id, epochs, plan)
+            Command::Display(command) => {
+                self.order_display(Some(id), command);
+                state
             }
+            Command::OperatingTime(command) => {
+                self.operating_time(id, command);
+                state
+            }
+            Command::Lease(command) => {
+                self.order_lease(id, owner, command);
+                state
+            }
+            Command::Library(command) => self.library(state, id, epochs, command),
+            Command::Acquisition(command) => self.order_acquisition(state, id, epochs, command),
             Command::Pump(motion::Command::Stop)
             | Command::Focus(motion::Command::Stop)
-            | Command::Acquisition(acquisition::Command::Stop)
             | Command::Shutdown => unreachable!("the intake delivers stops as stops"),
         }
+    }
+
+    fn order_acquisition(
+        &mut self,
+        state: State,
+        id: CommandId,
+        epochs: Epochs,
+        command: acquisition::Command,
+    ) -> State {
+        let event = match command {
+            acquisition::Command::Acquire(plan) => return self.acquire(state, id, epochs, plan),
+            acquisition::Command::Capture(formats) => return self.capture(state, id, epochs, formats),
+            acquisition::Command::Pause => return self.hold(state, id, true),
+            acquisition::Command::Resume => return self.hold(state, id, false),
+            acquisition::Command::Configure(metadata) => match self.refusal(&state) {
+                Some(why) => acquisition::Event::Refused(why),
+                None => {
+                    self.metadata = Some(metadata);
+                    acquisition::Event::Configured
+                }
+            },
+            acquisition::Command::Set(settings) => match self.refusal(&state) {
+                Some(why) => acquisition::Event::Refused(why),
+                None => {
+                    self.settings = settings.over(self.settings);
+                    self.set_camera();
+                    acquisition::Event::Set
+                }
+            },
+            acquisition::Command::Stop => unreachable!("the intake delivers stops as stops"),
+        };
+        self.tell(Some(id), Event::Acquisition(event));
+        state
+    }
+
+    /// A camera that is away gets them when it comes back.
+    fn set_camera(&mut self) {
+        let (run, command) = (self.new_run(), camera::Command::Set(self.settings));
+        self.camera.send(Order { run, epochs: Epochs::default(), command });
+    }
+
+    fn order_lease(&mut self, id: CommandId, owner: Option<Arc<str>>, command: lease_of::Command) {
+        let now = self.bell.now();
+        let event = match command {
+            lease_of::Command::Take { lasts, take_over } => {
+                let until = now + lasts;
+                let bell = &self.bell;
+                self.lease.take(owner, take_over, (until, now), || bell.at(until))
+            }
+            lease_of::Command::Release => self.lease.release(owner.as_ref(), now),
+            lease_of::Command::Report => self.lease.report(now),
+        };
+        self.tell(Some(id), Event::Lease(event));
+    }
+
+    /// What keeps a command from being looked at.
+    fn denial(&self, owner: Option<&Arc<str>>, command: &Command) -> Option<Denial> {
+        if !command.operates() {
+            return None;
+        }
+        if self.shutdown.is_some() {
+            return Some(Denial::ShuttingDown);
+        }
+        self.lease.denies(owner, self.bell.now()).map(Denial::Lease)
     }
 
     /// Whether a motor may be moved from outside; if not, what to answer.
@@ -369,8 +517,12 @@ impl Supervisor {
         axis: Axis,
         moving: Option<Who>,
         busy: R,
+        acquiring: R,
     ) -> Result<(), motion::Event<R>> {
-        if state.acquisition().is_some() || moving.is_some() || self.shutdown.is_some() {
+        if state.acquisition().is_some() {
+            return Err(motion::Event::Refused(acquiring));
+        }
+        if moving.is_some() {
             return Err(motion::Event::Refused(busy));
         }
         self.fault(device(axis)).map_or(Ok(()), |fault| Err(motion::Event::Failed(fault)))
@@ -378,10 +530,32 @@ impl Supervisor {
 
     /// What keeps the imager from taking a command.
     fn refusal(&self, state: &State) -> Option<Refusal> {
-        if self.shutdown.is_some() {
-            return Some(Refusal::ShuttingDown);
+        match state {
+            State::Idle => None,
+            State::Capturing(..) => Some(Refusal::Capturing),
+            State::Opening(..)
+            | State::Creating(..)
+            | State::Ready(..)
+            | State::Running(..)
+            | State::Closing(..) => Some(Refusal::Acquiring),
         }
-        state.acquisition().map(|_| Refusal::Acquiring)
+    }
+
+    /// Frames differ, the last ones most of all from the first ones: the mean follows them slowly.
+    fn weigh(&mut self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let mean = self.frame_bytes.map_or(bytes, |mean| (mean * 7 + bytes) / 8);
+        self.frame_bytes = Some(mean);
+    }
+
+    /// Where the acquisition is, for those who look; told when that changes.
+    fn tell_progress(&mut self) {
+        let now = self.state.progress();
+        if self.told != Some(now) {
+            self.told = Some(now);
+            let (progress, current, total) = now;
+            self.tell(None, Event::Acquisition(acquisition::Event::Progress { progress, current, total }));
+        }
     }
 
     fn new_run(&mut self) -> Run {
@@ -412,7 +586,26 @@ impl State {
             | Self::Creating(a, _)
             | Self::Ready(a, ..)
             | Self::Running(a, _)
-            | Self::Closing(a, _) => Some(a),
+            | Self::Closing(a, _)
+            | Self::Capturing(a, _) => Some(a),
+        }
+    }
+
+    fn progress(&self) -> (Progress, u32, u32) {
+        match self {
+            Self::Idle | Self::Capturing(..) => (Progress::Idle, 0, 0),
+            Self::Opening(a, ..) | Self::Creating(a, _) | Self::Ready(a, ..) => {
+                (Progress::Starting, 0, a.total)
+            }
+            Self::Running(a, running) => {
+                let progress = match running.sequence.hold() {
+                    Hold::No => Progress::Acquiring,
+                    Hold::Soon => Progress::Pausing,
+                    Hold::Now => Progress::Paused,
+                };
+                (progress, running.saved, a.total)
+            }
+            Self::Closing(a, _) => (Progress::Closing, a.total, a.total),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::clock::WallClock;
 use crate::devices::camera::Camera;
+use crate::devices::display::Display;
 use crate::devices::position::PositionSource;
 use embedded_hal::digital::{self, OutputPin};
 use embedded_hal::i2c;
@@ -51,6 +52,16 @@ pub trait SlowBuses {
     /// # Errors
     /// [`Fault`] if its bus or pin cannot be opened.
     fn lamp(&self) -> Result<LampLine, Fault>;
+    /// The bubbler's bus.
+    ///
+    /// # Errors
+    /// [`Fault::NotFitted`] if this board has none, or its bus cannot be opened.
+    fn bubbler(&self) -> Result<I2c, Fault>;
+    /// The display.
+    ///
+    /// # Errors
+    /// [`Fault::NotFitted`] if this board has none, or its bus cannot be opened.
+    fn display(&self) -> Result<Box<dyn Display>, Fault>;
     /// Where the position comes from.
     fn position(&self) -> Box<dyn PositionSource>;
     /// The civil clock.

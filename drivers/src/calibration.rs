@@ -2,6 +2,9 @@
 
 use planktor_protocol::units::{MicrometresPerSecond, NanolitresPerSecond};
 
+/// Constants of one instrument as they are now: a calibration by an operator is in force from the next move on.
+pub type Current = std::rc::Rc<std::cell::Cell<Calibration>>;
+
 /// Constants of one instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calibration {

@@ -21,7 +21,9 @@ pub mod chips {
 /// What the instrument is made of.
 pub mod devices {
     pub mod axis;
+    pub mod bubbler;
     pub mod camera;
+    pub mod display;
     pub mod focus;
     pub mod light;
     pub mod motor;

@@ -72,7 +72,7 @@ fn resident_kib() -> u64 {
 
 fn acquire(service: &Service, frames: u32) -> Result<(), ClientError> {
     let (host, port) = service.broker();
-    let client = Client::connect(host, port, "bench", &["status/imager"])?;
+    let client = Client::connect(host, port, "bench")?;
     for message in [light_on(), update_config("bench", frames), image(frames)] {
         client.send(&message.topic, &serde_json::from_slice(&message.payload).unwrap_or_default())?;
     }

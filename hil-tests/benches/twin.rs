@@ -11,6 +11,7 @@ use planktor_drivers::Clock;
 use planktor_drivers::board::Board;
 use planktor_drivers::clock::Monotonic;
 use planktor_hil_tests::began;
+use planktor_protocol::acquisition::Formats;
 use planktor_protocol::camera::{Frame, Pixels};
 use planktor_protocol::units::{Micrometres, Nanolitres};
 use planktor_protocol::{Instant, Run};
@@ -81,7 +82,14 @@ fn job(frame: &Frame) -> Encode {
         fix: None,
         time: None,
     };
-    Encode { batch: Run(1), shot: Run(2), name: "frame.jpg".into(), frame: frame.clone(), facts }
+    Encode {
+        batch: Run(1),
+        shot: Run(2),
+        name: "frame.jpg".into(),
+        frame: frame.clone(),
+        facts,
+        formats: Formats { jpeg: true, dng: false },
+    }
 }
 
 /// Milliseconds.

@@ -1,7 +1,7 @@
 //! An acquisition: a plan carried out into a data set.
 
 use crate::plan::Plan;
-use crate::{Axis, Fault};
+use crate::{Axis, Fault, camera};
 use std::sync::Arc;
 
 /// The keys and values that a client gave with `update_config`; they are written down as they came.
@@ -12,10 +12,44 @@ pub type Metadata = serde_json::Map<String, serde_json::Value>;
 pub enum Command {
     /// Metadata of the acquisitions to come.
     Configure(Arc<Metadata>),
+    /// How pictures are taken from now on.
+    Set(camera::Settings),
+    /// Take one picture, outside any data set.
+    Capture(Formats),
     /// Carry out a plan.
     Acquire(Plan),
+    /// Hold before the next stroke; without strokes, before the next step.
+    Pause,
+    /// Go on.
+    Resume,
     /// End it now.
     Stop,
+}
+
+/// In which forms a picture is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Formats {
+    /// Developed and compressed.
+    pub jpeg: bool,
+    /// As the sensor gave it.
+    pub dng: bool,
+}
+
+/// Where an acquisition is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is none.
+    Idle,
+    /// Camera and data set are made ready.
+    Starting,
+    /// It takes frames.
+    Acquiring,
+    /// It will hold before the next stroke.
+    Pausing,
+    /// It holds.
+    Paused,
+    /// Every frame is taken; the data set is closed.
+    Closing,
 }
 
 /// What came of it. An acquisition that was `Started` ends in exactly one of `Done`, `Interrupted`, `Failed`.
@@ -23,6 +57,28 @@ pub enum Command {
 pub enum Event {
     /// The metadata is kept.
     Configured,
+    /// Pictures are taken so from now on.
+    Set,
+    /// The picture is on disk, durably.
+    Captured {
+        /// Its JPEG.
+        jpeg: Option<Arc<std::path::Path>>,
+        /// Its DNG.
+        dng: Option<Arc<std::path::Path>>,
+    },
+    /// It will hold before the next stroke.
+    Pausing,
+    /// It goes on.
+    Resumed,
+    /// Where it is now; answers nobody.
+    Progress {
+        /// What it does.
+        progress: Progress,
+        /// Frames on disk.
+        current: u32,
+        /// Frames that there will be.
+        total: u32,
+    },
     /// The data set exists and the first stroke begins.
     Started,
     /// A frame is on disk, durably.
@@ -59,6 +115,18 @@ pub enum Refusal {
     /// A stop came after it.
     #[error("a stop came after this command")]
     Stopped,
+    /// A picture is being taken.
+    #[error("a picture is being taken; wait for it")]
+    Capturing,
+    /// Nothing to pause or resume.
+    #[error("no acquisition is running")]
+    NotAcquiring,
+    /// Neither form was asked for.
+    #[error("neither jpeg nor dng is asked for; set one of them to true")]
+    NoFormat,
+    /// The protocol that was to be run.
+    #[error(transparent)]
+    Protocol(Box<crate::library::Refusal>),
     /// No metadata yet.
     #[error("no configuration yet; send update_config with object_date, sample_id and acq_id first")]
     NotConfigured,
@@ -88,9 +156,6 @@ pub enum Refusal {
     /// The data root cannot be written.
     #[error("cannot create the data set: {0}")]
     Disk(String),
-    /// The program ends.
-    #[error("the instrument is shutting down")]
-    ShuttingDown,
 }
 
 /// Why an acquisition had to end.
@@ -118,4 +183,7 @@ pub enum Failure {
     /// The data set.
     #[error("cannot write the data set: {0}")]
     Disk(String),
+    /// A picture outside any data set.
+    #[error("no picture was kept: {0}")]
+    Capture(String),
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 /// An order to the camera.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// Take pictures so, from now on.
+    Set(Settings),
     /// Start streaming.
     Open,
     /// Take the first frame whose exposure begins at or after this instant.
@@ -21,6 +23,8 @@ pub enum Command {
 /// What came of it. A capture is answered twice: `Exposing`, then one of `Frame`, `Missed`, `Failed`.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// It takes pictures in this mode from now on.
+    Set(Mode),
     /// It streams, and this is the mode it streams in.
     Opened(Mode),
     /// This frame will be it; predicted from the cadence.
@@ -38,6 +42,39 @@ pub enum Event {
     Failed(Fault),
 }
 
+/// How pictures are to be taken. What it does not say is the camera's own choice; a camera does the nearest that it
+/// can, and [`Mode`] says what that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// What each line integrates.
+    pub exposure: Option<std::time::Duration>,
+    /// Analogue gain, thousandths; 1000 is none.
+    pub gain_thousandths: Option<u32>,
+    /// Whether the camera balances white itself.
+    pub auto_balance: Option<bool>,
+    /// Red as a multiple of green, thousandths.
+    pub red: Option<u32>,
+    /// Blue as a multiple of green, thousandths.
+    pub blue: Option<u32>,
+}
+
+/// PlanktoScope's analogue gain at ISO 100, thousandths (IMX477).
+pub const GAIN_AT_ISO_100: f64 = 2_312.5;
+
+impl Settings {
+    /// These, and where they say nothing those from before.
+    #[must_use]
+    pub fn over(self, before: Self) -> Self {
+        Self {
+            exposure: self.exposure.or(before.exposure),
+            gain_thousandths: self.gain_thousandths.or(before.gain_thousandths),
+            auto_balance: self.auto_balance.or(before.auto_balance),
+            red: self.red.or(before.red),
+            blue: self.blue.or(before.blue),
+        }
+    }
+}
+
 /// How a camera streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode {
@@ -47,6 +84,8 @@ pub struct Mode {
     pub height: u32,
     /// From one frame's start to the next one's.
     pub cadence: std::time::Duration,
+    /// From the first line's start to the last line's end.
+    pub takes: std::time::Duration,
     /// What each line integrates; whole lines, so seldom what was asked.
     pub exposure: std::time::Duration,
     /// ISO as the dashboard counts it.
@@ -75,6 +114,11 @@ impl Debug for Frame {
 pub trait Picture: Debug + Send + Sync {
     /// Makes the pixels. May take a tenth of a second; done beside the hardware, never on its thread.
     fn develop(&self) -> Pixels;
+
+    /// What the sensor gave, before anything was made of it; `None` if the camera does not tell.
+    fn raw(&self) -> Option<Mosaic> {
+        None
+    }
 }
 
 /// In which form a camera gives its pixels.

@@ -32,6 +32,9 @@ pub enum Refusal {
     /// It is moving.
     #[error("the stage is moving; wait for its end or stop it")]
     Busy,
+    /// An acquisition moves it.
+    #[error("an acquisition is running; stop it or wait for its end")]
+    Acquiring,
     /// A stop came after it.
     #[error("a stop came after this command")]
     Stopped,

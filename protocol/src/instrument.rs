@@ -1,6 +1,9 @@
 //! The whole instrument: every command that can go in, every event that can come out.
 
-use crate::{Axis, Epochs, Instant, acquisition, focus, light, pump};
+use crate::{
+    Axis, Epochs, Instant, acquisition, bubbler, display, focus, lease, library, light, operating_time, pump,
+};
+use std::sync::Arc;
 
 /// What the outside can ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,10 +12,22 @@ pub enum Command {
     Pump(pump::Command),
     /// The stage.
     Focus(focus::Command),
+    /// The pump's calibration.
+    Calibration(pump::Calibration),
     /// The lamp.
     Light(light::Command),
+    /// The bubbler.
+    Bubbler(bubbler::Command),
+    /// The display.
+    Display(display::Command),
+    /// The LED's operating time.
+    OperatingTime(operating_time::Command),
     /// The acquisition.
     Acquisition(acquisition::Command),
+    /// Acquisition protocols.
+    Library(library::Command),
+    /// Who operates the instrument.
+    Lease(lease::Command),
     /// End: motors off, light off.
     Shutdown,
 }
@@ -24,7 +39,42 @@ impl Command {
             Self::Pump(pump::Command::Stop) => &[Axis::Pump],
             Self::Focus(focus::Command::Stop) => &[Axis::Focus],
             Self::Acquisition(acquisition::Command::Stop) | Self::Shutdown => &[Axis::Pump, Axis::Focus],
-            Self::Pump(_) | Self::Focus(_) | Self::Light(_) | Self::Acquisition(_) => &[],
+            Self::Pump(_)
+            | Self::Focus(_)
+            | Self::Calibration(_)
+            | Self::Light(_)
+            | Self::Bubbler(_)
+            | Self::Display(_)
+            | Self::OperatingTime(_)
+            | Self::Acquisition(_)
+            | Self::Library(_)
+            | Self::Lease(_) => &[],
+        }
+    }
+
+    /// Whether it changes something, so that only the owner of a lease may give it. Nobody is kept from stopping or
+    /// looking.
+    pub fn operates(&self) -> bool {
+        match self {
+            Self::Pump(_) | Self::Focus(_) | Self::Acquisition(_) => self.stops().is_empty(),
+            Self::Calibration(pump::Calibration::Get)
+            | Self::Light(light::Command::Report)
+            | Self::Bubbler(bubbler::Command::Report)
+            | Self::OperatingTime(operating_time::Command::Get)
+            | Self::Library(
+                library::Command::List
+                | library::Command::Get(_)
+                | library::Command::Validate(_)
+                | library::Command::Estimate(_),
+            )
+            | Self::Lease(_)
+            | Self::Shutdown => false,
+            Self::Calibration(_)
+            | Self::Light(_)
+            | Self::Bubbler(_)
+            | Self::Display(_)
+            | Self::OperatingTime(_)
+            | Self::Library(_) => true,
         }
     }
 }
@@ -45,6 +95,8 @@ pub struct Admitted {
     pub id: CommandId,
     /// The stops before it; for a stop: with itself.
     pub epochs: Epochs,
+    /// Who says to give it, for whom a lease may be.
+    pub owner: Option<Arc<str>>,
     /// What is asked.
     pub command: Command,
 }
@@ -69,10 +121,24 @@ pub enum Event {
     Pump(pump::Event),
     /// The stage.
     Focus(focus::Event),
+    /// The pump's calibration.
+    Calibration(pump::Calibrated),
     /// The lamp.
     Light(light::Event),
+    /// The bubbler.
+    Bubbler(bubbler::Event),
+    /// The display.
+    Display(display::Event),
+    /// The LED's operating time.
+    OperatingTime(operating_time::Event),
     /// The acquisition.
     Acquisition(acquisition::Event),
+    /// Acquisition protocols.
+    Library(library::Event),
+    /// Who operates the instrument.
+    Lease(lease::Event),
+    /// A command that was not taken, whatever it was.
+    Denied(Denial),
     /// A device is there, or is not.
     Health(Device, Health),
     /// The motors and the light are off; nothing more will come.
@@ -85,12 +151,37 @@ impl Event {
         match self {
             Self::Pump(pump::Event::Started { .. } | pump::Event::Released)
             | Self::Focus(focus::Event::Started { .. } | focus::Event::Released) => false,
-            Self::Acquisition(acquisition::Event::Started | acquisition::Event::Saved { .. }) => false,
-            Self::Pump(_) | Self::Focus(_) | Self::Light(_) | Self::Acquisition(_) => true,
+            Self::Acquisition(
+                acquisition::Event::Started
+                | acquisition::Event::Saved { .. }
+                | acquisition::Event::Progress { .. },
+            ) => false,
+            Self::Pump(_)
+            | Self::Focus(_)
+            | Self::Calibration(_)
+            | Self::Light(_)
+            | Self::Bubbler(_)
+            | Self::Display(_)
+            | Self::OperatingTime(_)
+            | Self::Acquisition(_)
+            | Self::Library(_)
+            | Self::Lease(_)
+            | Self::Denied(_) => true,
             Self::Health(..) => false,
             Self::Ended => true,
         }
     }
+}
+
+/// Why no command is taken now that operates the instrument, or none of this client's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    /// Somebody else holds the lease.
+    #[error(transparent)]
+    Lease(#[from] lease::Refusal),
+    /// The program ends.
+    #[error("the instrument is shutting down")]
+    ShuttingDown,
 }
 
 /// What can be lost and come back.
@@ -104,6 +195,16 @@ pub enum Device {
     Light,
     /// The camera.
     Camera,
+    /// The bubbler.
+    Bubbler,
+    /// The display.
+    Display,
+}
+
+impl Device {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Pump, Self::Focus, Self::Light, Self::Camera, Self::Bubbler, Self::Display];
 }
 
 impl std::fmt::Display for Device {
@@ -113,6 +214,8 @@ impl std::fmt::Display for Device {
             Self::Focus => "focus",
             Self::Light => "light",
             Self::Camera => "camera",
+            Self::Bubbler => "bubbler",
+            Self::Display => "display",
         })
     }
 }
@@ -133,6 +236,7 @@ impl std::fmt::Display for Health {
         match self {
             Self::Present => write!(f, "present"),
             Self::Lost(fault) => write!(f, "lost: {fault}; it is tried again"),
+            Self::GivenUp(Fault::NotFitted) => write!(f, "not fitted"),
             Self::GivenUp(fault) => write!(f, "given up until the next start: {fault}"),
         }
     }
@@ -177,12 +281,12 @@ pub enum Fault {
     /// Our own mistake; contained to the device.
     #[error("the driver panicked; please report it with the log")]
     Panic,
+    /// The board has no such device.
+    #[error("this instrument has none")]
+    NotFitted,
     /// It is lost and not yet back.
     #[error("the device is being opened again")]
     NotOpen,
-    /// The program ends.
-    #[error("the instrument is shutting down")]
-    ShuttingDown,
     /// The supervisor did not hear from it in time.
     #[error("the device's driver did not answer in time")]
     NoAnswer,

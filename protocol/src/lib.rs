@@ -4,11 +4,16 @@
 //! the type; floats exist only in [`wire`], where JSON is read and written.
 
 pub mod acquisition;
+pub mod bubbler;
 pub mod camera;
+pub mod display;
 pub mod focus;
 pub mod instrument;
+pub mod lease;
+pub mod library;
 pub mod light;
 pub mod motion;
+pub mod operating_time;
 pub mod plan;
 pub mod position;
 pub mod pump;

@@ -61,6 +61,12 @@ impl Fraction {
         if n <= Self::ONE.0 { Some(Self(n)) } else { None }
     }
 
+    /// This part of a number, rounded.
+    #[expect(clippy::cast_possible_truncation, reason = "a part of a u16 is a u16")]
+    pub const fn of(self, whole: u16) -> u16 {
+        ((self.0 as u64 * whole as u64 + Self::ONE.0 as u64 / 2) / Self::ONE.0 as u64) as u16
+    }
+
     /// Millionths, 0 to 1,000,000.
     pub const fn millionths(self) -> u32 {
         self.0

@@ -14,6 +14,11 @@ const WAITING: usize = 1024;
 /// Between two signs of life of an instrument that works: a stroke, a frame, an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Where an instrument speaks.
+const FILTERS: [&str; 2] = ["status/#", "planktor/status/#"];
+/// A topic whose state every instrument keeps from its start on.
+const LIFE: &str = "status/pump";
+
 /// A connected client.
 pub struct Client {
     outbox: Outbox,
@@ -31,6 +36,14 @@ pub enum ClientError {
     #[error("no connection to the MQTT broker at {host}:{port} within {} s; check that it runs", PATIENCE.as_secs())]
     NoBroker {
         /// Its name or address.
+        host: String,
+        /// Its TCP port.
+        port: u16,
+    },
+    /// No instrument.
+    #[error("no instrument on the MQTT broker at {host}:{port} within {} s; start planktor run, or check --broker", PATIENCE.as_secs())]
+    NoInstrument {
+        /// The broker's name or address.
         host: String,
         /// Its TCP port.
         port: u16,
@@ -55,11 +68,12 @@ pub enum ClientError {
 }
 
 impl Client {
-    /// Connects and subscribes.
+    /// Connects, subscribes to everything that an instrument says, and waits until one is there: a command that is sent
+    /// before it listens would be lost.
     ///
     /// # Errors
-    /// [`ClientError::NoBroker`], or there is no thread.
-    pub fn connect(host: &str, port: u16, name: &str, filters: &[&str]) -> Result<Self, ClientError> {
+    /// [`ClientError::NoBroker`], [`ClientError::NoInstrument`], or there is no thread.
+    pub fn connect(host: &str, port: u16, name: &str) -> Result<Self, ClientError> {
         let (arrived, messages) = bounded(WAITING);
         let (connected, connection) = bounded(1);
         let outbox = Outbox::new();
@@ -67,7 +81,7 @@ impl Client {
             host: host.into(),
             port,
             client_id: name.into(),
-            subscriptions: filters.iter().map(ToString::to_string).collect(),
+            subscriptions: FILTERS.map(Into::into).into(),
             hears_itself: false,
             will: Message {
                 topic: format!("planktor/client/{name}"),
@@ -90,7 +104,23 @@ impl Client {
         let thread = thread.map_err(ClientError::Thread)?;
         let no_broker = |_| ClientError::NoBroker { host: host.into(), port };
         connection.recv_timeout(PATIENCE).map_err(no_broker)?;
-        Ok(Self { outbox, messages, thread })
+        let client = Self { outbox, messages, thread };
+        client.instrument_is_there(host, port)?;
+        Ok(client)
+    }
+
+    fn instrument_is_there(&self, host: &str, port: u16) -> Result<(), ClientError> {
+        let absent = || ClientError::NoInstrument { host: host.into(), port };
+        loop {
+            let message = self.messages.recv_timeout(PATIENCE).map_err(|_| absent())?;
+            if message.topic == LIFE {
+                let status: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
+                // What is kept there may be from the last one's end: the next one says something else.
+                if status["status"] != "Dead" {
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// Sends a command.

@@ -7,10 +7,12 @@ use crate::trouble::{self, Troublemaker};
 use planktor_actors::intake::Gate;
 use planktor_actors::journal::{Journal, Kind};
 use planktor_protocol::Instant;
-use planktor_protocol::instrument::{Answer, Command, CommandId};
+use planktor_protocol::instrument::{Answer, Command, CommandId, Event};
 use planktor_protocol::wire::{self, ClientId, Malformed, Request, Status};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Commands that may be unanswered; each holds a response topic.
 const MOST_PENDING: usize = 1024;
@@ -24,10 +26,23 @@ pub struct Gateway {
     journal: Journal,
     /// Messages that it gave to be published.
     published: usize,
+    complaints: Complaints,
 }
+
+/// What was refused and not yet logged.
+#[derive(Default)]
+struct Complaints {
+    since_then: u32,
+    latest: Option<String>,
+    logged: Option<Instant>,
+}
+
+/// A client that sends nonsense is logged so often, whatever it sends.
+const LOGGED_EVERY: Duration = Duration::from_secs(1);
 
 /// How a command is to be answered.
 struct Pending {
+    topic: String,
     client: Option<ClientId>,
     reply: Option<Reply>,
 }
@@ -41,13 +56,21 @@ struct Reply {
 impl Gateway {
     /// Lets commands in through `gate`; `trouble` for a twin that may be broken.
     pub fn new(gate: Gate, trouble: Option<Troublemaker>, journal: Journal) -> Self {
-        Self { gate, last: 0, pending: BTreeMap::new(), trouble, journal, published: 0 }
+        Self {
+            gate,
+            last: 0,
+            pending: BTreeMap::new(),
+            trouble,
+            journal,
+            published: 0,
+            complaints: Complaints::default(),
+        }
     }
 
     /// Takes a message; what it gives back is to be published at once. A retained message is the state of a topic
     /// from some time ago, never a command.
     pub fn receive(&mut self, message: &Message, now: Instant) -> Vec<Message> {
-        if message.retain {
+        if message.retain || !wire::is_command(&message.topic) {
             return Vec::new();
         }
         self.said(Some(message), now);
@@ -57,10 +80,14 @@ impl Gateway {
             self.trouble(message, reply)
         } else {
             match wire::read(&message.topic, &message.payload) {
-                Ok(Request { command, id }) => {
-                    self.admit(&message.topic, command, Pending { client: id, reply })
+                Ok(Request { command, id, owner }) => {
+                    let pending = Pending { topic: message.topic.clone(), client: id, reply };
+                    self.admit(command, owner, pending)
                 }
-                Err(malformed) => refuse(&malformed, reply),
+                Err(malformed) => {
+                    self.complaints.add(&message.topic, &malformed.reason);
+                    refuse(&malformed, reply)
+                }
             }
         };
         self.publish(messages, now)
@@ -71,11 +98,23 @@ impl Gateway {
         self.said(None, now);
         let id = self.new_id();
         // Without room it is remembered all the same.
-        let _ = self.gate.send(id, Command::Shutdown);
+        let _ = self.gate.send(id, None, Command::Shutdown);
+    }
+
+    /// What is to be logged of messages that were refused; once a second at most.
+    pub fn complaint(&mut self, now: Instant) -> Option<String> {
+        self.complaints.line(now)
     }
 
     /// Takes an answer; gives back the messages that tell it.
     pub fn tell(&mut self, answer: &Answer, now: Instant) -> Vec<Message> {
+        if let Event::Denied(why) = &answer.event {
+            let pending = answer.id.and_then(|id| self.pending.remove(&id));
+            let denied = pending.map(|Pending { topic, client, reply }| {
+                refuse(&wire::crowded(&topic, client, why.to_string()), reply)
+            });
+            return self.publish(denied.unwrap_or_default(), now);
+        }
         let ids = [answer.id, answer.stopped_by];
         let [id, stopped_by] = ids.map(|id| self.pending.get(&id?)?.client.as_ref());
         let statuses = wire::status(&answer.event, id, stopped_by);
@@ -100,7 +139,7 @@ impl Gateway {
             Value::Null => answer.clone(),
             reason => json!({"error": {"message": reason}}),
         };
-        let status = Status { topic: trouble::STATUS, payload: answer, retain: false };
+        let status = Status { topic: trouble::STATUS, payload: answer, retain: false, spare: false };
         std::iter::once(publish(status)).chain(reply.map(|reply| respond(reply, &response))).collect()
     }
 
@@ -120,16 +159,16 @@ impl Gateway {
         self.journal.note_text(now, Kind::In, || journal_text(&said()));
     }
 
-    fn admit(&mut self, topic: &str, command: Command, pending: Pending) -> Vec<Message> {
-        let crowded = |pending: Pending, reason: String| {
-            refuse(&wire::crowded(topic, pending.client, reason), pending.reply)
+    fn admit(&mut self, command: Command, owner: Option<Arc<str>>, pending: Pending) -> Vec<Message> {
+        let crowded = |Pending { topic, client, reply }: Pending, reason: String| {
+            refuse(&wire::crowded(&topic, client, reason), reply)
         };
         // A stop is never held up: it has its effect, answered or not.
         if self.pending.len() >= MOST_PENDING && command.stops().is_empty() {
             return crowded(pending, "too many commands are unanswered; wait for their answers".into());
         }
         let id = self.new_id();
-        match self.gate.send(id, command) {
+        match self.gate.send(id, owner, command) {
             Ok(()) => {
                 self.pending.insert(id, pending);
                 Vec::new()
@@ -141,6 +180,28 @@ impl Gateway {
     fn new_id(&mut self) -> CommandId {
         self.last += 1;
         CommandId(self.last)
+    }
+}
+
+impl Complaints {
+    fn add(&mut self, topic: &str, reason: &str) {
+        self.since_then += 1;
+        let topic: String = topic.chars().take(80).collect();
+        self.latest = Some(format!("refused a message on {topic}: {reason}"));
+    }
+
+    fn line(&mut self, now: Instant) -> Option<String> {
+        if self.logged.is_some_and(|logged| now - logged < LOGGED_EVERY) {
+            return None;
+        }
+        let latest = self.latest.take()?;
+        self.logged = Some(now);
+        let others = std::mem::take(&mut self.since_then) - 1;
+        Some(if others == 0 {
+            latest
+        } else {
+            format!("{latest} (and {others} more since the last such line)")
+        })
     }
 }
 
@@ -159,8 +220,9 @@ fn journal_text(what: &impl serde::Serialize) -> String {
 }
 
 fn publish(status: Status) -> Message {
-    let Status { topic, payload, retain } = status;
-    Message { topic: topic.into(), payload: payload.to_string().into_bytes(), retain, ..Message::default() }
+    let Status { topic, payload, retain, spare } = status;
+    let payload = payload.to_string().into_bytes();
+    Message { topic: topic.into(), payload, retain, spare, ..Message::default() }
 }
 
 fn refuse(malformed: &Malformed, reply: Option<Reply>) -> Vec<Message> {

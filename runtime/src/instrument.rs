@@ -3,11 +3,15 @@
 //! In real time the hardware thread and the slow buses' thread are two arbiters; in virtual time they are one loop.
 //! Nothing else differs.
 
+use crate::careful::Careful;
 use crate::dataset;
+use crate::shelf::{Loaded, Shelf};
 use actix::{Actor, Arbiter, ArbiterHandle, AsyncContext, Recipient};
 use planktor_actors::alarm::{self, Alarms, VirtualClock};
 use planktor_actors::beside::{Hand, Model, Worker};
+use planktor_actors::bubbler::Bubbles;
 use planktor_actors::camera::Eye;
+use planktor_actors::display::Sign;
 use planktor_actors::host::{Host, Noted, Reopen};
 use planktor_actors::intake::{Gate, Intake, intake};
 use planktor_actors::journal::Journal;
@@ -20,7 +24,8 @@ use planktor_actors::recording::{Encode, Encoded, Pipeline, Record, Recorded};
 use planktor_actors::supervisor::{Parts, Supervisor};
 use planktor_actors::timekeeping::Timekeeping;
 use planktor_drivers::board::{Board, Hardware};
-use planktor_drivers::calibration::Calibration;
+use planktor_drivers::calibration::{Calibration, Current};
+use planktor_drivers::devices::bubbler::Bubbler;
 use planktor_drivers::devices::focus::{Focus, Height};
 use planktor_drivers::devices::light::Light;
 use planktor_drivers::devices::position::PositionSource;
@@ -29,7 +34,8 @@ use planktor_drivers::disk::Disk;
 use planktor_drivers::stop::StopLine;
 use planktor_protocol::instrument::Device;
 use planktor_protocol::timekeeping::NOT_BEFORE;
-use planktor_protocol::{Utc, light};
+use planktor_protocol::{Report, Utc, bubbler, display, light};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -78,7 +84,7 @@ pub struct Config {
     pub board: Arc<dyn Board>,
     /// Its name, for the metadata.
     pub board_name: &'static str,
-    /// Its constants.
+    /// Its constants, where `hardware.json` says nothing.
     pub calibration: Calibration,
     /// Which time.
     pub time: Time,
@@ -88,6 +94,8 @@ pub struct Config {
     pub disk: Box<dyn Disk>,
     /// Their root.
     pub data: PathBuf,
+    /// Where `hardware.json` is, if not there.
+    pub hardware: Option<PathBuf>,
     /// Encoder threads.
     pub encoders: usize,
     /// Instead of the board's own position.
@@ -116,12 +124,26 @@ impl Config {
             models: Models::default(),
             disk,
             data,
+            hardware: None,
             encoders,
             position: None,
             not_before: NOT_BEFORE,
             journal: Journal::default(),
         }
     }
+}
+
+/// Why an instrument cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No threads or timers.
+    #[error(
+        "the instrument's threads cannot be started: {0}; free memory or raise the limit of threads and files"
+    )]
+    Threads(#[from] io::Error),
+    /// What is kept from one start to the next.
+    #[error("{0}")]
+    Kept(String),
 }
 
 /// A running instrument.
@@ -137,8 +159,12 @@ impl Instrument {
     /// Starts it. Needs an actix system on the calling thread.
     ///
     /// # Errors
-    /// The system has no thread or timer for us.
-    pub fn start(config: Config) -> io::Result<(Self, Answers)> {
+    /// The system has no thread or timer for us, or a file that is kept says what cannot be.
+    pub fn start(mut config: Config) -> Result<(Self, Answers), StartError> {
+        let shelf = Shelf::new(config.data.clone(), config.hardware.take());
+        let disk = Careful(config.disk);
+        let loaded = shelf.load(&disk, config.calibration).map_err(StartError::Kept)?;
+        config.disk = disk.0;
         let stop = StopLine::default();
         let (gate, intake) = intake(COMMANDS, &stop);
         let (outlet, answers) = outlet(ANSWERS);
@@ -155,10 +181,13 @@ impl Instrument {
         }
         hardware.spawn_fn(move || {
             let built = start_alarms(config.time.clone(), config.journal.clone());
-            let _ = started.send(built.and_then(|()| build(config, stop, intake, outlet, &slow_handle)));
+            let _ = started.send(
+                built.and_then(|()| build(config, stop, (shelf, loaded), intake, outlet, &slow_handle)),
+            );
         });
         for _ in 0..=usize::from(slow.is_some()) {
-            start.recv().map_err(|_| io::Error::other("the hardware thread ended at its start"))??;
+            let ended = |_| io::Error::other("the hardware thread ended at its start");
+            start.recv().map_err(ended)??;
         }
         Ok((Self { gate, hardware, slow }, answers))
     }
@@ -199,29 +228,36 @@ fn start_alarms(time: Time, journal: Journal) -> io::Result<()> {
 fn build(
     config: Config,
     stop: StopLine,
+    (shelf, Loaded { calibration, memory, protocols }): (Shelf, Loaded),
     intake: Intake,
     outlet: Outlet,
     slow: &ArbiterHandle,
 ) -> io::Result<()> {
     let encoders = (0..config.encoders).map(|_| Box::new(dataset::encode) as Hand<Encode, Encoded>).collect();
     let encoders = Worker::start("encoder", JOBS, config.models.encoding, encoders)?;
-    let mut recorder = dataset::Recorder::new(config.disk, config.data, config.board_name);
+    let mut recorder = dataset::Recorder::new(config.disk, config.data, config.board_name, shelf);
     let record: Hand<Record, Recorded> = Box::new(move |job| recorder.record(job));
     let recorder = Worker::start_in_the_world("recorder", JOBS, config.models.recording, record)?;
 
     let hardware: Rc<dyn Hardware> = config.board.hardware().into();
-    let (board, calibration, height) = (config.board, config.calibration, Height::default());
+    let current: Current = Rc::new(Cell::new(calibration));
+    let (board, height) = (config.board, Height::default());
     let supervisor = Supervisor::create(|ctx| {
         let me = ctx.address();
         let health: Port<Noted> = Port::of(&me);
         let pump = {
             let (hardware, stop, events) = (hardware.clone(), stop.clone(), Port::of(&me));
+            let current = current.clone();
             Host::start(
                 Device::Pump,
                 health.clone(),
                 Box::new(move |bell| {
-                    let pump =
-                        Pump::new(hardware.pump_spi()?, hardware.pump_enable(), stop.clone(), calibration);
+                    let pump = Pump::new(
+                        hardware.pump_spi()?,
+                        hardware.pump_enable(),
+                        stop.clone(),
+                        current.clone(),
+                    );
                     Ok(Drive::new(pump, bell, events.clone()))
                 }),
             )
@@ -244,11 +280,31 @@ fn build(
             Host::start(Device::Camera, health.clone(), open)
         };
         let light = {
-            let (board, events) = (board.clone(), Port::<planktor_protocol::Report<light::Event>>::of(&me));
+            let (board, health) = (board.clone(), health.clone());
+            let events = Port::<Report<light::Event>>::of(&me);
             Host::start_in_arbiter(slow, move |ctx| {
                 let buses = board.slow_buses();
                 let open = Box::new(move |_| Ok(Lamp::new(Light::open(buses.lamp()?)?, events.clone())));
                 Host::new(ctx, Device::Light, health, open)
+            })
+        };
+        let bubbler = {
+            let (board, health) = (board.clone(), health.clone());
+            let events = Port::<Report<bubbler::Event>>::of(&me);
+            Host::start_in_arbiter(slow, move |ctx| {
+                let buses = board.slow_buses();
+                let open = Box::new(move |bell| {
+                    Ok(Bubbles::new(Bubbler::open(buses.bubbler()?)?, bell, events.clone()))
+                });
+                Host::new(ctx, Device::Bubbler, health, open)
+            })
+        };
+        let display = {
+            let (board, events) = (board.clone(), Port::<Report<display::Event>>::of(&me));
+            Host::start_in_arbiter(slow, move |ctx| {
+                let buses = board.slow_buses();
+                let open = Box::new(move |_| Ok(Sign::new(buses.display()?, events.clone())));
+                Host::new(ctx, Device::Display, health, open)
             })
         };
         let timekeeping = {
@@ -261,11 +317,13 @@ fn build(
         let position = config.position.unwrap_or_else(|| Box::new(move || board.slow_buses().position()));
         Position::start_in_arbiter(slow, move |ctx| Position::new(ctx, position(), listeners));
 
-        let reopen: [(Device, Recipient<Reopen>); 4] = [
+        let reopen: [(Device, Recipient<Reopen>); 6] = [
             (Device::Pump, pump.clone().recipient()),
             (Device::Focus, focus.clone().recipient()),
             (Device::Light, light.clone().recipient()),
             (Device::Camera, camera.clone().recipient()),
+            (Device::Bubbler, bubbler.clone().recipient()),
+            (Device::Display, display.clone().recipient()),
         ];
         let parts = Parts {
             pump: Port::of(&pump),
@@ -274,10 +332,14 @@ fn build(
             focus_enable: hardware.focus_enable(),
             height: height.clone(),
             light: Port::of(&light),
+            bubbler: Port::of(&bubbler),
+            display: Port::of(&display),
             camera: Port::of(&camera),
             reopen: BTreeMap::from(reopen),
             pipeline: Pipeline::new(encoders, recorder, Port::of(&me), Port::of(&me)),
-            calibration,
+            calibration: current,
+            memory,
+            protocols,
             not_before: config.not_before,
             outlet,
             journal: config.journal,

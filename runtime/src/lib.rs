@@ -1,6 +1,7 @@
 //! The program: threads, wiring, MQTT, data sets. What the instrument does is decided in the actors; nothing here
 //! moves a motor.
 
+mod careful;
 pub mod client;
 pub mod dataset;
 pub mod figures;
@@ -12,5 +13,6 @@ pub mod mqtt;
 pub mod replay;
 pub mod scenario;
 pub mod service;
+pub mod shelf;
 pub mod stage;
 pub mod trouble;

@@ -3,11 +3,11 @@
 
 use crate::gateway::{self, Gateway};
 use crate::gpsd;
-use crate::instrument::{Config, Instrument};
+use crate::instrument::{Config, Instrument, StartError};
 use crate::mqtt::broker::BrokerError;
 use crate::mqtt::link::{self, State};
 use crate::mqtt::{Broker, Message, Outbox};
-use crate::trouble::{self, Troublemaker};
+use crate::trouble::Troublemaker;
 use planktor_actors::outlet::Answers;
 use planktor_drivers::Clock;
 use planktor_drivers::clock::Monotonic;
@@ -15,7 +15,6 @@ use planktor_protocol::instrument::{Answer, Event};
 use planktor_protocol::wire;
 use planktor_sim::{Fault, Twin};
 use std::cell::RefCell;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -66,11 +65,9 @@ pub enum ServiceError {
     /// No broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    /// No threads or timers.
-    #[error(
-        "the instrument's threads cannot be started: {0}; free memory or raise the limit of threads and files"
-    )]
-    Threads(io::Error),
+    /// No instrument.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// The supervisor is gone.
     #[error(
         "the supervisor died; motors are off, the lamp may be on: switch it off; please report this with what was printed above"
@@ -114,7 +111,7 @@ impl Service {
         let outside = std::thread::Builder::new().name("outside".into());
         let outside =
             outside.spawn(move || outside_thread(config, options, to, &our_broker, &ended, &started));
-        let outside = outside.map_err(ServiceError::Threads)?;
+        let outside = outside.map_err(StartError::Threads)?;
         match start.recv() {
             Ok(Ok(())) => Ok(Self { outside, end, broker, address }),
             Ok(Err(error)) => Err(error),
@@ -177,7 +174,7 @@ fn outside_thread(
         Ok(both) => both,
         Err(error) => {
             // Whoever started us reports it.
-            let _ = started.send(Err(ServiceError::Threads(error)));
+            let _ = started.send(Err(error.into()));
             return Ok(());
         }
     };
@@ -222,16 +219,19 @@ async fn outside(
             host,
             port,
             client_id: format!("planktor-{}", std::process::id()),
-            subscriptions: wire::SUBSCRIPTIONS
-                .iter()
-                .chain([&trouble::SUBSCRIPTION])
-                .map(ToString::to_string)
-                .collect(),
+            subscriptions: wire::SUBSCRIPTIONS.iter().map(ToString::to_string).collect(),
             hears_itself: false,
             will: gateway::last_will(),
         },
         outbox.clone(),
-        |message| send_all(gateway.borrow_mut().receive(&message, Monotonic.now())),
+        |message| {
+            let now = Monotonic.now();
+            let answers = gateway.borrow_mut().receive(&message, now);
+            send_all(answers);
+            if let Some(line) = gateway.borrow_mut().complaint(now) {
+                say(&line);
+            }
+        },
         |state| match state {
             State::Connected => say("connected to the MQTT broker"),
             State::Disconnected { cause } => say(&cause.to_string()),

@@ -193,8 +193,8 @@ fn models(twin: &Twin) -> Models {
         encoding: Arc::new(move |_| computer.world().encoding_takes(PIXELS)),
         recording: Arc::new(move |job| {
             disk.world().writing_takes(match job {
-                Record::Frame { .. } => BYTES,
-                Record::Begin(_) | Record::End { .. } => 0,
+                Record::Frame { .. } | Record::Alone { .. } => BYTES,
+                Record::Begin(_) | Record::End { .. } | Record::Shelve(..) | Record::Estimate(..) => 0,
             })
         }),
     }

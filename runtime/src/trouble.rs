@@ -18,8 +18,6 @@ use std::time::Duration;
 
 /// Below it, everything is the twin's.
 pub const TOPIC: &str = "planktor/twin/";
-/// What is to be subscribed for it.
-pub const SUBSCRIPTION: &str = "planktor/twin/#";
 /// Where it answers.
 pub const STATUS: &str = "planktor/status/twin";
 

@@ -315,7 +315,7 @@ fn a_run_in_real_time_with_faults_replays_the_same() {
     while next(&statuses, "status/imager")["status"] != "Error" {}
     broker.publish("planktor/twin/fault", &json!({"what": "camera-silent", "for_s": 0.1}));
     assert_eq!(next(&statuses, "planktor/status/twin"), json!({"status": "Ordered", "fault": 1}));
-    while next(&statuses, "planktor/status/device")["health"] != "present" {}
+    while next(&statuses, "planktor/status/device/pump")["health"] != "present" {}
     broker.publish(
         "actuator/pump",
         &json!({"action": "move", "direction": "FORWARD", "volume": 0.005, "flowrate": 3}),

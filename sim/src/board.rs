@@ -11,7 +11,9 @@ use embedded_hal::spi::{self, SpiDevice};
 use planktor_drivers::board::{Board, Enable, Hardware, I2c, LampLine, Output, SlowBuses, Spi};
 use planktor_drivers::clock::{Clock, WallClock};
 use planktor_drivers::devices::camera::Camera;
+use planktor_drivers::devices::display::Display;
 use planktor_drivers::devices::position::PositionSource;
+use planktor_protocol::display::Page;
 use planktor_protocol::position::Fix;
 use planktor_protocol::{Axis, Fault, Instant, Utc};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -78,11 +80,19 @@ impl Hardware for Half {
 
 impl SlowBuses for Twin {
     fn lamp(&self) -> Result<LampLine, Fault> {
-        let i2c = I2c::new(LampBus { world: self.world.clone() });
+        let i2c = I2c::new(SlowBus { world: self.world.clone() });
         Ok(match lock(&self.world).settings().hat {
             Hat::V1_2 => LampLine::Driver { i2c, select: Output::new(Select { world: self.world.clone() }) },
             Hat::V3_3 => LampLine::Converter(i2c),
         })
+    }
+    fn bubbler(&self) -> Result<I2c, Fault> {
+        let fitted = lock(&self.world).bubbler.is_some();
+        fitted.then(|| I2c::new(SlowBus { world: self.world.clone() })).ok_or(Fault::NotFitted)
+    }
+    fn display(&self) -> Result<Box<dyn Display>, Fault> {
+        let fitted = lock(&self.world).display.is_some();
+        if fitted { Ok(Box::new(TwinDisplay { world: self.world.clone() })) } else { Err(Fault::NotFitted) }
     }
     fn position(&self) -> Box<dyn PositionSource> {
         Box::new(Receiver { world: self.world.clone(), told: None })
@@ -192,23 +202,25 @@ impl OutputPin for Select {
     }
 }
 
-/// The lamp's I2C bus, with nobody else on it.
-struct LampBus {
+/// The I2C bus of lamp and bubbler.
+struct SlowBus {
     world: Arc<Mutex<World>>,
 }
 
 const NOBODY: i2c::ErrorKind = i2c::ErrorKind::NoAcknowledge(i2c::NoAcknowledgeSource::Address);
+/// HAT 3.3's bubbler.
+const BUBBLER: u8 = 0x60;
 const NOT_TAKEN: i2c::ErrorKind = i2c::ErrorKind::NoAcknowledge(i2c::NoAcknowledgeSource::Data);
 /// Everybody on the bus.
 const GENERAL_CALL: u8 = 0;
 /// A Linux adapter's own time-out, if none is set.
 const STUCK: Duration = Duration::from_secs(1);
 
-impl i2c::ErrorType for LampBus {
+impl i2c::ErrorType for SlowBus {
     type Error = i2c::ErrorKind;
 }
 
-impl i2c::I2c for LampBus {
+impl i2c::I2c for SlowBus {
     fn transaction(
         &mut self,
         address: u8,
@@ -216,6 +228,8 @@ impl i2c::I2c for LampBus {
     ) -> Result<(), i2c::ErrorKind> {
         let mut world = lock(&self.world);
         let line = world.line(Bus::Light);
+        let there = [GENERAL_CALL, world.lamp.address()].contains(&address)
+            || (address == BUBBLER && world.bubbler.is_some());
         match line {
             Line::Stuck => {
                 let waits = world.is_in_real_time();
@@ -227,11 +241,7 @@ impl i2c::I2c for LampBus {
                 return Err(i2c::ErrorKind::Other);
             }
             Line::Fails | Line::Cut => return Err(NOBODY),
-            Line::Works | Line::Disturbed { .. }
-                if ![GENERAL_CALL, world.lamp.address()].contains(&address) =>
-            {
-                return Err(NOBODY);
-            }
+            Line::Works | Line::Disturbed { .. } if !there => return Err(NOBODY),
             Line::Works | Line::Disturbed { .. } => {}
         }
         let now = world.now();
@@ -240,18 +250,36 @@ impl i2c::I2c for LampBus {
                 i2c::Operation::Write(bytes) => {
                     let mut bytes = bytes.to_vec();
                     line.there(&mut bytes);
-                    let taken = match address {
-                        GENERAL_CALL => world.lamp.general_call(&bytes, now),
-                        _ => world.lamp.write(&bytes, now),
+                    let World { lamp, bubbler, .. } = &mut *world;
+                    let taken = match (address, bubbler) {
+                        (GENERAL_CALL, _) => lamp.general_call(&bytes, now),
+                        (BUBBLER, Some(bubbler)) => bubbler.write(&bytes, now),
+                        _ => lamp.write(&bytes, now),
                     };
                     taken.map_err(|_| NOT_TAKEN)?;
                 }
                 i2c::Operation::Read(bytes) => {
-                    world.lamp.read(bytes, now);
+                    let World { lamp, bubbler, .. } = &mut *world;
+                    match (address, bubbler) {
+                        (BUBBLER, Some(bubbler)) => bubbler.read(bytes, now),
+                        _ => lamp.read(bytes, now),
+                    }
                     line.back(bytes);
                 }
             }
         }
+        Ok(())
+    }
+}
+
+/// A display that is ready at once.
+struct TwinDisplay {
+    world: Arc<Mutex<World>>,
+}
+
+impl Display for TwinDisplay {
+    fn show(&mut self, page: Option<&Page>) -> Result<(), Fault> {
+        lock(&self.world).display = Some(page.cloned());
         Ok(())
     }
 }

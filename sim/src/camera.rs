@@ -7,7 +7,7 @@ use crate::random::scrambled;
 use crate::scene::{BLANK, Format};
 use crate::world::{World, lock};
 use planktor_drivers::devices::camera::{Camera, Prediction};
-use planktor_protocol::camera::{Frame, Mode};
+use planktor_protocol::camera::{Frame, Mode, Settings};
 use planktor_protocol::{Fault, Instant, Interval};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -45,17 +45,18 @@ impl TwinCamera {
 }
 
 impl Camera for TwinCamera {
+    /// A stream starts anew: the sensor's frames are as long as its new settings need.
+    fn set(&mut self, settings: Settings) -> Result<Mode, Fault> {
+        let mut world = lock(&self.world);
+        world.set_camera(settings);
+        self.first = self.first.map(|_| world.now() + start_up(&world));
+        Ok(mode(&world))
+    }
+
     fn open(&mut self) -> Result<Mode, Fault> {
         let world = lock(&self.world);
-        let settings = world.settings();
-        let start_up = Duration::from_secs_f64(settings.parameters.camera_start_s);
-        self.first.get_or_insert(world.now() + start_up);
-        let sensor: Sensor = world.sensor();
-        let (width, height) = match settings.format {
-            Format::Blank => BLANK,
-            Format::Rgb | Format::Bayer12 | Format::Jpeg => (settings.width, settings.height),
-        };
-        Ok(Mode { width, height, cadence: sensor.cadence(), exposure: sensor.exposure(), iso: sensor.iso() })
+        self.first.get_or_insert(world.now() + start_up(&world));
+        Ok(mode(&world))
     }
 
     fn predict(&self, not_before: Instant) -> Option<Prediction> {
@@ -88,6 +89,26 @@ impl Camera for TwinCamera {
 
     fn close(&mut self) {
         self.first = None;
+    }
+}
+
+fn start_up(world: &World) -> Duration {
+    Duration::from_secs_f64(world.settings().parameters.camera_start_s)
+}
+
+fn mode(world: &World) -> Mode {
+    let (settings, sensor): (_, Sensor) = (world.settings(), world.sensor());
+    let (width, height) = match settings.format {
+        Format::Blank => BLANK,
+        Format::Rgb | Format::Bayer12 | Format::Jpeg => (settings.width, settings.height),
+    };
+    Mode {
+        width,
+        height,
+        cadence: sensor.cadence(),
+        takes: sensor.takes(),
+        exposure: sensor.exposure(),
+        iso: sensor.iso(),
     }
 }
 

@@ -59,6 +59,17 @@ impl Picture for Scene {
             }
         }
     }
+
+    /// A camera that encodes by itself keeps that to itself.
+    fn raw(&self) -> Option<Mosaic> {
+        let Self { width, height, .. } = *self;
+        match self.format {
+            Format::Rgb | Format::Bayer12 => {
+                Some(Mosaic { width, height, black: BLACK, samples: mosaic(self) })
+            }
+            Format::Jpeg | Format::Blank => None,
+        }
+    }
 }
 
 /// Draws the scene as 8 bit red, green and blue samples, line by line: `width * height * 3` bytes.

@@ -4,7 +4,7 @@
 //! Every number carries its source: here, or in [`parameters`](crate::parameters).
 
 use crate::chips::imx477::Sensor;
-use crate::chips::tmc5160;
+use crate::chips::{mcp4725, tmc5160};
 use crate::driven::{Coupling, Driven};
 use crate::faults::{Bus, Change, Fault, Motor, Part, Spell, Spells};
 use crate::instrument::{Hat, Preset};
@@ -16,6 +16,8 @@ use crate::random::{hash, unit};
 use crate::scene::{Format, Particle, Scene};
 use crate::sky;
 use planktor_drivers::Clock;
+use planktor_protocol::camera::{self, GAIN_AT_ISO_100};
+use planktor_protocol::display::Page;
 use planktor_protocol::position::Fix;
 use planktor_protocol::{Axis, Instant, Interval, Utc};
 use std::collections::VecDeque;
@@ -152,6 +154,12 @@ pub struct World {
     pub focus: tmc5160::Model,
     /// The lamp.
     pub lamp: Lamp,
+    /// The converter behind which the bubbler is, if the board has one.
+    pub bubbler: Option<mcp4725::Model>,
+    /// What is on the display, if the board has one.
+    pub display: Option<Option<Page>>,
+    /// How the camera was set.
+    camera: camera::Settings,
     truths: VecDeque<Truth>,
     spells: Spells,
     /// When the instrument was switched on.
@@ -187,6 +195,9 @@ impl World {
                 Hat::V1_2 => Lamp::driver(),
                 Hat::V3_3 => Lamp::converter(),
             },
+            bubbler: (settings.hat == Hat::V3_3).then(|| mcp4725::Model::new(0)),
+            display: (settings.hat == Hat::V3_3).then_some(None),
+            camera: camera::Settings::default(),
             truths: VecDeque::new(),
             spells: Spells::default(),
             on,
@@ -375,14 +386,19 @@ impl World {
     }
 
     /// How the camera's sensor is set.
-    pub(crate) fn sensor(&self) -> Sensor {
-        Self::sensor_of(&self.settings.parameters)
+    pub(crate) fn set_camera(&mut self, settings: camera::Settings) {
+        self.camera = settings;
     }
 
-    fn sensor_of(parameters: &Parameters) -> Sensor {
+    pub(crate) fn sensor(&self) -> Sensor {
+        Self::sensor_of(&self.settings.parameters, self.camera)
+    }
+
+    fn sensor_of(parameters: &Parameters, set: camera::Settings) -> Sensor {
         let Parameters { camera_exposure_us, camera_iso, camera_cadence_s, .. } = parameters;
-        let exposure = Duration::from_secs_f64(camera_exposure_us / 1e6);
-        Sensor::nearest(exposure, *camera_iso, Duration::from_secs_f64(*camera_cadence_s))
+        let exposure = set.exposure.unwrap_or_else(|| Duration::from_secs_f64(camera_exposure_us / 1e6));
+        let iso = set.gain_thousandths.map_or(*camera_iso, |gain| f64::from(gain) * 100.0 / GAIN_AT_ISO_100);
+        Sensor::nearest(exposure, iso, Duration::from_secs_f64(*camera_cadence_s))
     }
 
     /// Looks back over an exposure, and keeps what it saw as the truth.
@@ -406,7 +422,8 @@ impl World {
         let pumped = self.pumped_um(&instants);
         let drifted = instants.map(|then| self.drifted_um(then));
         let middle = instants[4];
-        let (sensor, usual) = (self.sensor(), Self::sensor_of(&Parameters::default()));
+        let (sensor, usual) =
+            (self.sensor(), Self::sensor_of(&Parameters::default(), camera::Settings::default()));
         let view = View {
             moved_um: pumped[0] + drifted[0],
             focus_um: self.stage_um_at(middle) - self.in_focus_at_um(middle),

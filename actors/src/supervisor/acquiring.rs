@@ -2,9 +2,9 @@
 
 use super::{Acquisition, Answered, Running, State, Supervisor, Who};
 use crate::recording::{Begin, Encode, Ending, Facts, Recorded};
-use crate::sequence::{self, Act, Sequence};
+use crate::sequence::{self, Act, Sequence, Stillness};
 use planktor_drivers::devices::pump as pump_device;
-use planktor_protocol::acquisition::{self, Failure, Metadata, Refusal};
+use planktor_protocol::acquisition::{self, Failure, Formats, Metadata, Refusal};
 use planktor_protocol::instrument::{CommandId, Device, Event};
 use planktor_protocol::plan::Plan;
 use planktor_protocol::timekeeping::{Anchor, Source};
@@ -27,13 +27,17 @@ impl Supervisor {
                 return state;
             }
         };
+        let a = self.open_camera(id, epochs, plan.frames());
+        State::Opening(a, plan, metadata)
+    }
+
+    pub(super) fn open_camera(&mut self, id: CommandId, epochs: Epochs, total: u32) -> Acquisition {
         let batch = self.new_run();
         self.run = Run(batch.0 + RUNS_A_BATCH);
         self.camera.send(Order { run: batch, epochs, command: camera::Command::Open });
         // The timekeeper speaks at its start; should it be dead, the time is as unknown as it can be.
         let unset = Anchor { instant: self.bell.now(), utc: self.not_before, source: Source::Unset };
-        let anchor = self.anchor.unwrap_or(unset);
-        State::Opening(Acquisition { id, epochs, batch, anchor, total: plan.frames() }, plan, metadata)
+        Acquisition { id, epochs, batch, anchor: self.anchor.unwrap_or(unset), total }
     }
 
     fn may_acquire(&self, state: &State, epochs: Epochs, plan: &Plan) -> Result<Arc<Metadata>, Refusal> {
@@ -55,8 +59,9 @@ impl Supervisor {
         if let Some(fault) = self.fault(Device::Pump) {
             return Err(Refusal::NoMotor(Axis::Pump, fault));
         }
+        let calibration = self.calibration.get();
         for stroke in plan.strokes() {
-            pump_device::check(&self.calibration, stroke)?;
+            pump_device::check(&calibration, stroke)?;
         }
         Ok(metadata)
     }
@@ -99,6 +104,21 @@ impl Supervisor {
         self.act(a, running)
     }
 
+    /// Pauses it, or lets it go on.
+    pub(super) fn hold(&mut self, state: State, id: CommandId, hold: bool) -> State {
+        let State::Running(a, running) = state else {
+            let why = acquisition::Event::Refused(Refusal::NotAcquiring);
+            self.tell(Some(id), Event::Acquisition(why));
+            return state;
+        };
+        let (event, input) = match hold {
+            true => (acquisition::Event::Pausing, sequence::Input::Pause),
+            false => (acquisition::Event::Resumed, sequence::Input::Resume),
+        };
+        self.tell(Some(id), Event::Acquisition(event));
+        self.feed(a, running, input)
+    }
+
     /// Does what the sequence asks.
     fn act(&mut self, a: Acquisition, mut running: Box<Running>) -> State {
         while let Some(act) = running.sequence.act() {
@@ -127,7 +147,8 @@ impl Supervisor {
                 }
                 Act::Keep(shot, frame, facts) => {
                     let name = format!("{}.jpg", a.anchor.utc_at(frame.interval.from).file_stem());
-                    self.pipeline.keep(Encode { batch: a.batch, shot, name, frame, facts: *facts });
+                    let formats = Formats { jpeg: true, dng: false };
+                    self.pipeline.keep(Encode { batch: a.batch, shot, name, frame, facts: *facts, formats });
                 }
                 Act::Over(Ok(())) => {
                     self.close_camera(&a);
@@ -175,7 +196,7 @@ impl Supervisor {
     ) -> State {
         match event {
             camera::Event::Exposing { interval } => {
-                let facts = Box::new(self.facts(&running.sequence));
+                let facts = Box::new(self.facts(running.sequence.still()));
                 self.feed(a, running, sequence::Input::Exposing(interval, facts))
             }
             camera::Event::Frame(frame) => {
@@ -184,17 +205,18 @@ impl Supervisor {
             }
             camera::Event::Missed => self.feed(a, running, sequence::Input::Missed(run)),
             camera::Event::Failed(cause) => self.camera_failed(a, &running, cause),
-            camera::Event::Opened(_) | camera::Event::Closed => State::Running(a, running),
+            camera::Event::Opened(_) | camera::Event::Set(_) | camera::Event::Closed => {
+                State::Running(a, running)
+            }
         }
     }
 
-    fn facts(&self, sequence: &Sequence) -> Facts {
-        let sequence::Stillness { motion, settled, pumped } = sequence.still();
+    pub(super) fn facts(&self, Stillness { motion, settled, pumped }: Stillness) -> Facts {
         Facts {
             motion,
             settled,
             pumped,
-            height: self.height.micrometres(&self.calibration),
+            height: self.height.micrometres(&self.calibration.get()),
             height_uncertain: self.height.is_uncertain(),
             light: self.level,
             fix: self.fix,
@@ -226,6 +248,15 @@ impl Supervisor {
                 self.tell(Some(a.id), Event::Acquisition(event));
                 State::Idle
             }
+            (state, Recorded::Alone { batch, result }) => self.captured(state, batch, result),
+            (state, Recorded::Shelved(run, result)) => {
+                self.shelved(run, result);
+                state
+            }
+            (state, Recorded::Estimated(run, result)) => {
+                self.estimated(run, result);
+                state
+            }
             // Of an acquisition that was ended already: its last frames and its end.
             (state, Recorded::Saved { batch, .. }) => {
                 self.pipeline.saved(batch);
@@ -254,12 +285,14 @@ impl Supervisor {
     pub(super) fn disk_is_silent(&mut self, state: State) -> State {
         self.disk = None;
         let why = format!("the disk has not answered for {} s; check it", DISK_PATIENCE.as_secs());
+        self.errands_are_late(&why);
         match state {
             State::Creating(a, _) => {
                 self.pipeline.end(a.batch, Ending::Failed(why.clone()));
                 self.refuse(a, Refusal::Disk(why))
             }
             State::Running(a, _) | State::Closing(a, _) => self.fail(a, Failure::Disk(why)),
+            State::Capturing(a, _) => self.fail(a, Failure::Capture(why)),
             state @ (State::Idle | State::Opening(..) | State::Ready(..)) => state,
         }
     }
@@ -293,7 +326,7 @@ impl Supervisor {
         }
     }
 
-    fn close_camera(&mut self, a: &Acquisition) {
+    pub(super) fn close_camera(&mut self, a: &Acquisition) {
         self.camera.send(Order { run: a.batch, epochs: a.epochs, command: camera::Command::Close });
     }
 }

@@ -50,7 +50,7 @@ impl Care {
     pub(super) fn lost(&mut self, fault: Fault) -> (Health, Option<Duration>) {
         self.panics += u32::from(fault == Fault::Panic);
         self.losses += 1;
-        let again = self.panics <= MOST_PANICS;
+        let again = self.panics <= MOST_PANICS && fault != Fault::NotFitted;
         self.health = if again { Health::Lost(fault) } else { Health::GivenUp(fault) };
         let back_off = BACK_OFF * 2u32.saturating_pow((self.losses - 1).min(16));
         (self.health, again.then_some(back_off.min(LONGEST_BACK_OFF)))

@@ -3,7 +3,7 @@
 
 use super::care::Care;
 use super::ledger::Answered;
-use super::{LightOrder, Shutdown, State, Supervisor, Who, device};
+use super::{Shutdown, State, Supervisor, Who, device};
 use crate::alarm::Ticket;
 use crate::host::Reopen;
 use crate::recording::Ending;
@@ -11,25 +11,18 @@ use planktor_drivers::board::Enable;
 use planktor_protocol::acquisition::{self, Failure, Refusal};
 use planktor_protocol::instrument::{Admitted, Answer, Command, CommandId, Device, Event, Health};
 use planktor_protocol::units::Fraction;
-use planktor_protocol::{Axis, Epochs, Fault, Order, Run, light, motion};
+use planktor_protocol::{Axis, Epochs, Fault, bubbler, lease, light, motion};
 use std::time::Duration;
 
-/// A slow bus may hold its caller for a second; after three nobody waits any more.
-const LIGHT_DEADLINE: Duration = Duration::from_secs(3);
-/// Orders to the lamp that may be under way.
-const MOST_LIGHT_ORDERS: usize = 32;
 /// Braking from full speed takes the pump 2.1 s, the last frames' way to disk one or two.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
 
 impl Supervisor {
-    pub(super) fn stop(&mut self, state: State, Admitted { id, epochs, command }: &Admitted) -> State {
+    pub(super) fn stop(&mut self, state: State, Admitted { id, epochs, command, .. }: &Admitted) -> State {
         let (id, epochs) = (*id, *epochs);
         self.stopped = epochs;
-        let axis = match command {
-            Command::Pump(_) => Some(Axis::Pump),
-            Command::Focus(_) => Some(Axis::Focus),
-            Command::Light(_) | Command::Acquisition(_) | Command::Shutdown => None,
-        };
+        let (ends, axis) = (*command == Command::Shutdown, command.stops());
+        let axis = if let [axis] = axis { Some(*axis) } else { None };
         // Of a later command it is the stop before it.
         let (state, ended) = match state.acquisition() {
             Some(a) if a.epochs.is_before(epochs) && !matches!(state, State::Closing(..)) => {
@@ -38,13 +31,12 @@ impl Supervisor {
             }
             _ => (state, None),
         };
-        match command {
-            Command::Pump(_) => self.stop_motor(Axis::Pump, epochs, Some(id)),
-            Command::Focus(_) => self.stop_motor(Axis::Focus, epochs, Some(id)),
-            Command::Light(_) | Command::Acquisition(_) => self.stop_motor(Axis::Pump, epochs, None),
-            Command::Shutdown => self.shut_down(id, epochs),
+        match axis {
+            Some(axis) => self.stop_motor(axis, epochs, Some(id)),
+            None if ends => self.shut_down(id, epochs),
+            None => self.stop_motor(Axis::Pump, epochs, None),
         }
-        let by = (axis.is_none() && !matches!(command, Command::Shutdown)).then_some(id);
+        let by = (axis.is_none() && !ends).then_some(id);
         if ended.is_some() || by.is_some() {
             self.interrupted.push((ended, by));
         }
@@ -81,13 +73,16 @@ impl Supervisor {
         self.stop_motor(Axis::Pump, epochs, None);
         self.stop_motor(Axis::Focus, epochs, None);
         self.order_light(None, light::Command::Set(Fraction::ZERO));
+        if self.fault(Device::Bubbler).is_none() {
+            self.order_bubbler(None, bubbler::Command::Set(false));
+        }
         let deadline = self.bell.at(self.bell.now() + SHUTDOWN_DEADLINE);
         self.shutdown.get_or_insert(Shutdown { id, deadline, ended: false });
     }
 
     pub(super) fn end_when_quiet(&mut self) {
         let motors = self.pump.rests() && self.focus.rests();
-        if self.shutdown.is_some() && motors && self.light_orders.is_empty() && !self.pipeline.is_busy() {
+        if self.shutdown.is_some() && motors && self.slow_orders.is_empty() && !self.pipeline.is_busy() {
             self.end();
         }
     }
@@ -110,8 +105,9 @@ impl Supervisor {
         let Health::Lost(fault) = health else {
             self.care_of(device).present();
             self.tell(None, Event::Health(device, health));
-            if device == Device::Light {
-                self.opened_dark();
+            self.slow_is_open(device);
+            if device == Device::Camera {
+                self.set_camera();
             }
             return state;
         };
@@ -140,12 +136,8 @@ impl Supervisor {
                 let lost = self.focus.lost();
                 self.motor_lost(state, Axis::Focus, fault, &lost)
             }
-            Device::Light => {
-                self.level = None;
-                self.tell(None, Event::Light(light::Event::Failed(fault)));
-                for LightOrder { id, .. } in std::mem::take(&mut self.light_orders) {
-                    self.tell(id, Event::Light(light::Event::Failed(fault)));
-                }
+            Device::Light | Device::Bubbler | Device::Display => {
+                self.slow_is_lost(device, fault);
                 state
             }
             Device::Camera => match state {
@@ -155,6 +147,7 @@ impl Supervisor {
                     self.refuse(a, Refusal::NoCamera(fault))
                 }
                 State::Running(a, running) => self.camera_failed(a, &running, fault),
+                State::Capturing(a, _) => self.fail(a, Failure::Capture(fault.to_string())),
                 state @ (State::Idle | State::Closing(..)) => state,
             },
         }
@@ -177,42 +170,15 @@ impl Supervisor {
         }
     }
 
-    /// Whoever looks at its topic is to see what it is now, not what it was before the last crash.
-    fn opened_dark(&mut self) {
-        self.level = Some(Fraction::ZERO);
-        self.tell(None, Event::Light(light::Event::Level(Fraction::ZERO)));
-    }
-
-    pub(super) fn order_light(&mut self, id: Option<CommandId>, command: light::Command) {
-        let fault = self.fault(Device::Light);
-        let fault = fault.or((self.light_orders.len() >= MOST_LIGHT_ORDERS).then_some(Fault::NoAnswer));
-        if let Some(fault) = fault {
-            return self.tell(id, Event::Light(light::Event::Failed(fault)));
-        }
-        let run = self.new_run();
-        let deadline = self.bell.at(self.bell.now() + LIGHT_DEADLINE);
-        self.light_orders.push_back(LightOrder { run, id, deadline });
-        self.light.send(Order { run, epochs: Epochs::default(), command });
-    }
-
-    pub(super) fn lit(&mut self, run: Run, event: light::Event) {
-        match event {
-            light::Event::Level(level) => {
-                self.level = Some(level);
-                self.works(Device::Light);
-            }
-            light::Event::Failed(_) => self.level = None,
-        }
-        let order = self.light_orders.iter().position(|order| order.run == run);
-        let order = order.and_then(|i| self.light_orders.remove(i));
-        self.tell(order.and_then(|order| order.id), Event::Light(event));
-    }
-
     pub(super) fn alarm(&mut self, ticket: Ticket) {
-        if let Some(i) = self.light_orders.iter().position(|order| order.deadline == ticket) {
-            self.level = None;
-            let id = self.light_orders.remove(i).and_then(|order| order.id);
-            return self.tell(id, Event::Light(light::Event::Failed(Fault::NoAnswer)));
+        if self.slow_is_late(ticket) {
+            return;
+        }
+        if self.lease.ended(ticket) {
+            return self.tell(None, Event::Lease(lease::Event::Free));
+        }
+        if self.lit.is_some_and(|(_, keep)| keep == ticket) {
+            return self.lit_is_to_be_kept();
         }
         if self.shutdown.as_ref().is_some_and(|shutdown| shutdown.deadline == ticket) {
             return self.end();

@@ -1,6 +1,6 @@
 //! A camera that free-runs: which frame comes next, and whether it is here.
 
-use planktor_protocol::camera::{Frame, Mode};
+use planktor_protocol::camera::{Frame, Mode, Settings};
 use planktor_protocol::{Fault, Instant, Interval};
 
 /// A frame that is to come.
@@ -16,6 +16,11 @@ pub struct Prediction {
 
 /// For camera authors: nothing here waits. A real camera's thread fills a pool; a simulated one answers by the clock.
 pub trait Camera {
+    /// Takes pictures so from the next frame on, or nearly so; says how it will stream.
+    ///
+    /// # Errors
+    /// [`Fault`]: it does not answer.
+    fn set(&mut self, settings: Settings) -> Result<Mode, Fault>;
     /// Starts streaming, with at most three frames of memory.
     ///
     /// # Errors

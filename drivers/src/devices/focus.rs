@@ -5,15 +5,16 @@
 
 use crate::board::{Enable, Spi};
 use crate::calibration::Calibration;
-use crate::chips::tmc5160::Ramp;
+use crate::chips::tmc5160::{Ramp, velocity};
 use crate::devices::axis::Axis;
 use crate::devices::motor::{Expected, Look, Motor, StartError};
 use crate::stop::{StopLine, Stopped};
 use planktor_protocol::focus::{Move, Refusal, Target};
-use planktor_protocol::units::Micrometres;
+use planktor_protocol::units::{Micrometres, MicrometresPerSecond};
 use planktor_protocol::{self as protocol, Epochs, Fault, Instant};
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// As today's instruments have it: half the pump's acceleration, for the weight of two motors' stage.
 const RAMP: Ramp = Ramp { vstart: 1, a1: 2000, v1: 3000, amax: 1000, dmax: 1000, d1: 4000, vstop: 10 };
@@ -61,6 +62,15 @@ impl Height {
 fn in_micrometres(usteps: f64, calibration: &Calibration) -> Micrometres {
     #[expect(clippy::cast_possible_truncation, reason = "a stage's travel is far below 2^63 um")]
     Micrometres((usteps * 1e3 / calibration.focus_usteps_per_mm()).round() as i64)
+}
+
+/// How long a move over so many micrometres takes.
+pub fn lasts(calibration: &Calibration, by: Micrometres, speed: MicrometresPerSecond) -> Duration {
+    let per_um = calibration.focus_usteps_per_mm() / 1e3;
+    #[expect(clippy::cast_precision_loss, reason = "a stage's travel is far below 2^53 um")]
+    let (by, speed) = (by.0.unsigned_abs() as f64 * per_um, speed.0 as f64 * per_um);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "neither negative nor large")]
+    RAMP.duration(by.round() as u64, velocity(speed))
 }
 
 /// The stage.

@@ -9,7 +9,7 @@ use planktor_protocol::units::Fraction;
 /// Where HAT 3.3's converter is on the bus.
 const CONVERTER: u8 = 0x62;
 /// Current of HAT 1.2's lamp at its full level, uA (PlanktoScope).
-const FULL_UA: u32 = 20_000;
+const FULL_UA: u16 = 20_000;
 
 /// The lamp.
 pub struct Light(Chip);
@@ -54,20 +54,14 @@ impl Light {
     /// # Errors
     /// [`Fault`]: nobody answers; the lamp may have any level.
     pub fn set(&mut self, level: Fraction) -> Result<(), Fault> {
-        let part = |of: u32| u64::from(level.millionths()) * u64::from(of);
-        let whole = u64::from(Fraction::ONE.millionths());
         match &mut self.0 {
-            Chip::Converter(dac) => {
-                let value = (part(MOST.into()) + whole / 2) / whole;
-                dac.set(u16::try_from(value).unwrap_or(MOST)).map_err(silent)
-            }
+            Chip::Converter(dac) => dac.set(level.of(MOST)).map_err(silent),
             Chip::Driver { driver, select } if level == Fraction::ZERO => {
                 select.set(false);
                 driver.standby().map_err(silent)
             }
             Chip::Driver { driver, select } => {
-                let current = u32::try_from(part(FULL_UA) / whole).unwrap_or(FULL_UA);
-                driver.torch(lm36011::code(current)).map_err(silent)?;
+                driver.torch(lm36011::code(level.of(FULL_UA).into())).map_err(silent)?;
                 select.set(true);
                 Ok(())
             }

@@ -1,13 +1,14 @@
 //! The peristaltic pump: volumes. Knows no register.
 
 use crate::board::{Enable, Spi};
-use crate::calibration::Calibration;
-use crate::chips::tmc5160::Ramp;
+use crate::calibration::{Calibration, Current};
+use crate::chips::tmc5160::{Ramp, velocity};
 use crate::devices::axis::Axis;
 use crate::devices::motor::{Expected, Look, Motor, StartError};
 use crate::stop::{StopLine, Stopped};
 use planktor_protocol::pump::{Move, Refusal};
 use planktor_protocol::{self as protocol, Epochs, Fault, Instant};
+use std::time::Duration;
 
 /// As today's instruments have it: timid, but no pump is known to stall with it.
 pub const RAMP: Ramp = Ramp { vstart: 1, a1: 2000, v1: 3000, amax: 2000, dmax: 2000, d1: 4000, vstop: 10 };
@@ -18,12 +19,12 @@ const MOST_USTEPS: f64 = 700e6;
 /// The pump.
 pub struct Pump {
     axis: Axis,
-    calibration: Calibration,
+    calibration: Current,
 }
 
 impl Pump {
     /// Touches nothing; opening does.
-    pub fn new(spi: Spi, enable: Enable, stop: StopLine, calibration: Calibration) -> Self {
+    pub fn new(spi: Spi, enable: Enable, stop: StopLine, calibration: Current) -> Self {
         let axis = Axis::new(spi, enable, stop, protocol::Axis::Pump, RAMP);
         Self { axis, calibration }
     }
@@ -45,15 +46,10 @@ impl Motor for Pump {
         admitted: Epochs,
         now: Instant,
     ) -> Result<Expected, StartError<Refusal>> {
-        check(&self.calibration, stroke).map_err(StartError::Refused)?;
-        let per_nl = self.calibration.pump_usteps_per_ml() / 1e6;
-        #[expect(clippy::cast_precision_loss, reason = "checked: far below 2^53")]
-        let (volume, flow) = (stroke.volume.0 as f64, stroke.flow.0 as f64);
-        #[expect(clippy::cast_possible_truncation, reason = "checked: below 2^30")]
-        let usteps = (volume * per_nl).round() as i32;
-        self.axis
-            .start(usteps, flow * per_nl, admitted, now)
-            .map_err(|e| e.refused_as(|Stopped| Refusal::Stopped))
+        let calibration = self.calibration.get();
+        check(&calibration, stroke).map_err(StartError::Refused)?;
+        let (usteps, speed) = turns(&calibration, stroke);
+        self.axis.start(usteps, speed, admitted, now).map_err(|e| e.refused_as(|Stopped| Refusal::Stopped))
     }
 
     fn look(&mut self, now: Instant) -> Result<Look, Fault> {
@@ -71,6 +67,22 @@ impl Motor for Pump {
     fn make_safe(&mut self) {
         self.axis.make_safe();
     }
+}
+
+/// A stroke that was checked as microsteps, and microsteps per second.
+fn turns(calibration: &Calibration, stroke: Move) -> (i32, f64) {
+    let per_nl = calibration.pump_usteps_per_ml() / 1e6;
+    #[expect(clippy::cast_precision_loss, reason = "checked: far below 2^53")]
+    let (volume, flow) = (stroke.volume.0 as f64, stroke.flow.0 as f64);
+    #[expect(clippy::cast_possible_truncation, reason = "checked: below 2^30")]
+    let usteps = (volume * per_nl).round() as i32;
+    (usteps, flow * per_nl)
+}
+
+/// How long a stroke that was checked takes.
+pub fn lasts(calibration: &Calibration, stroke: Move) -> Duration {
+    let (usteps, speed) = turns(calibration, stroke);
+    RAMP.duration(usteps.unsigned_abs().into(), velocity(speed))
 }
 
 /// Whether a pump so calibrated can do this stroke.

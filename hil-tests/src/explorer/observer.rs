@@ -396,7 +396,7 @@ impl Client for Observer {
             "status/pump" => self.pump(seen, twin),
             "status/imager" if seen.status() == "Dead" => self.ended(seen, twin),
             "status/imager" => self.imager(seen, twin),
-            "planktor/status/device" => self.health(seen, twin),
+            topic if topic.starts_with("planktor/status/device/") => self.health(seen, twin),
             _ => {}
         }
         self.within_travel(seen.at, twin);

@@ -1,33 +1,49 @@
 //! JSON and topics of the PlanktoScope's MQTT contract: the only place where floats and status words exist.
 //!
 //! [`read`] makes a command of a message or says what is wrong with it; [`status`] makes messages of an event.
-//! Nothing here has state or does anything.
+//! Nothing here has state or does anything. Every message is a type of its own: what is read, what is written, and what
+//! the contract's documents say ([`contract`]) come from the same one.
 
-mod fields;
-mod imager;
-mod light;
-mod motion;
-mod plan;
+pub mod contract;
+pub mod extras;
+pub mod imager;
+pub mod lease;
+pub mod library;
+pub mod light;
+pub mod motion;
+pub mod plan;
+mod reading;
 
-pub use fields::Malformed;
+pub use reading::{Text, Whole};
 
-use crate::instrument::{Command, Event};
-use fields::Fields;
-use serde_json::{Map, Value, json};
+use crate::instrument::{Command, Device, Event, Health};
+use library::Verb;
+use reading::Misread;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
 
-/// Topics that a controller subscribes to. No two of them match the same topic (`a/#` matches `a` as well), or a broker
-/// may deliver a command twice.
-pub const SUBSCRIPTIONS: [&str; 6] = [
-    motion::PUMP.command_topic,
-    motion::FOCUS.command_topic,
-    light::TOPICS[0],
-    light::TOPICS[1],
-    "imager/image/#",
-    imager::ACQUIRE_TOPIC,
-];
+/// Topics that a controller subscribes to: everything that can be a command, known or not. No two of them match the
+/// same topic (`a/#` matches `a` as well), or a broker may deliver a command twice.
+pub const SUBSCRIPTIONS: [&str; 6] =
+    ["actuator/#", "imager/#", "light/#", "display/#", "led-operating-time/#", "planktor/#"];
+
+/// Ours, and no commands: what is published there is published by us or by other clients for each other.
+const NO_COMMANDS: [&str; 2] = ["planktor/status/", "planktor/client/"];
+
+/// Whether a message on a topic is a command, right or wrong.
+pub fn is_command(topic: &str) -> bool {
+    !NO_COMMANDS.iter().any(|prefix| topic.starts_with(prefix))
+}
 
 /// A client's own name for its command; every status that answers it carries it.
 pub type ClientId = Value;
+
+/// The longest id, in bytes; longer ones are not echoed.
+const LONGEST_ID: usize = 200;
+/// The longest owner, in characters.
+const LONGEST_OWNER: usize = 100;
 
 /// A message that could be read.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +52,8 @@ pub struct Request {
     pub command: Command,
     /// Its `id`, if it had one.
     pub id: Option<ClientId>,
+    /// Who says to have sent it.
+    pub owner: Option<Arc<str>>,
 }
 
 /// A status to publish.
@@ -47,6 +65,32 @@ pub struct Status {
     pub payload: Value,
     /// Whether it is the topic's state for those who come later.
     pub retain: bool,
+    /// Whether it may be lost when there is no room: it tells of a way, not of its end.
+    pub spare: bool,
+}
+
+fn status_of(topic: &'static str, payload: &impl Serialize, retain: bool) -> Status {
+    let payload = serde_json::to_value(payload).expect("messages have nothing that JSON has not");
+    Status { topic, payload, retain, spare: false }
+}
+
+/// A message that could not be read: what its status topic is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Malformed {
+    /// Where the refusal goes.
+    pub status_topic: &'static str,
+    /// In the documented words.
+    pub status: String,
+    /// What was wrong, where, and what to send instead.
+    pub reason: String,
+    /// The message's own name, if that could be read.
+    pub id: Option<Value>,
+}
+
+/// What is wrong with a message, and the word that its topic has for that.
+struct Flaw {
+    status: String,
+    reason: String,
 }
 
 /// Reads a message on a topic of ours.
@@ -54,42 +98,154 @@ pub struct Status {
 /// # Errors
 /// [`Malformed`] says what was wrong, and in which words its topic reports that.
 pub fn read(topic: &str, payload: &[u8]) -> Result<Request, Box<Malformed>> {
-    let malformed =
-        |status, reason, id| Box::new(Malformed { status_topic: status_topic(topic), status, reason, id });
-    let value = Fields::parse(payload).map_err(|reason| malformed("Error", reason, None))?;
-    let id = value.id();
-    let command = match topic {
-        _ if topic == motion::PUMP.command_topic => motion::read_pump(&value),
-        _ if topic == motion::FOCUS.command_topic => motion::read_focus(&value),
-        _ if light::TOPICS.contains(&topic) => light::read(&value),
-        _ if topic == imager::ACQUIRE_TOPIC => imager::read_acquire(&value),
-        _ if topic == imager::TOPIC || topic.starts_with("imager/image/") => imager::read(&value),
-        _ => Err(fields::Flaw::new("Error", format!("nothing listens on {topic}"))),
+    let channel = Channel::of(topic);
+    let malformed = |Flaw { status, reason }, id| {
+        Box::new(Malformed { status_topic: channel.status_topic(), status, reason, id })
     };
-    match command {
-        Ok(command) => Ok(Request { command, id }),
-        Err(flaw) => Err(malformed(flaw.status, flaw.reason, id)),
+    let message = match reading::object(payload) {
+        Ok(message) => message,
+        Err(misread) => return Err(malformed(channel.flaw(&misread, &Value::Null), None)),
+    };
+    let id = message.get("id").filter(|id| is_id(id)).cloned();
+    let request = || {
+        let (command, owner) = (channel.command(topic, &message)?, owner(&message)?);
+        Ok(Request { command, id: id.clone(), owner })
+    };
+    request().map_err(|misread: Misread| malformed(channel.flaw(&misread, &message), id.clone()))
+}
+
+fn is_id(id: &Value) -> bool {
+    match id {
+        Value::String(text) => text.len() <= LONGEST_ID,
+        Value::Number(_) => true,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
     }
 }
 
-/// Where commands on a topic are answered.
-fn status_topic(topic: &str) -> &'static str {
-    match topic {
-        _ if topic == motion::PUMP.command_topic => motion::PUMP.status_topic,
-        _ if topic == motion::FOCUS.command_topic => motion::FOCUS.status_topic,
-        _ if light::TOPICS.contains(&topic) => light::STATUS,
-        _ => imager::STATUS,
+fn owner(message: &Value) -> Result<Option<Arc<str>>, Misread> {
+    match message.get("owner") {
+        None => Ok(None),
+        Some(owner) => {
+            let owner =
+                reading::read::<Text<LONGEST_OWNER>>(owner).map_err(|misread| misread.below("owner"))?;
+            Ok(Some(owner.0.into()))
+        }
     }
 }
+
+/// What a topic is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Channel {
+    Pump,
+    Focus,
+    Light,
+    Bubbler,
+    Display,
+    OperatingTime,
+    Imager,
+    Acquire,
+    Lease,
+    Protocol(Verb),
+    /// Nobody listens there.
+    Nobody,
+}
+
+impl Channel {
+    fn of(topic: &str) -> Self {
+        match topic {
+            motion::PUMP => Self::Pump,
+            motion::FOCUS => Self::Focus,
+            light::TOPIC | light::OTHER_TOPIC => Self::Light,
+            light::BUBBLER => Self::Bubbler,
+            extras::DISPLAY => Self::Display,
+            extras::OPERATING_TIME => Self::OperatingTime,
+            imager::TOPIC => Self::Imager,
+            imager::ACQUIRE => Self::Acquire,
+            lease::TOPIC => Self::Lease,
+            // The dashboard's update_config has a topic of its own there.
+            _ if topic.starts_with("imager/image/") => Self::Imager,
+            _ => {
+                topic.strip_prefix(library::TOPIC).and_then(Verb::named).map_or(Self::Nobody, Self::Protocol)
+            }
+        }
+    }
+
+    /// Where its commands are answered.
+    fn status_topic(self) -> &'static str {
+        match self {
+            Self::Pump => motion::PUMP_STATUS,
+            Self::Focus => motion::FOCUS_STATUS,
+            Self::Light => light::STATUS,
+            Self::Bubbler => light::BUBBLER_STATUS,
+            Self::Display => extras::DISPLAY_STATUS,
+            Self::OperatingTime => extras::OPERATING_TIME_STATUS,
+            Self::Imager | Self::Acquire | Self::Protocol(Verb::Run | Verb::Abort) => imager::STATUS,
+            Self::Lease => lease::STATUS,
+            Self::Protocol(_) => library::STATUS,
+            Self::Nobody => REFUSALS,
+        }
+    }
+
+    fn command(self, topic: &str, message: &Value) -> Result<Command, Misread> {
+        use reading::read;
+        Ok(match self {
+            Self::Pump => read::<motion::PumpCommand>(message)?.into(),
+            Self::Focus => read::<motion::FocusCommand>(message)?.into(),
+            Self::Light => read::<light::LightCommand>(message)?.into(),
+            Self::Bubbler => read::<light::BubblerCommand>(message)?.into(),
+            Self::Display => read::<extras::DisplayCommand>(message)?.into(),
+            Self::OperatingTime => read::<extras::OperatingTimeCommand>(message)?.into(),
+            Self::Imager => imager::command(read::<imager::ImagerCommand>(message)?)?,
+            Self::Acquire => imager::acquire(read::<imager::Acquire>(message)?)?,
+            Self::Lease => read::<lease::LeaseCommand>(message)?.into(),
+            Self::Protocol(verb) => library::command(verb, message)?,
+            Self::Nobody => {
+                return Err(Misread::new(
+                    "",
+                    format!("nothing listens on {}; check the topic", reading::cut(topic)),
+                ));
+            }
+        })
+    }
+
+    /// In the words that its status topic has for what is wrong.
+    fn flaw(self, misread: &Misread, message: &Value) -> Flaw {
+        let status = match self {
+            Self::Pump => motion::pump_flaw(misread).into(),
+            Self::Imager => imager::flaw(misread, message),
+            Self::Lease | Self::Nobody => "Refused".into(),
+            Self::Protocol(verb) if !matches!(verb, Verb::Run | Verb::Abort) => "Refused".into(),
+            Self::Focus
+            | Self::Light
+            | Self::Bubbler
+            | Self::Display
+            | Self::OperatingTime
+            | Self::Acquire
+            | Self::Protocol(_) => "Error".into(),
+        };
+        Flaw { status, reason: misread.to_string() }
+    }
+}
+
+/// Where messages on topics that nobody listens to are answered.
+const REFUSALS: &str = "planktor/status/refusal";
 
 /// The statuses that tell an event, in order; `id` is the asking client's own name for the command, `stopped_by` that
 /// of the stop which the event answers as well.
 pub fn status(event: &Event, id: Option<&ClientId>, stopped_by: Option<&ClientId>) -> Vec<Status> {
     let mut statuses = match event {
-        Event::Pump(event) => motion::status(&motion::PUMP, event, motion::pump_words),
-        Event::Focus(event) => motion::status(&motion::FOCUS, event, motion::focus_words),
-        Event::Light(event) => light::status(*event),
+        Event::Pump(event) => motion::status(motion::PUMP_STATUS, event, motion::pump_words),
+        Event::Focus(event) => motion::status(motion::FOCUS_STATUS, event, motion::focus_words),
+        Event::Calibration(event) => motion::calibrated(event),
+        Event::Light(event) => light::status(event),
+        Event::Bubbler(event) => light::bubbler_status(event),
+        Event::Display(event) => extras::display_status(event),
+        Event::OperatingTime(event) => extras::operating_time_status(event),
         Event::Acquisition(event) => imager::status(event),
+        Event::Library(event) => library::status(event),
+        Event::Lease(event) => lease::status(event),
+        // Whoever asked is answered on the topic of the command: the gateway knows it.
+        Event::Denied(_) => vec![],
         Event::Health(device, health) => vec![health_status(*device, *health)],
         Event::Ended => LIFE_CYCLE_TOPICS.map(|topic| life_cycle(topic, "Dead")).to_vec(),
     };
@@ -112,40 +268,54 @@ pub fn refusal(malformed: &Malformed) -> Status {
     if let Some(id) = &malformed.id {
         payload["id"] = id.clone();
     }
-    Status { topic: malformed.status_topic, payload, retain: false }
+    Status { topic: malformed.status_topic, payload, retain: false, spare: false }
 }
 
 /// What is answered on a command's response topic.
 pub fn response(event: &Event) -> Value {
-    let refused = |reason: String| json!({"error": {"message": reason}});
-    match event {
+    let answer = match event {
         Event::Pump(event) => motion::response(event),
         Event::Focus(event) => motion::response(event),
-        Event::Light(crate::light::Event::Failed(fault)) => refused(fault.to_string()),
-        Event::Acquisition(crate::acquisition::Event::Refused(why)) => refused(why.to_string()),
-        Event::Acquisition(crate::acquisition::Event::Failed(why)) => refused(why.to_string()),
-        Event::Light(_) | Event::Acquisition(_) | Event::Health(..) | Event::Ended => json!({}),
-    }
+        Event::Calibration(event) => motion::calibration_response(event),
+        Event::Acquisition(event) => imager::response(event),
+        Event::Library(event) => library::response(event),
+        Event::Lease(event) => lease::response(event),
+        Event::Light(_) | Event::Bubbler(_) | Event::Display(_) | Event::OperatingTime(_) => {
+            let answer = status(event, None, None).pop().map(|status| status.payload).unwrap_or_default();
+            match &answer["reason"] {
+                Value::Null => Ok(answer),
+                reason => Err(reason.as_str().unwrap_or_default().into()),
+            }
+        }
+        Event::Denied(why) => Err(why.to_string()),
+        Event::Health(..) | Event::Ended => Ok(json!({})),
+    };
+    answer.unwrap_or_else(|reason| error(&reason))
+}
+
+/// How a response says that a command was refused or failed.
+fn error(reason: &str) -> Value {
+    json!({"error": {"message": reason}})
 }
 
 /// What is wrong with a message that cannot be taken now, whatever it says.
 pub fn crowded(topic: &str, id: Option<ClientId>, reason: String) -> Malformed {
-    Malformed { status_topic: status_topic(topic), status: "Busy", reason, id }
+    Malformed { status_topic: Channel::of(topic).status_topic(), status: "Busy".into(), reason, id }
 }
 
 /// What is answered on the response topic of a message that could not be read.
 pub fn refused_response(malformed: &Malformed) -> Value {
-    json!({"error": {"message": malformed.reason}})
+    error(&malformed.reason)
 }
 
 const LIFE_CYCLE_TOPICS: [&str; 4] =
-    [motion::PUMP.status_topic, motion::FOCUS.status_topic, light::STATUS, imager::STATUS];
+    [motion::PUMP_STATUS, motion::FOCUS_STATUS, light::STATUS, imager::STATUS];
 
 /// What is published once connected: the documented life cycle, and the retained state of motors that stand.
 pub fn ready() -> Vec<Status> {
     let mut statuses: Vec<_> =
         ["Starting up", "Ready"].into_iter().map(|word| life_cycle(imager::STATUS, word)).collect();
-    statuses.extend([&motion::PUMP, &motion::FOCUS].map(|axis| motion::idle(axis.status_topic)));
+    statuses.extend([motion::PUMP_STATUS, motion::FOCUS_STATUS].map(motion::idle));
     statuses
 }
 
@@ -156,24 +326,50 @@ pub fn last_will() -> Status {
 
 /// `Dead` is kept for those who come later on the topics that keep their state.
 fn life_cycle(topic: &'static str, word: &str) -> Status {
-    Status { topic, payload: json!({"status": word}), retain: word == "Dead" && topic != imager::STATUS }
+    let retain = word == "Dead" && topic != imager::STATUS;
+    Status { topic, payload: json!({"status": word}), retain, spare: false }
 }
 
-/// Topic of the devices' health, one object for each device.
-pub const HEALTH_TOPIC: &str = "planktor/status/device";
-
-fn health_status(device: crate::instrument::Device, health: crate::instrument::Health) -> Status {
-    use crate::instrument::Health;
-    let mut payload = Map::new();
-    payload.insert("device".into(), json!(device.to_string()));
-    let (word, cause) = match health {
-        Health::Present => ("present", None),
-        Health::Lost(fault) => ("lost", Some(fault)),
-        Health::GivenUp(fault) => ("given up", Some(fault)),
-    };
-    payload.insert("health".into(), json!(word));
-    if let Some(cause) = cause {
-        payload.insert("reason".into(), json!(cause.to_string()));
+/// Where each device's health is kept.
+const fn health_topic(device: Device) -> &'static str {
+    match device {
+        Device::Pump => "planktor/status/device/pump",
+        Device::Focus => "planktor/status/device/focus",
+        Device::Light => "planktor/status/device/light",
+        Device::Camera => "planktor/status/device/camera",
+        Device::Bubbler => "planktor/status/device/bubbler",
+        Device::Display => "planktor/status/device/display",
     }
-    Status { topic: HEALTH_TOPIC, payload: payload.into(), retain: false }
+}
+
+reading::words! {
+    /// Whether a device is there.
+    pub enum HealthWord {
+        /// It answers.
+        "present" => Present,
+        /// It does not; it was made safe and is tried again.
+        "lost" => Lost,
+        /// It stays off until the next start, or this instrument has none.
+        "given up" => GivenUp,
+    }
+}
+
+/// How a device is.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct DeviceStatus {
+    device: String,
+    health: HealthWord,
+    /// What is wrong, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+fn health_status(device: Device, health: Health) -> Status {
+    let (health, cause) = match health {
+        Health::Present => (HealthWord::Present, None),
+        Health::Lost(fault) => (HealthWord::Lost, Some(fault)),
+        Health::GivenUp(fault) => (HealthWord::GivenUp, Some(fault)),
+    };
+    let reason = cause.map(|cause| cause.to_string());
+    status_of(health_topic(device), &DeviceStatus { device: device.to_string(), health, reason }, true)
 }

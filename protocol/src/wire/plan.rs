@@ -1,4 +1,4 @@
-//! A plan as JSON, for `planktor/acquire`:
+//! A plan as JSON, for `planktor/acquire` and for acquisition protocols:
 //!
 //! ```json
 //! {"plan": [{"step": "repeat", "times": 10, "steps": [
@@ -8,59 +8,106 @@
 //!     {"step": "capture"},
 //!     {"step": "write"}]}]}
 //! ```
-//!
-//! `pump` also goes backwards with a negative volume; `focus_to` takes a height in um above where the stage was
-//! switched on; both focus steps take a `mm_per_s` (5).
 
-use super::fields::{Fields, Flaw};
+use super::imager::Settling;
+use super::motion::{FlowRate, Speed};
+use super::reading::{Misread, Whole, quantity, tagged};
 use crate::focus::Target;
-use crate::plan::{Plan, Step};
-use crate::units::{Micrometres, MicrometresPerSecond, Nanolitres, NanolitresPerSecond};
-use serde_json::Value;
+use crate::plan::{self, Plan};
+use crate::units::{Micrometres, MicrometresPerSecond, Nanolitres};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Lists within lists that are read at all; the plan's own limit is lower and says more.
-const DEEPEST: usize = 32;
+/// When the step says none.
+const DEFAULT_SPEED: Speed = Speed(5.0);
 
-pub(super) fn read(fields: &Fields) -> Result<Plan, Flaw> {
-    let list = fields.list("plan")?;
-    Plan::new(steps(list, "plan", 0)?).map_err(|flaw| Flaw::new("Error", flaw.to_string()))
+quantity! {
+    /// A volume; negative is backwards.
+    Microlitres: -1000000.0 to 1000000.0 "uL";
+    /// A distance or a height of the stage; up is positive.
+    Height: -1000000.0 to 1000000.0 "um";
 }
 
-fn steps(list: &[Value], path: &str, depth: usize) -> Result<Vec<Step>, Flaw> {
-    if depth > DEEPEST {
-        return Err(Flaw::new("Error", format!("{path}: is nested too deep")));
+tagged! {
+    /// One thing to do.
+    pub enum Step by "step" {
+        /// A stroke of the pump.
+        "pump" => Pump(PumpStep),
+        /// Leave everything alone for so long, counted from the end of the last motion.
+        "settle" => Settle(SettleStep),
+        /// Move the stage by a distance.
+        "focus_by" => FocusBy(FocusStep),
+        /// Move the stage to a height above where it was switched on.
+        "focus_to" => FocusTo(FocusStep),
+        /// Take a frame.
+        "capture" => Capture,
+        /// Give the frames taken since the last write (3 at most) to the data set.
+        "write" => Write,
+        /// Do some steps several times.
+        "repeat" => Repeat(RepeatStep),
     }
-    let step = |(i, value)| step(&Fields::within(value, format!("{path}[{i}]"))?, depth);
-    list.iter().enumerate().map(step).collect()
 }
 
-fn step(fields: &Fields, depth: usize) -> Result<Step, Flaw> {
-    const WORDS: [&str; 7] = ["pump", "settle", "focus_by", "focus_to", "capture", "write", "repeat"];
-    Ok(match fields.word("step", &WORDS)? {
-        "pump" => Step::Pump {
-            volume: Nanolitres(fields.scaled("volume_ul", 1e3, -1e6, 1e6)?),
-            flow: NanolitresPerSecond(fields.scaled("flow_ml_per_min", 1e6 / 60.0, 0.0, 1e3)?),
-        },
-        "settle" => Step::Settle(Duration::from_secs_f64(fields.number("seconds", 0.0, 86_400.0)?)),
-        "focus_by" => Step::Focus { target: Target::By(micrometres(fields)?), speed: speed(fields)? },
-        "focus_to" => Step::Focus { target: Target::To(micrometres(fields)?), speed: speed(fields)? },
-        "capture" => Step::Capture,
-        "write" => Step::Write,
-        _ => Step::Repeat {
-            times: fields.whole("times", 1, u32::MAX)?,
-            steps: steps(fields.list("steps")?, &fields.path("steps"), depth + 1)?,
-        },
-    })
+/// A stroke of the pump.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PumpStep {
+    /// How much; not 0.
+    pub volume_ul: Microlitres,
+    /// How fast at most; not 0.
+    pub flow_ml_per_min: FlowRate,
 }
 
-fn micrometres(fields: &Fields) -> Result<Micrometres, Flaw> {
-    fields.scaled("um", 1.0, -1e6, 1e6).map(Micrometres)
+/// A pause.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SettleStep {
+    /// How long.
+    pub seconds: Settling,
 }
 
-fn speed(fields: &Fields) -> Result<MicrometresPerSecond, Flaw> {
-    match fields.get("mm_per_s") {
-        None => Ok(MicrometresPerSecond(5_000)),
-        Some(_) => fields.scaled("mm_per_s", 1e3, 0.0, 1e3).map(MicrometresPerSecond),
+/// A move of the stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FocusStep {
+    /// Distance or height.
+    pub um: Height,
+    /// How fast at most; 5 mm/s if it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mm_per_s: Option<Speed>,
+}
+
+/// Steps that are done several times.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RepeatStep {
+    /// How often.
+    pub times: Whole<1, { u32::MAX }>,
+    /// What.
+    pub steps: Vec<Step>,
+}
+
+/// Checks the steps as a whole; `path` leads to the object that holds the plan.
+pub(super) fn plan(steps: Vec<Step>, path: &str) -> Result<Plan, Misread> {
+    let flaw = |plan::Flaw { path, what }| Misread::new(format!("plan{path}"), what);
+    Plan::new(steps.into_iter().map(Into::into).collect()).map_err(flaw).map_err(|m| m.below(path))
+}
+
+impl From<Step> for plan::Step {
+    fn from(step: Step) -> Self {
+        let focus = |target: fn(Micrometres) -> Target, FocusStep { um, mm_per_s }: FocusStep| Self::Focus {
+            target: target(Micrometres(um.scaled(1.0))),
+            speed: MicrometresPerSecond(mm_per_s.unwrap_or(DEFAULT_SPEED).scaled(1e3)),
+        };
+        match step {
+            Step::Pump(PumpStep { volume_ul, flow_ml_per_min }) => {
+                Self::Pump { volume: Nanolitres(volume_ul.scaled(1e3)), flow: flow_ml_per_min.into() }
+            }
+            Step::Settle(SettleStep { seconds }) => Self::Settle(Duration::from_secs_f64(seconds.0)),
+            Step::FocusBy(step) => focus(Target::By, step),
+            Step::FocusTo(step) => focus(Target::To, step),
+            Step::Capture => Self::Capture,
+            Step::Write => Self::Write,
+            Step::Repeat(RepeatStep { times, steps }) => {
+                Self::Repeat { times: times.0, steps: steps.into_iter().map(Into::into).collect() }
+            }
+        }
     }
 }

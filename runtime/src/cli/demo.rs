@@ -108,7 +108,7 @@ impl Demo {
         let service = Service::start(config, options)?;
         let (host, port) = service.broker();
         eprintln!("simulated PlanktoScope v3.0 (seed {}) on the MQTT broker {host}:{port}", self.seed);
-        let client = Client::connect(host, port, "planktor-demo", &["status/#"])?;
+        let client = Client::connect(host, port, "planktor-demo")?;
         let outcome = acquire(&client, self.plan, &twin);
         client.close();
         service.shut_down();

@@ -3,9 +3,10 @@
 
 use super::develop::develop;
 use super::digest;
+use super::dng;
 use jpeg_encoder::{ColorType, Encoder, EncodingError, SamplingFactor};
 use planktor_actors::recording::{Encode, Encoded, Picture};
-use planktor_protocol::camera::{Image, Pixels};
+use planktor_protocol::camera::{Frame, Image, Pixels};
 
 /// High enough that a segmenter finds no blocks; as today's instruments have it.
 const QUALITY: u8 = 95;
@@ -21,21 +22,20 @@ const END: [u8; 2] = [0xFF, 0xD9];
 /// The answer holds an error's text if the picture is empty, larger than JPEG allows (65,535 a side) or not what it
 /// says it is.
 pub fn encode(job: Encode) -> Encoded {
-    let Encode { batch, shot, name, frame, facts } = job;
-    let result = file(frame.picture.develop())
-        .map(|jpeg| {
-            let sha1 = digest(&name, &jpeg);
-            Box::new(Picture {
-                sha1,
-                jpeg,
-                seq: frame.seq,
-                exposure: frame.interval,
-                facts,
-                name: name.clone(),
-            })
-        })
-        .map_err(|why| format!("failed to encode {name}: {why}; check the camera's mode"));
+    let Encode { batch, shot, name, frame, facts, formats } = job;
+    let failed = |why| format!("failed to encode {name}: {why}; check the camera's mode");
+    let dng = if formats.dng { dng(&frame).map(Some) } else { Ok(None) };
+    let files = dng.and_then(|dng| Ok((file(frame.picture.develop()).map_err(failed)?, dng)));
+    let result = files.map(|(jpeg, dng)| {
+        let sha1 = digest(&name, &jpeg);
+        Box::new(Picture { sha1, jpeg, dng, seq: frame.seq, exposure: frame.interval, facts, name })
+    });
     Encoded { batch, shot, result }
+}
+
+fn dng(frame: &Frame) -> Result<Vec<u8>, String> {
+    let mosaic = frame.picture.raw().ok_or("this camera gives no raw picture; ask for a JPEG")?;
+    dng::dng(&mosaic)
 }
 
 /// A frame's file: what a camera has encoded itself is stored as it comes, if it is whole.

@@ -13,6 +13,7 @@
 
 mod contact_sheet;
 mod develop;
+mod dng;
 mod encoder;
 mod folder;
 mod metadata;
@@ -29,6 +30,7 @@ pub use recorder::Recorder;
 pub use report::{Early, Problem, Reached, Report, Unfinished, Verdict};
 pub use verify::{verify, verify_on};
 
+use crate::careful::PART;
 use sha1::{Digest, Sha1};
 use std::path::{Component, Path};
 
@@ -41,8 +43,6 @@ const INTEGRITY: &str = "integrity.check";
 /// How that one begins.
 const INTEGRITY_HEAD: &str =
     "# planktoscope integrity file, see https://www.planktoscope.org\n# filename,size,sha1\n";
-/// Follows the name of a file that is being written; no viewer takes such a file for a frame.
-const PART: &str = ".part";
 
 /// SHA-1 over a file's name, a zero byte and its content, in hexadecimal.
 fn digest(name: &str, content: &[u8]) -> String {

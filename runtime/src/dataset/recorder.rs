@@ -15,13 +15,15 @@
 
 use super::{INTEGRITY, INTEGRITY_HEAD, METADATA, PART, RECORDS};
 use super::{digest, folder, integrity_line, is_frame_name, metadata, records};
-use planktor_actors::recording::{Begin, Ending, Picture, Record, Recorded};
+use crate::careful::Careful;
+use crate::shelf::Shelf;
+use planktor_actors::estimate::estimate;
+use planktor_actors::recording::{Begin, Ending, Files, Picture, Record, Recorded};
 use planktor_drivers::disk::Disk;
 use planktor_protocol::Run;
-use planktor_protocol::acquisition::Refusal;
+use planktor_protocol::acquisition::{Formats, Refusal};
 use planktor_protocol::timekeeping::Anchor;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,13 +33,17 @@ pub struct Recorder {
     root: PathBuf,
     board: &'static str,
     open: BTreeMap<Run, DataSet>,
+    shelf: Shelf,
 }
+
+/// Where pictures go that belong to no data set.
+const CAPTURES: &str = "captures";
 
 impl Recorder {
     /// Writes below `root`, which is made absolute. `board` goes into the metadata: the board's name, or `twin`.
-    pub fn new(disk: Box<dyn Disk>, root: PathBuf, board: &'static str) -> Self {
+    pub fn new(disk: Box<dyn Disk>, root: PathBuf, board: &'static str, shelf: Shelf) -> Self {
         let root = std::path::absolute(&root).unwrap_or(root);
-        Self { disk: Careful(disk), root, board, open: BTreeMap::new() }
+        Self { disk: Careful(disk), root, board, open: BTreeMap::new(), shelf }
     }
 
     /// Does one job, however long the disk takes.
@@ -49,6 +55,13 @@ impl Recorder {
             Record::Begin(begin) => Recorded::Begun { batch: begin.batch, result: self.begin(&begin) },
             Record::Frame { batch, shot, picture } => {
                 Recorded::Saved { batch, shot, result: self.frame(batch, &picture) }
+            }
+            Record::Alone { batch, picture, formats } => {
+                Recorded::Alone { batch, result: self.alone(&picture, formats) }
+            }
+            Record::Shelve(errand, what) => Recorded::Shelved(errand, self.shelf.keep(&mut self.disk, what)),
+            Record::Estimate(errand, query) => {
+                Recorded::Estimated(errand, self.disk.free(&self.root).map(|free| estimate(&query, free)))
             }
             Record::End { batch, ending } => Recorded::Ended { batch, result: self.end(batch, &ending) },
         }
@@ -92,6 +105,24 @@ impl Recorder {
         set.write(disk, picture).inspect_err(|_| {
             let _ = set.undo(disk);
         })
+    }
+
+    fn alone(&mut self, picture: &Picture, formats: Formats) -> Result<Files, String> {
+        let folder = self.root.join(CAPTURES);
+        self.disk.create_dir_all(&folder)?;
+        self.disk.sync_dir(&self.root)?;
+        let mut files = Files::default();
+        let jpeg = formats.jpeg.then_some(&picture.jpeg);
+        for (bytes, extension, file) in
+            [(jpeg, "jpg", &mut files.jpeg), (picture.dng.as_ref(), "dng", &mut files.dng)]
+        {
+            if let Some(bytes) = bytes {
+                let path = folder.join(&picture.name).with_extension(extension);
+                self.disk.replace(&path, bytes)?;
+                *file = Some(path.into());
+            }
+        }
+        Ok(files)
     }
 
     fn end(&mut self, batch: Run, ending: &Ending) -> Result<(), String> {
@@ -277,77 +308,4 @@ fn with_part(name: &str) -> String {
 
 fn not_open(batch: Run, what: &str) -> String {
     format!("failed to write {what}: data set {} is not open; begin it first", batch.0)
-}
-
-/// A disk whose errors say what failed, where, why and what to do, and whose writing is safe when it returns.
-struct Careful(Box<dyn Disk>);
-
-impl Careful {
-    fn create_dir_all(&mut self, path: &Path) -> Result<(), String> {
-        self.0.create_dir_all(path).map_err(|why| failed("create the folder", path, &why))
-    }
-
-    /// Whether it is new.
-    fn create_dir(&mut self, path: &Path) -> Result<bool, String> {
-        match self.0.create_dir(path) {
-            Ok(()) => Ok(true),
-            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(why) => Err(failed("create the folder", path, &why)),
-        }
-    }
-
-    fn is_empty(&self, folder: &Path) -> bool {
-        self.0.list(folder).is_ok_and(|names| names.is_empty())
-    }
-
-    fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<(), String> {
-        self.0.write(path, bytes).map_err(|why| failed("write", path, &why))?;
-        self.sync(path)
-    }
-
-    fn append(&mut self, path: &Path, bytes: &[u8]) -> Result<(), String> {
-        self.0.append(path, bytes).map_err(|why| failed("append to", path, &why))?;
-        self.sync(path)
-    }
-
-    fn sync(&mut self, path: &Path) -> Result<(), String> {
-        self.0.sync(path).map_err(|why| failed("sync", path, &why))
-    }
-
-    fn sync_dir(&mut self, path: &Path) -> Result<(), String> {
-        self.0.sync_dir(path).map_err(|why| failed("sync the folder", path, &why))
-    }
-
-    fn rename(&mut self, from: &Path, to: &Path) -> Result<(), String> {
-        self.0.rename(from, to).map_err(|why| failed("rename", from, &why))
-    }
-
-    /// A rename that may not have happened at all.
-    fn rename_back(&mut self, from: &Path, to: &Path) -> Result<(), String> {
-        if_there(self.0.rename(from, to)).map_err(|why| failed("rename", from, &why))
-    }
-
-    /// Of a file that may not be there.
-    fn remove(&mut self, path: &Path) -> Result<(), String> {
-        if_there(self.0.remove(path)).map_err(|why| failed("remove", path, &why))
-    }
-
-    fn read(&self, path: &Path) -> Result<Vec<u8>, String> {
-        self.0.read(path).map_err(|why| failed("read", path, &why))
-    }
-}
-
-fn if_there(result: io::Result<()>) -> io::Result<()> {
-    result.or_else(|why| if why.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(why) })
-}
-
-fn failed(what: &str, path: &Path, why: &io::Error) -> String {
-    let remedy = match why.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space",
-        io::ErrorKind::PermissionDenied => "give the program's user the right to write there",
-        io::ErrorKind::ReadOnlyFilesystem => "check the disk, then mount it for writing",
-        io::ErrorKind::NotFound => "check that the disk is mounted",
-        _ => "check the disk",
-    };
-    format!("failed to {what} {}: {why}; {remedy}", path.display())
 }

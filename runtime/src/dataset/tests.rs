@@ -4,9 +4,10 @@ mod checked;
 mod failing;
 
 use super::*;
+use crate::shelf::Shelf;
 use planktor_actors::recording::{Begin, Encode, Ending, Facts, Picture, Record, Recorded};
 use planktor_drivers::disk::{Disk, FileSystem};
-use planktor_protocol::acquisition::{Metadata, Refusal};
+use planktor_protocol::acquisition::{Formats, Metadata, Refusal};
 use planktor_protocol::camera::{Frame, Image, Mode, Picture as Seen, Pixels};
 use planktor_protocol::position::{Fix, Place};
 use planktor_protocol::timekeeping::{Anchor, Source};
@@ -70,6 +71,8 @@ fn metadata() -> Metadata {
     all.as_object().unwrap().clone()
 }
 
+const JPEG: Formats = Formats { jpeg: true, dng: false };
+
 fn begin_with(batch: u64, metadata: Metadata) -> Begin {
     let cadence = Duration::from_millis(100);
     Begin {
@@ -81,7 +84,14 @@ fn begin_with(batch: u64, metadata: Metadata) -> Begin {
             source: Source::Gps,
         },
         fix: Some(fix(48_587_410_426, -3_838_354_236)),
-        mode: Mode { width: 32, height: 24, cadence, exposure: Duration::from_micros(125), iso: 150 },
+        mode: Mode {
+            width: 32,
+            height: 24,
+            cadence,
+            takes: cadence,
+            exposure: Duration::from_micros(125),
+            iso: 150,
+        },
         total: 3,
     }
 }
@@ -107,9 +117,16 @@ fn picture(n: usize) -> Box<Picture> {
     let from = at(1 + n as u64);
     let interval = Interval { from, to: from + Duration::from_millis(87) };
     let frame = Frame { seq: n as u64, interval, picture: Arc::new(Gradient { width: 32, height: 24 }) };
-    encode(Encode { batch: Run(1), shot: Run(2), name: NAMES[n].into(), frame, facts: facts() })
-        .result
-        .unwrap()
+    encode(Encode {
+        batch: Run(1),
+        shot: Run(2),
+        name: NAMES[n].into(),
+        frame,
+        facts: facts(),
+        formats: JPEG,
+    })
+    .result
+    .unwrap()
 }
 
 fn begun(recorder: &mut Recorder, begin: Begin) -> Result<Arc<Path>, Refusal> {
@@ -134,7 +151,7 @@ fn ended(recorder: &mut Recorder, batch: u64, ending: Ending) -> Result<(), Stri
 }
 
 fn recorder(root: &Path) -> Recorder {
-    Recorder::new(Box::new(FileSystem), root.into(), "twin")
+    Recorder::new(Box::new(FileSystem), root.into(), "twin", Shelf::new(root.into(), None))
 }
 
 /// A data set of so many frames out of three, with this end.
@@ -441,7 +458,14 @@ fn a_picture_that_no_jpeg_can_hold_is_an_error_with_its_name() {
     for (width, height) in [(0, 0), (70_000, 1)] {
         let interval = Interval { from: at(1), to: at(2) };
         let frame = Frame { seq: 1, interval, picture: Arc::new(Gradient { width, height }) };
-        let job = Encode { batch: Run(1), shot: Run(2), name: NAMES[0].into(), frame, facts: facts() };
+        let job = Encode {
+            batch: Run(1),
+            shot: Run(2),
+            name: NAMES[0].into(),
+            frame,
+            facts: facts(),
+            formats: JPEG,
+        };
         assert!(encode(job).result.unwrap_err().contains(NAMES[0]), "{width}x{height}");
     }
 }

@@ -451,6 +451,7 @@ fn received(publish: Publish) -> Option<Message> {
         at_least_once: publish.qos != QoS::AtMostOnce,
         response_topic: properties.response_topic,
         correlation: properties.correlation_data.map(Into::into),
+        spare: false,
     })
 }
 

@@ -26,6 +26,9 @@ pub struct Message {
     /// Quality of service 1 instead of 0: it is acknowledged, and sent again until it is.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub at_least_once: bool,
+    /// To publish: it may be dropped before others when there is no room.
+    #[serde(skip)]
+    pub spare: bool,
     /// Where the sender of a request awaits the reply (MQTT 5).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_topic: Option<String>,

@@ -92,8 +92,8 @@ impl Outbox {
         }))
     }
 
-    /// Puts a message at the end. If the outbox is full, the oldest message is dropped that is not the last retained
-    /// one of its topic.
+    /// Puts a message at the end. If the outbox is full, the oldest message is dropped that can be spared; if none is
+    /// said to be, the oldest that is not the last retained one of its topic.
     ///
     /// # Errors
     ///
@@ -205,7 +205,8 @@ impl Queue {
     /// places.
     fn shrink(&mut self) {
         while self.waiting.len() > CAPACITY {
-            let spare = self.waiting.iter().position(|m| !self.is_state(m));
+            let spare = self.waiting.iter().position(|m| m.spare);
+            let spare = spare.or_else(|| self.waiting.iter().position(|m| !self.is_state(m)));
             self.waiting.remove(spare.unwrap_or(0));
             self.dropped += 1;
         }

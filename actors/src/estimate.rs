@@ -1,0 +1,121 @@
+//! What a protocol would come to: walks its plan as the sequence does, with the same ramps and the same cadence, and
+//! moves nothing.
+
+use crate::sequence::MARGIN;
+use planktor_drivers::calibration::Calibration;
+use planktor_drivers::devices::{focus as stage, pump as pump_device};
+use planktor_protocol::camera::Mode;
+use planktor_protocol::focus::Target;
+use planktor_protocol::library::{Estimate, Protocol};
+use planktor_protocol::plan::{Cursor, Step};
+use planktor_protocol::pump;
+use planktor_protocol::units::{Micrometres, Nanolitres};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Depth within which a particle is sharp: 95 um where a pixel sees 0.75 um (measured on a PlanktoScope v2.6); for other
+/// lenses by the square of the magnification, an assumption.
+const DEPTH_UM: u128 = 95;
+const DEPTH_AT_NM: u128 = 750;
+/// Of a JPEG of plankton at quality 95, as long as no frame was measured: 4 MB for 12.3 megapixels.
+const PIXELS_PER_BYTE: u64 = 3;
+
+/// What is asked, and what it depends on.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// What would be done.
+    pub protocol: Arc<Protocol>,
+    /// The instrument's constants.
+    pub calibration: Calibration,
+    /// How the camera streams.
+    pub mode: Mode,
+    /// Bytes of the frames so far, in the mean; `None` before the first.
+    pub frame_bytes: Option<u64>,
+}
+
+/// Walks the plan; `free` bytes are free where it would go.
+pub fn estimate(query: &Query, free: u64) -> Estimate {
+    let Query { protocol, calibration, mode, frame_bytes } = query;
+    let mut walk = Walk { mode, now: Duration::ZERO, settled: Duration::ZERO, height: 0 };
+    let (mut forwards, mut backwards, mut frames, mut stops) = (0_i64, 0_i64, 0_u32, 0_u32);
+    let mut fresh = true;
+    let (mut sharp, mut in_this_stop) = (0_u128, 0_u128);
+    let depth = (DEPTH_UM * u128::from(calibration.pixel_nm).pow(2) / DEPTH_AT_NM.pow(2)).max(1);
+    let cell = u128::from(protocol.cell_um);
+    let mut cursor = Cursor::new(protocol.plan.clone());
+    while let Some((_, step)) = cursor.advance() {
+        match step {
+            Step::Pump { volume, flow } => {
+                let total = if volume.0 > 0 { &mut forwards } else { &mut backwards };
+                *total = total.saturating_add(volume.0.saturating_abs());
+                walk.moves(pump_device::lasts(calibration, pump::Move { volume, flow }));
+                fresh = true;
+            }
+            Step::Focus { target, speed } => {
+                let by = match target {
+                    Target::By(by) => by.0,
+                    Target::To(height) => height.0.saturating_sub(walk.height),
+                };
+                walk.height = walk.height.saturating_add(by);
+                walk.moves(stage::lasts(calibration, Micrometres(by), speed));
+            }
+            Step::Settle(time) => walk.settled += time,
+            Step::Capture => {
+                walk.captures();
+                frames += 1;
+                if std::mem::take(&mut fresh) {
+                    stops += 1;
+                    in_this_stop = 0;
+                }
+                let more = depth.min(cell - in_this_stop);
+                in_this_stop += more;
+                sharp += more;
+            }
+            Step::Write => {}
+            Step::Repeat { .. } => unreachable!("a cursor unrolls repeats"),
+        }
+    }
+    let pixels = u64::from(mode.width) * u64::from(mode.height);
+    // nm^2 of a pixel times um is 1e-6 um^3 times the number of pixels; a nanolitre has 1e6 um^3.
+    let view = |depth_um: u128| {
+        let volume =
+            u128::from(pixels) * u128::from(calibration.pixel_nm).pow(2) * depth_um / 1_000_000_000_000;
+        Nanolitres(i64::try_from(volume).unwrap_or(i64::MAX))
+    };
+    let frame_bytes = frame_bytes.unwrap_or(pixels / PIXELS_PER_BYTE);
+    Estimate {
+        lasts: walk.now,
+        frames,
+        forwards: Nanolitres(forwards),
+        backwards: Nanolitres(backwards),
+        imaged: view(u128::from(stops) * cell),
+        in_focus: view(sharp),
+        bytes: frame_bytes.saturating_mul(frames.into()),
+        free,
+    }
+}
+
+/// Where the instrument would be.
+struct Walk<'a> {
+    mode: &'a Mode,
+    /// Since the first step.
+    now: Duration,
+    /// When the settling that was asked for is over.
+    settled: Duration,
+    /// Of the stage, um.
+    height: i64,
+}
+
+impl Walk<'_> {
+    fn moves(&mut self, lasts: Duration) {
+        self.now = self.now.max(self.settled) + lasts;
+        self.settled = self.now;
+    }
+
+    /// The camera's frames begin when they begin: the next one is half a cadence away in the mean.
+    fn captures(&mut self) {
+        self.now = self.now.max(self.settled) + self.mode.cadence / 2 + self.mode.takes;
+        self.settled = self.now;
+        self.now += MARGIN;
+    }
+}

@@ -1,0 +1,280 @@
+//! What is kept from one start to the next: the pump's calibration, what the instrument remembers, protocols. All of
+//! it is in force at once, and answered when it is on disk.
+
+use super::{State, Supervisor, Who};
+use crate::estimate::Query;
+use crate::recording::Shelve;
+use planktor_drivers::devices::pump as pump_device;
+use planktor_protocol::acquisition::{self, Refusal as Not};
+use planktor_protocol::instrument::{CommandId, Device, Event};
+use planktor_protocol::library::{Command, Entry, Estimate, MOST, Name, Protocol, Refusal, Which};
+use planktor_protocol::pump::{self, Calibrated, Calibration};
+use planktor_protocol::units::Fraction;
+use planktor_protocol::{Epochs, Run, library, light, operating_time};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How much of the lamp's time a power cut may cost.
+const LIT_IS_KEPT_EVERY: Duration = Duration::from_secs(600);
+/// Errands that may wait for the disk.
+const MOST_ERRANDS: usize = 64;
+
+/// A protocol that is there.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// What it says, or why it cannot be carried out.
+    pub protocol: Result<Arc<Protocol>, String>,
+    /// Whether it came with the program.
+    pub shipped: bool,
+}
+
+/// Something that the recorder was asked beside its data sets, and whom it answers.
+pub(super) struct Errand {
+    run: Run,
+    id: Option<CommandId>,
+    done: Event,
+    not: fn(String) -> Event,
+}
+
+impl Supervisor {
+    pub(super) fn calibrate(&mut self, state: &State, id: CommandId, order: Calibration) {
+        let mut calibration = self.calibration.get();
+        let steps = match order {
+            Calibration::Get => {
+                let is = Calibrated::Is(calibration.pump_millisteps_per_ml);
+                return self.tell(Some(id), Event::Calibration(is));
+            }
+            Calibration::Set(steps) => steps,
+        };
+        let busy = match self.pump.moving() {
+            Some(Who::Client(_)) => Some(pump::Refusal::Busy),
+            Some(Who::Acquisition) => Some(pump::Refusal::Acquiring),
+            None => state.acquisition().map(|_| pump::Refusal::Acquiring),
+        };
+        if let Some(why) = busy {
+            return self.tell(Some(id), Event::Calibration(Calibrated::Refused(why)));
+        }
+        calibration.pump_millisteps_per_ml = steps;
+        self.calibration.set(calibration);
+        let not = |why| Event::Calibration(Calibrated::Failed(why));
+        self.shelve(Some(id), Shelve::PumpSteps(steps), Event::Calibration(Calibrated::Set(steps)), not);
+    }
+
+    /// The lamp says what it is at, after everything that came before the order to save it.
+    pub(super) fn save(&mut self, id: Option<CommandId>, level: light::Event) {
+        let not = |why| Event::Light(light::Event::NotSaved(why));
+        match level {
+            light::Event::Level(_) => {
+                self.shelve(id, Shelve::Memory(self.memory), Event::Light(level), not);
+            }
+            light::Event::NotSaved(_) | light::Event::Failed(_) => self.tell(id, Event::Light(level)),
+        }
+    }
+
+    /// What the lamp is at from now on; `None` if that is not known.
+    pub(super) fn shines(&mut self, level: Option<Fraction>) {
+        self.count_lit();
+        self.level = level;
+        let lit = level.is_some_and(|level| level != Fraction::ZERO);
+        let was = self.lit.take().is_some();
+        self.lit = lit.then(|| (self.bell.now(), self.bell.at(self.bell.now() + LIT_IS_KEPT_EVERY)));
+        if was && !lit {
+            self.remember();
+        }
+    }
+
+    pub(super) fn lit_is_to_be_kept(&mut self) {
+        self.shines(self.level);
+        self.remember();
+    }
+
+    fn count_lit(&mut self) {
+        let now = self.bell.now();
+        if let Some((since, _)) = &mut self.lit {
+            self.memory.lit += now - *since;
+            *since = now;
+        }
+    }
+
+    /// Nobody asked, so nobody is told should it fail: the next time may succeed.
+    fn remember(&mut self) {
+        let seconds = Event::OperatingTime(operating_time::Event::Seconds(self.memory.lit.as_secs()));
+        let not = |why| Event::OperatingTime(operating_time::Event::Failed(why));
+        self.shelve(None, Shelve::Memory(self.memory), seconds, not);
+    }
+
+    pub(super) fn operating_time(&mut self, id: CommandId, command: operating_time::Command) {
+        self.count_lit();
+        match command {
+            operating_time::Command::Get => {}
+            operating_time::Command::Reset => self.memory.lit = Duration::ZERO,
+            operating_time::Command::Increment(seconds) => {
+                self.memory.lit = self.memory.lit.saturating_add(Duration::from_secs(seconds));
+            }
+        }
+        let seconds = Event::OperatingTime(operating_time::Event::Seconds(self.memory.lit.as_secs()));
+        if command == operating_time::Command::Get {
+            return self.tell(Some(id), seconds);
+        }
+        let not = |why| Event::OperatingTime(operating_time::Event::Failed(why));
+        self.shelve(Some(id), Shelve::Memory(self.memory), seconds, not);
+    }
+
+    pub(super) fn library(&mut self, state: State, id: CommandId, epochs: Epochs, command: Command) -> State {
+        let event = match command {
+            Command::Run(name) => {
+                return match self.protocol(&name) {
+                    Ok(protocol) => self.acquire(state, id, epochs, protocol.plan.clone()),
+                    Err(why) => {
+                        let why = Not::Protocol(Box::new(why));
+                        self.tell(Some(id), Event::Acquisition(acquisition::Event::Refused(why)));
+                        state
+                    }
+                };
+            }
+            Command::Store(name, protocol) => self.store(id, name, protocol),
+            Command::Delete(name) => self.delete(id, name),
+            Command::Estimate(which) => self.estimate(id, which),
+            Command::List => Some(library::Event::Listed(self.protocols.iter().map(entry).collect())),
+            Command::Get(name) => Some(match self.protocol(&name) {
+                Ok(protocol) => library::Event::Got(name, protocol.text.clone()),
+                Err(why) => library::Event::Refused(why),
+            }),
+            Command::Validate(protocol) => Some(match self.can_pump(&protocol) {
+                Ok(()) => library::Event::Valid { frames: protocol.plan.frames() },
+                Err(why) => library::Event::Refused(why),
+            }),
+        };
+        if let Some(event) = event {
+            self.tell(Some(id), Event::Library(event));
+        }
+        state
+    }
+
+    fn store(&mut self, id: CommandId, name: Name, protocol: Arc<Protocol>) -> Option<library::Event> {
+        let before = self.protocols.get(&name);
+        let refusal = match before {
+            Some(Kept { shipped: true, .. }) => Some(Refusal::Shipped(name.clone())),
+            None if self.protocols.len() >= MOST => Some(Refusal::Full),
+            _ => self.can_pump(&protocol).err(),
+        };
+        if let Some(why) = refusal {
+            return Some(library::Event::Refused(why));
+        }
+        let text = protocol.text.clone();
+        self.protocols.insert(name.clone(), Kept { protocol: Ok(protocol), shipped: false });
+        let done = Event::Library(library::Event::Stored(name.clone()));
+        self.shelve(Some(id), Shelve::Protocol(name, text), done, not_kept);
+        None
+    }
+
+    fn delete(&mut self, id: CommandId, name: Name) -> Option<library::Event> {
+        match self.protocols.get(&name) {
+            None => return Some(library::Event::Refused(Refusal::Unknown(name))),
+            Some(Kept { shipped: true, .. }) => return Some(library::Event::Refused(Refusal::Shipped(name))),
+            Some(_) => self.protocols.remove(&name),
+        };
+        let done = Event::Library(library::Event::Deleted(name.clone()));
+        self.shelve(Some(id), Shelve::NoProtocol(name), done, not_kept);
+        None
+    }
+
+    fn estimate(&mut self, id: CommandId, which: Which) -> Option<library::Event> {
+        let protocol = match which {
+            Which::This(protocol) => Ok(protocol),
+            Which::Named(name) => self.protocol(&name),
+        };
+        let protocol = protocol.and_then(|protocol| self.can_pump(&protocol).map(|()| protocol));
+        let silent =
+            || Refusal::NoCamera(self.fault(Device::Camera).unwrap_or(planktor_protocol::Fault::NotOpen));
+        let query = protocol.and_then(|protocol| {
+            let mode = self.mode.ok_or_else(silent)?;
+            let (calibration, frame_bytes) = (self.calibration.get(), self.frame_bytes);
+            Ok(Query { protocol, calibration, mode, frame_bytes })
+        });
+        match query {
+            Err(why) => Some(library::Event::Refused(why)),
+            Ok(query) => {
+                // Replaced by what comes of it.
+                let done = Event::Library(library::Event::Valid { frames: query.protocol.plan.frames() });
+                if let Some(run) = self.errand(Some(id), done, not_kept) {
+                    self.pipeline.estimate(run, query);
+                }
+                None
+            }
+        }
+    }
+
+    fn protocol(&self, name: &Name) -> Result<Arc<Protocol>, Refusal> {
+        match self.protocols.get(name).map(|kept| kept.protocol.clone()) {
+            None => Err(Refusal::Unknown(name.clone())),
+            Some(Err(why)) => Err(Refusal::Invalid { name: name.clone(), why }),
+            Some(Ok(protocol)) => Ok(protocol),
+        }
+    }
+
+    fn can_pump(&self, protocol: &Protocol) -> Result<(), Refusal> {
+        let calibration = self.calibration.get();
+        protocol.plan.strokes().try_for_each(|stroke| Ok(pump_device::check(&calibration, stroke)?))
+    }
+
+    fn shelve(&mut self, id: Option<CommandId>, what: Shelve, done: Event, not: fn(String) -> Event) {
+        if let Some(run) = self.errand(id, done, not) {
+            self.pipeline.shelve(run, what);
+        }
+    }
+
+    fn errand(&mut self, id: Option<CommandId>, done: Event, not: fn(String) -> Event) -> Option<Run> {
+        if self.errands.len() >= MOST_ERRANDS {
+            self.tell(
+                id,
+                not("too much waits for the disk; it is in force, but was not kept: try again".into()),
+            );
+            return None;
+        }
+        let run = self.new_run();
+        self.errands.push(Errand { run, id, done, not });
+        Some(run)
+    }
+
+    pub(super) fn shelved(&mut self, run: Run, result: Result<(), String>) {
+        self.did(run, |errand| match result {
+            Ok(()) => errand.done,
+            Err(why) => (errand.not)(why),
+        });
+    }
+
+    pub(super) fn estimated(&mut self, run: Run, result: Result<Estimate, String>) {
+        self.did(run, |errand| match result {
+            Ok(estimate) => Event::Library(library::Event::Estimated(estimate)),
+            Err(why) => (errand.not)(why),
+        });
+    }
+
+    fn did(&mut self, run: Run, event: impl FnOnce(Errand) -> Event) {
+        self.pipeline.did();
+        // One that the disk was too slow for has been answered.
+        if let Some(i) = self.errands.iter().position(|errand| errand.run == run) {
+            let errand = self.errands.remove(i);
+            self.tell(errand.id, event(errand));
+        }
+    }
+
+    pub(super) fn errands_are_late(&mut self, why: &str) {
+        for Errand { id, not, .. } in std::mem::take(&mut self.errands) {
+            self.tell(id, not(why.into()));
+        }
+    }
+}
+
+fn not_kept(why: String) -> Event {
+    Event::Library(library::Event::Refused(Refusal::Disk(why)))
+}
+
+fn entry((name, kept): (&Name, &Kept)) -> Entry {
+    let (description, frames) = match &kept.protocol {
+        Ok(protocol) => (protocol.description.clone(), protocol.plan.frames()),
+        Err(why) => (format!("not valid: {why}").into(), 0),
+    };
+    Entry { name: name.clone(), description, frames, shipped: kept.shipped }
+}

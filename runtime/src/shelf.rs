@@ -1,0 +1,204 @@
+//! What is small and kept from one start to the next:
+//!
+//! ```text
+//! hardware.json            the instrument's constants, as PlanktoScopes have them
+//! <data>/planktor.json     what the instrument remembers: the lamp's saved level, its LED's hours
+//! <data>/protocols/*.json  acquisition protocols; the file's name is the protocol's
+//! ```
+//!
+//! Read once, at the start. A file is replaced as a whole: whatever happens, it is as before or as it is to be.
+
+use crate::careful::Careful;
+use planktor_actors::recording::{Memory, Shelve};
+use planktor_actors::supervisor::Kept;
+use planktor_drivers::calibration::Calibration;
+use planktor_protocol::library::{LARGEST, MOST, Name};
+use planktor_protocol::units::{Fraction, MicrometresPerSecond, NanolitresPerSecond};
+use planktor_protocol::wire;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+const MEMORY: &str = "planktor.json";
+const PROTOCOLS: &str = "protocols";
+const PUMP_STEPS: &str = "pump_steps_per_ml";
+
+/// What comes with the program.
+const SHIPPED: [(&str, &str); 5] = [
+    ("stop-flow 100 um", include_str!("../protocols/stop-flow-100-um.json")),
+    ("stop-flow 300 um", include_str!("../protocols/stop-flow-300-um.json")),
+    ("stop-flow 500 um", include_str!("../protocols/stop-flow-500-um.json")),
+    ("focus planes", include_str!("../protocols/focus-planes.json")),
+    ("series every hour", include_str!("../protocols/series-every-hour.json")),
+];
+
+/// Where everything is.
+pub struct Shelf {
+    hardware: PathBuf,
+    data: PathBuf,
+}
+
+/// What was on it.
+pub struct Loaded {
+    /// The instrument's constants.
+    pub calibration: Calibration,
+    /// What the instrument remembers.
+    pub memory: Memory,
+    /// The shipped protocols and those in the folder.
+    pub protocols: BTreeMap<Name, Kept>,
+}
+
+/// `planktor.json`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Remembered {
+    /// 0 to 1.
+    lamp_level: f64,
+    led_seconds: f64,
+}
+
+impl Shelf {
+    /// Below the data root; `hardware.json` may be elsewhere.
+    pub fn new(data: PathBuf, hardware: Option<PathBuf>) -> Self {
+        Self { hardware: hardware.unwrap_or_else(|| data.join("hardware.json")), data }
+    }
+
+    /// Reads everything; what is not there is as in a new instrument.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or says what cannot be: which, where and what to do. A protocol that is wrong is
+    /// kept with what is wrong with it.
+    pub(crate) fn load(&self, disk: &Careful, usual: Calibration) -> Result<Loaded, String> {
+        Ok(Loaded {
+            calibration: self.hardware(disk)?.map_or(Ok(usual), |keys| self.calibration(&keys, usual))?,
+            memory: self.memory(disk)?,
+            protocols: self.protocols(disk)?,
+        })
+    }
+
+    /// Keeps something.
+    ///
+    /// # Errors
+    /// What failed, and what to do; what was kept before is still there.
+    pub(crate) fn keep(&self, disk: &mut Careful, what: Shelve) -> Result<(), String> {
+        match what {
+            Shelve::PumpSteps(thousandths) => {
+                let mut keys = self.hardware(disk)?.unwrap_or_default();
+                let steps = match thousandths % 1_000 {
+                    0 => json!(thousandths / 1_000),
+                    _ => json!(f64::from(thousandths) / 1e3),
+                };
+                keys.insert(PUMP_STEPS.into(), steps);
+                if let Some(folder) = self.hardware.parent() {
+                    disk.create_dir_all(folder)?;
+                }
+                disk.replace(&self.hardware, &pretty(&keys))
+            }
+            Shelve::Memory(Memory { level, lit }) => {
+                let lamp_level = f64::from(level.millionths()) / 1e6;
+                let remembered = Remembered { lamp_level, led_seconds: lit.as_secs_f64() };
+                disk.replace(&self.data.join(MEMORY), &pretty(&remembered))
+            }
+            Shelve::Protocol(name, text) => {
+                disk.create_dir_all(&self.data.join(PROTOCOLS))?;
+                disk.sync_dir(&self.data)?;
+                let text: Value = serde_json::from_str(&text).unwrap_or_default();
+                disk.replace(&self.protocol(&name), &pretty(&text))
+            }
+            Shelve::NoProtocol(name) => {
+                disk.remove(&self.protocol(&name))?;
+                disk.sync_dir(&self.data.join(PROTOCOLS))
+            }
+        }
+    }
+
+    fn protocol(&self, name: &Name) -> PathBuf {
+        self.data.join(PROTOCOLS).join(format!("{name}.json"))
+    }
+
+    fn hardware(&self, disk: &Careful) -> Result<Option<Map<String, Value>>, String> {
+        let Some(bytes) = disk.read_if_there(&self.hardware)? else { return Ok(None) };
+        let keys = serde_json::from_slice(&bytes).map_err(|why| wrong(&self.hardware, &why))?;
+        Ok(Some(keys))
+    }
+
+    fn calibration(&self, keys: &Map<String, Value>, usual: Calibration) -> Result<Calibration, String> {
+        let number = |key: &str, most: f64, usual: f64| match keys.get(key) {
+            None => Ok(usual),
+            Some(value) => value.as_f64().filter(|n| *n > 0.0 && *n <= most).ok_or_else(|| {
+                wrong(&self.hardware, &format!("{key} is {value}; expected a number above 0, up to {most}"))
+            }),
+        };
+        let usual_flow = usual.pump_max_flow.0 as f64 * 60.0 / 1e6;
+        let thousandths = |number: f64| (number * 1e3).round() as u32;
+        Ok(Calibration {
+            pump_millisteps_per_ml: thousandths(number(
+                PUMP_STEPS,
+                1e6,
+                f64::from(usual.pump_millisteps_per_ml) / 1e3,
+            )?),
+            pump_max_flow: NanolitresPerSecond(
+                (number("pump_max_speed", 1e3, usual_flow)? * 1e6 / 60.0) as i64,
+            ),
+            focus_millisteps_per_mm: thousandths(number(
+                "focus_steps_per_mm",
+                1e6,
+                f64::from(usual.focus_millisteps_per_mm) / 1e3,
+            )?),
+            focus_max_speed: MicrometresPerSecond(
+                (number("focus_max_speed", 1e3, usual.focus_max_speed.0 as f64 / 1e3)? * 1e3) as i64,
+            ),
+            pixel_nm: thousandths(number("process_pixel_fixed", 1e3, f64::from(usual.pixel_nm) / 1e3)?),
+            ..usual
+        })
+    }
+
+    fn memory(&self, disk: &Careful) -> Result<Memory, String> {
+        let path = self.data.join(MEMORY);
+        let Some(bytes) = disk.read_if_there(&path)? else { return Ok(Memory::default()) };
+        let Remembered { lamp_level, led_seconds } =
+            serde_json::from_slice(&bytes).map_err(|why| wrong(&path, &why))?;
+        let level = (0.0..=1.0).contains(&lamp_level).then(|| (lamp_level * 1e6).round() as u32);
+        let level = level.and_then(Fraction::from_millionths);
+        let level =
+            level.ok_or_else(|| wrong(&path, &format!("lamp_level is {lamp_level}; expected 0 to 1")))?;
+        let lit = Duration::try_from_secs_f64(led_seconds)
+            .map_err(|_| wrong(&path, &format!("led_seconds is {led_seconds}; expected 0 or more")))?;
+        Ok(Memory { level, lit })
+    }
+
+    fn protocols(&self, disk: &Careful) -> Result<BTreeMap<Name, Kept>, String> {
+        let mut all = BTreeMap::new();
+        for path in disk.list(&self.data.join(PROTOCOLS))? {
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).and_then(Name::new);
+            let json = path.extension().is_some_and(|extension| extension == "json");
+            if let (Some(name), true, true) = (stem, json, all.len() < MOST) {
+                let text = disk.read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                let text = text.and_then(|text| {
+                    let fits = text.len() <= 2 * LARGEST;
+                    fits.then_some(text).ok_or_else(|| format!("it is larger than {LARGEST} bytes"))
+                });
+                let protocol = text.and_then(|text| wire::library::protocol(&text)).map(Arc::new);
+                all.insert(name, Kept { protocol, shipped: false });
+            }
+        }
+        for (name, text) in SHIPPED {
+            let name = Name::new(name).expect("shipped names are right");
+            all.insert(name, Kept { protocol: wire::library::protocol(text).map(Arc::new), shipped: true });
+        }
+        Ok(all)
+    }
+}
+
+fn pretty(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).expect("it has nothing that JSON has not");
+    bytes.push(b'\n');
+    bytes
+}
+
+fn wrong(path: &Path, why: &impl std::fmt::Display) -> String {
+    format!("{}: {why}; correct the file, or move it away", path.display())
+}
