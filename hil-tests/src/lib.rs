@@ -4,6 +4,7 @@
 pub mod conformance;
 pub mod explorer;
 pub mod meddled;
+pub mod wire;
 
 use planktor_actors::alarm::VirtualClock;
 use planktor_actors::journal::{Journal, Line};
@@ -144,10 +145,13 @@ struct Scripted {
     react: React,
     until: Until,
     over: bool,
+    /// What is not as the contract says.
+    flaws: Vec<String>,
 }
 
 impl Client for Scripted {
     fn hears(&mut self, seen: &Seen, twin: &Twin) -> Vec<Act> {
+        self.flaws.extend(wire::flaw(&seen.topic, &seen.payload));
         self.over = (self.until)(seen);
         (self.react)(seen, twin).into_iter().map(act).collect()
     }

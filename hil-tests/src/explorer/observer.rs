@@ -375,12 +375,8 @@ impl Observer {
     }
 
     fn contract(&mut self, seen: &Seen) {
-        if !seen.payload.is_object() {
-            self.break_law(
-                Law::Contract,
-                seen.at,
-                format!("{} {} is no JSON object", seen.topic, seen.payload),
-            );
+        if let Some(flaw) = crate::wire::flaw(&seen.topic, &seen.payload) {
+            self.break_law(Law::Contract, seen.at, flaw);
         }
         if seen.retain && ["Done", "Interrupted", "Busy"].contains(&seen.status()) {
             self.break_law(Law::Contract, seen.at, format!("{} {} is retained", seen.topic, seen.payload));

@@ -51,6 +51,8 @@ words! {
         "Free" => Free,
         /// Why is in `reason`.
         "Refused" => Refused,
+        /// Too much is asked at once, or the program ends.
+        "Busy" => Busy,
     }
 }
 

@@ -262,13 +262,78 @@ pub fn status(event: &Event, id: Option<&ClientId>, stopped_by: Option<&ClientId
     statuses
 }
 
-/// The statuses that refuse a message which could not be read.
+/// What any command may say.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "describes what `read` takes out of every message")]
+struct CommandHead {
+    /// The client's own name for the command, at most 200 bytes; every status that answers it carries it.
+    id: Option<Id>,
+    /// Who gives the command, for whom a lease may be.
+    owner: Option<Text<LONGEST_OWNER>>,
+}
+
+/// What any status may say.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "describes what `status` adds to every message")]
+struct StatusHead {
+    /// Of the command that it answers.
+    id: Option<Id>,
+    /// Of the stop that it answers as well.
+    stopped_by: Option<Id>,
+    /// Why a command was refused or failed: what was wrong, where, and what to do.
+    reason: Option<String>,
+}
+
+/// A name that a client gave.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes what `is_id` accepts")]
+enum Id {
+    Text(String),
+    Number(f64),
+}
+
+/// What is answered to the response topic.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes what `response` gives")]
+enum Response {
+    /// It was refused, or failed.
+    Error {
+        /// Why.
+        error: ErrorResponse,
+    },
+    /// The pump's configuration, to who asked for it.
+    Configured(motion::PumpConfigured),
+    /// It is done; what the status says, too, or nothing.
+    Done(serde_json::Map<String, Value>),
+}
+
+/// What went wrong.
+#[derive(Serialize, JsonSchema)]
+struct ErrorResponse {
+    /// What was wrong, where, and what to do.
+    message: String,
+}
+
+/// A message that was refused before anybody looked at what it asks.
+#[derive(Serialize, JsonSchema)]
+struct RefusalStatus {
+    /// In the words of the topic; `Refused` where nothing listens.
+    status: String,
+    /// What was wrong, where, and what to do.
+    reason: String,
+}
+
+/// The status that refuses a message which could not be read.
 pub fn refusal(malformed: &Malformed) -> Status {
-    let mut payload = json!({"status": malformed.status, "reason": malformed.reason});
-    if let Some(id) = &malformed.id {
-        payload["id"] = id.clone();
+    let Malformed { status_topic, status, reason, id } = malformed;
+    let said = RefusalStatus { status: status.clone(), reason: reason.clone() };
+    let mut refusal = status_of(status_topic, &said, false);
+    if let Some(id) = id {
+        refusal.payload["id"] = id.clone();
     }
-    Status { topic: malformed.status_topic, payload, retain: false, spare: false }
+    refusal
 }
 
 /// What is answered on a command's response topic.
@@ -295,7 +360,7 @@ pub fn response(event: &Event) -> Value {
 
 /// How a response says that a command was refused or failed.
 fn error(reason: &str) -> Value {
-    json!({"error": {"message": reason}})
+    json!({"error": ErrorResponse { message: reason.into() }})
 }
 
 /// What is wrong with a message that cannot be taken now, whatever it says.

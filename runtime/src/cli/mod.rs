@@ -1,5 +1,6 @@
 //! The commands of the program.
 
+mod contract;
 mod demo;
 mod hurry;
 mod parameters;
@@ -36,6 +37,8 @@ enum Command {
     Replay(replay::Replay),
     /// List the numbers of the simulated world: what is usual, what is possible, and how that is known
     Parameters(parameters::Parameters),
+    /// Show what is said over MQTT, as an AsyncAPI document
+    Contract(contract::Contract),
     /// Check a data set: every file, its size and digest, and how the acquisition ended
     Verify(verify::Verify),
 }
@@ -47,6 +50,7 @@ impl Cli {
             Command::Demo(demo) => demo.run(),
             Command::Replay(replay) => replay.run(),
             Command::Parameters(parameters) => parameters.run(),
+            Command::Contract(contract) => contract.run(),
             Command::Verify(verify) => verify.run(),
         };
         result.unwrap_or_else(|error| {
