@@ -112,9 +112,12 @@ impl Walk<'_> {
         self.settled = self.now;
     }
 
-    /// The camera's frames begin when they begin: the next one is half a cadence away in the mean.
+    /// The camera's frames begin when they begin, one a cadence.
     fn captures(&mut self) {
-        self.now = self.now.max(self.settled) + self.mode.cadence / 2 + self.mode.takes;
+        let cadence = self.mode.cadence.as_nanos().max(1);
+        let frames = self.now.max(self.settled).as_nanos().div_ceil(cadence);
+        let begins = Duration::from_nanos(u64::try_from(frames * cadence).unwrap_or(u64::MAX));
+        self.now = begins + self.mode.takes;
         self.settled = self.now;
         self.now += MARGIN;
     }

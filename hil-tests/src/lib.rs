@@ -59,6 +59,8 @@ pub struct Scenario {
     pub limit: Duration,
     /// The board, if not the twin itself.
     pub wrap: Option<Wrap>,
+    /// The data root, if it is to be there afterwards or was there before.
+    pub data: Option<PathBuf>,
     /// How long the twin's computer and disk take, if not as the twin says.
     pub models: Option<Models>,
 }
@@ -77,6 +79,7 @@ impl Scenario {
             until: Box::new(|_| false),
             limit,
             wrap: None,
+            data: None,
             models: None,
         }
     }
@@ -109,7 +112,7 @@ impl Scenario {
     /// If it gets stuck.
     pub fn play(self) -> Played {
         let folder = TempDir::new().expect("a temporary folder");
-        let data = folder.path().join("data");
+        let data = self.data.unwrap_or_else(|| folder.path().join("data"));
         std::fs::create_dir_all(&data).expect("a data root");
         let world = World {
             seed: self.seed,
@@ -131,10 +134,11 @@ impl Scenario {
         }
         play.cues = self.script.into_iter().map(|(after, message)| cue(after, message)).collect();
         let (twin, clock) = (play.twin.clone(), play.clock.clone());
-        let script = Scripted { react: self.react, until: self.until, over: false };
-        let (played, _) = play.run(script).unwrap_or_else(|stuck| {
+        let script = Scripted { react: self.react, until: self.until, over: false, flaws: vec![] };
+        let (played, Scripted { flaws, .. }) = play.run(script).unwrap_or_else(|stuck| {
             panic!("seed {}: {stuck}; the journal ends with {:#?}", self.seed, tail(&journal))
         });
+        assert!(flaws.is_empty(), "not as in the contract: {flaws:#?}");
         let planktor_runtime::stage::Played { seen, enabled } = played;
         Played { seen, enabled, twin, clock, journal: journal.lines(), world, data, _folder: folder }
     }

@@ -42,13 +42,8 @@ pub enum Refusal {
     #[error("the distance is zero: nothing to move")]
     NoDistance,
     /// Not a speed this stage can do.
-    #[error("the speed {speed} is outside 1 to {most} um/s")]
-    Speed {
-        /// What was asked.
-        speed: MicrometresPerSecond,
-        /// um/s.
-        most: i64,
-    },
+    #[error("the speed {0} is less than 1 um/s")]
+    Speed(MicrometresPerSecond),
     /// It would leave the stage's travel.
     #[error(
         "the stage would be {height} from where it was switched on; no zero is declared, so it may not leave {lowest} to {highest}"

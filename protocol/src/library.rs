@@ -95,7 +95,8 @@ pub struct Entry {
 /// What a plan would come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
-    /// From the first stroke to the last frame on disk, if nothing has to be taken again.
+    /// From the first step to the end of the last exposure or move, if nothing has to be taken again. How long the last
+    /// frames' way to the disk is, is the disk's.
     pub lasts: Duration,
     /// Frames.
     pub frames: u32,

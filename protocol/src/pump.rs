@@ -8,7 +8,8 @@ use crate::units::{Nanolitres, NanolitresPerSecond};
 pub struct Move {
     /// Negative pumps backwards. Not zero.
     pub volume: Nanolitres,
-    /// Greater than zero; small strokes never reach it (the ramp is shorter).
+    /// How fast at most, greater than zero: a pump that cannot do it does what it can, and small strokes never reach it
+    /// (the ramp is shorter).
     pub flow: NanolitresPerSecond,
 }
 
@@ -54,14 +55,9 @@ pub enum Refusal {
     /// No volume.
     #[error("the volume is zero: nothing to pump")]
     NoVolume,
-    /// Not a flow rate this pump can do.
-    #[error("the flow rate {flow} is outside 1 to {most} nL/s")]
-    Flow {
-        /// What was asked.
-        flow: NanolitresPerSecond,
-        /// nL/s.
-        most: i64,
-    },
+    /// None that any pump can do.
+    #[error("the flow rate {0} is less than 1 nL/s")]
+    Flow(NanolitresPerSecond),
     /// More than the motion controller can count in one stroke.
     #[error("the volume {volume} is beyond {most} nL in one stroke")]
     Volume {

@@ -68,7 +68,8 @@ fn in_micrometres(usteps: f64, calibration: &Calibration) -> Micrometres {
 pub fn lasts(calibration: &Calibration, by: Micrometres, speed: MicrometresPerSecond) -> Duration {
     let per_um = calibration.focus_usteps_per_mm() / 1e3;
     #[expect(clippy::cast_precision_loss, reason = "a stage's travel is far below 2^53 um")]
-    let (by, speed) = (by.0.unsigned_abs() as f64 * per_um, speed.0 as f64 * per_um);
+    let speed = speed.min(calibration.focus_max_speed).0 as f64 * per_um;
+    let by = by.0.unsigned_abs() as f64 * per_um;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "neither negative nor large")]
     RAMP.duration(by.round() as u64, velocity(speed))
 }
@@ -118,7 +119,7 @@ impl Motor for Focus {
         let to = height_after(&self.calibration, here, doubt, order).map_err(StartError::Refused)?;
         let per_um = self.calibration.focus_usteps_per_mm() / 1e3;
         #[expect(clippy::cast_precision_loss, reason = "within the travel: far below 2^53")]
-        let (to, speed) = (to.0 as f64, order.speed.0 as f64);
+        let (to, speed) = (to.0 as f64, order.speed.min(self.calibration.focus_max_speed).0 as f64);
         #[expect(clippy::cast_possible_truncation, reason = "within the travel: below 2^30")]
         let usteps = (to * per_um).round() as i32 - self.axis.position();
         self.axis
@@ -164,9 +165,8 @@ pub fn height_after(
     doubt: Micrometres,
     order: Move,
 ) -> Result<Micrometres, Refusal> {
-    let most = calibration.focus_max_speed.0;
-    if !(1..=most).contains(&order.speed.0) {
-        return Err(Refusal::Speed { speed: order.speed, most });
+    if order.speed.0 < 1 {
+        return Err(Refusal::Speed(order.speed));
     }
     let height = match order.target {
         Target::By(Micrometres(0)) => return Err(Refusal::NoDistance),

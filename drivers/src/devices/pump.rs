@@ -73,7 +73,7 @@ impl Motor for Pump {
 fn turns(calibration: &Calibration, stroke: Move) -> (i32, f64) {
     let per_nl = calibration.pump_usteps_per_ml() / 1e6;
     #[expect(clippy::cast_precision_loss, reason = "checked: far below 2^53")]
-    let (volume, flow) = (stroke.volume.0 as f64, stroke.flow.0 as f64);
+    let (volume, flow) = (stroke.volume.0 as f64, stroke.flow.min(calibration.pump_max_flow).0 as f64);
     #[expect(clippy::cast_possible_truncation, reason = "checked: below 2^30")]
     let usteps = (volume * per_nl).round() as i32;
     (usteps, flow * per_nl)
@@ -90,12 +90,11 @@ pub fn lasts(calibration: &Calibration, stroke: Move) -> Duration {
 /// # Errors
 /// What it cannot do.
 pub fn check(calibration: &Calibration, stroke: Move) -> Result<(), Refusal> {
-    let most = calibration.pump_max_flow.0;
     if stroke.volume.0 == 0 {
         return Err(Refusal::NoVolume);
     }
-    if !(1..=most).contains(&stroke.flow.0) {
-        return Err(Refusal::Flow { flow: stroke.flow, most });
+    if stroke.flow.0 < 1 {
+        return Err(Refusal::Flow(stroke.flow));
     }
     #[expect(clippy::cast_possible_truncation, reason = "a few hundred millilitres in nanolitres")]
     let most = (MOST_USTEPS / calibration.pump_usteps_per_ml() * 1e6) as i64;

@@ -279,15 +279,15 @@ pub fn reference() -> String {
         let mut generator = generator();
         let schema = (channel.schema)(&mut generator);
         let definitions = generator.take_definitions(true);
-        let _ = write!(text, "\n## `{}`\n\n{}", channel.topic, channel.about);
-        let _ = match channel.says {
-            Says::Commands { answered } => write!(text, " Command; answered on `{answered}`.\n"),
-            Says::Statuses { retained: Retained::Yes } => text.write_str(" Status; retained.\n"),
+        let kind = match channel.says {
+            Says::Commands { answered } => format!("Command; answered on `{answered}`."),
+            Says::Statuses { retained: Retained::Yes } => "Status; retained.".into(),
             Says::Statuses { retained: Retained::States } => {
-                text.write_str(" Status; `Started`, `Idle` and `Dead` are retained, ends are not.\n")
+                "Status; `Started`, `Idle` and `Dead` are retained, ends are not.".into()
             }
-            Says::Statuses { retained: Retained::No } => text.write_str(" Status; not retained.\n"),
+            Says::Statuses { retained: Retained::No } => "Status; not retained.".into(),
         };
+        let _ = writeln!(text, "\n## `{}`\n\n{} {kind}", channel.topic, channel.about);
         Describing { definitions: &definitions, text: &mut text }.message(schema.as_value());
     }
     text

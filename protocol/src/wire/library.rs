@@ -158,7 +158,8 @@ pub struct EntryJson {
 /// What a protocol would come to.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct EstimateJson {
-    /// s, with the pump's and the stage's real ramps and the camera's cadence, if no frame has to be taken again.
+    /// s, to the end of the last exposure or move, with the pump's and the stage's real ramps and the camera's cadence, if
+    /// no frame has to be taken again.
     seconds: f64,
     frames: u32,
     /// uL, pumped forwards.
@@ -181,13 +182,13 @@ pub struct EstimateJson {
 /// Where something is wrong, and what.
 pub fn protocol(text: &str) -> Result<Protocol, String> {
     let value = reading::object(text.as_bytes());
-    let protocol =
-        value.and_then(|value| reading::read::<ProtocolJson>(&value)).and_then(|json| checked(json, ""));
+    let protocol = value.and_then(|value| checked(reading::read(&value)?, &value, ""));
     protocol.map_err(|misread| misread.to_string())
 }
 
-fn checked(json: ProtocolJson, path: &str) -> Result<Protocol, Misread> {
-    let text = json!(json).to_string();
+/// `said` is what was read: it is kept as the client said it.
+fn checked(json: ProtocolJson, said: &Value, path: &str) -> Result<Protocol, Misread> {
+    let text = said.to_string();
     if text.len() > LARGEST {
         return Err(Misread::new(path, format!("is larger than {LARGEST} bytes")));
     }
@@ -203,7 +204,7 @@ fn checked(json: ProtocolJson, path: &str) -> Result<Protocol, Misread> {
 pub(super) fn command(verb: Verb, message: &Value) -> Result<Command, Misread> {
     use domain::Command as Of;
     let named = || name(&reading::read::<Named>(message)?.name);
-    let this = |json| checked(json, "protocol").map(Arc::new);
+    let this = |json| checked(json, &message["protocol"], "protocol").map(Arc::new);
     Ok(Command::Library(match verb {
         Verb::Store => {
             let Store { name: called, protocol } = reading::read(message)?;

@@ -76,7 +76,7 @@ pub struct PumpMove {
     pub direction: PumpDirection,
     /// How much.
     pub volume: Millilitres,
-    /// How fast at most: small strokes never reach it.
+    /// How fast at most: the pump's own fastest if that is less, and small strokes never reach it.
     pub flowrate: FlowRate,
 }
 
@@ -104,7 +104,7 @@ pub struct FocusMove {
     pub direction: FocusDirection,
     /// How far.
     pub distance: Millimetres,
-    /// How fast at most; 5 mm/s if it is missing.
+    /// How fast at most; 5 mm/s if it is missing, the stage's own fastest if that is less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speed: Option<Speed>,
 }
@@ -206,17 +206,15 @@ pub(super) fn pump_flaw(misread: &Misread) -> &'static str {
 pub(super) fn pump_words(refusal: &pump::Refusal) -> MotorWord {
     match refusal {
         pump::Refusal::Busy | pump::Refusal::Acquiring | pump::Refusal::Stopped => MotorWord::Busy,
-        pump::Refusal::Flow { flow: NanolitresPerSecond(0), .. } => MotorWord::NoFlow,
-        pump::Refusal::NoVolume | pump::Refusal::Flow { .. } | pump::Refusal::Volume { .. } => {
-            MotorWord::Error
-        }
+        pump::Refusal::Flow(_) => MotorWord::NoFlow,
+        pump::Refusal::NoVolume | pump::Refusal::Volume { .. } => MotorWord::Error,
     }
 }
 
 pub(super) fn focus_words(refusal: &focus::Refusal) -> MotorWord {
     match refusal {
         focus::Refusal::Busy | focus::Refusal::Acquiring | focus::Refusal::Stopped => MotorWord::Busy,
-        focus::Refusal::NoDistance | focus::Refusal::Speed { .. } | focus::Refusal::BeyondTravel { .. } => {
+        focus::Refusal::NoDistance | focus::Refusal::Speed(_) | focus::Refusal::BeyondTravel { .. } => {
             MotorWord::Error
         }
     }
