@@ -31,7 +31,7 @@ fn main() {
     let twin = Twin::new(Arc::new(Monotonic), Settings::new(1, Settings::FULL_FRAME, began));
     let root = data.path().to_path_buf();
     let config = Config::new(Arc::new(twin.clone()), "twin", Time::Real, Box::new(FileSystem), root);
-    let broker = BrokerChoice::Embedded(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let broker = BrokerChoice::Embedded(Box::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()));
     let options = Options { broker, gpsd: None, signals: false, say: Arc::new(|_| {}), trouble: None };
     let service = Service::start(config, options).expect("a service");
 
@@ -71,13 +71,11 @@ fn resident_kib() -> u64 {
 }
 
 fn acquire(service: &Service, frames: u32) -> Result<(), ClientError> {
-    let (host, port) = service.broker();
-    let client = Client::connect(host, port, "bench")?;
+    let client = Client::connect(service.broker(), "bench")?;
     for message in [light_on(), update_config("bench", frames), image(frames)] {
-        client.send(&message.topic, &serde_json::from_slice(&message.payload).unwrap_or_default())?;
+        let order = serde_json::from_slice(&message.payload).unwrap_or_default();
+        client.request(&message.topic, order, |_| {})?;
     }
-    client.wait_for("status/imager", "Done")?;
-    client.close();
     Ok(())
 }
 

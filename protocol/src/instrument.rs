@@ -173,6 +173,29 @@ impl Event {
     }
 }
 
+impl Event {
+    /// Whether a command was carried out, or was to be, and could not be.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::Pump(event) => matches!(event, pump::Event::Failed(_)),
+            Self::Focus(event) => matches!(event, focus::Event::Failed(_)),
+            Self::Calibration(event) => matches!(event, pump::Calibrated::Failed(_)),
+            Self::Light(event) => matches!(event, light::Event::Failed(_) | light::Event::NotSaved(_)),
+            Self::Bubbler(event) => matches!(event, bubbler::Event::Failed(_)),
+            Self::Display(event) => matches!(event, display::Event::Failed(_)),
+            Self::OperatingTime(event) => matches!(event, operating_time::Event::Failed(_)),
+            Self::Acquisition(event) => matches!(event, acquisition::Event::Failed(_)),
+            Self::Library(event) => {
+                matches!(
+                    event,
+                    library::Event::Refused(library::Refusal::Disk(_) | library::Refusal::NoCamera(_))
+                )
+            }
+            Self::Lease(_) | Self::Denied(_) | Self::Health(..) | Self::Ended => false,
+        }
+    }
+}
+
 /// Why no command is taken now that operates the instrument, or none of this client's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {

@@ -2,28 +2,49 @@
 
 use crate::mqtt::link::{self, State};
 use crate::mqtt::outbox::OutboxError;
-use crate::mqtt::{Message, Outbox};
-use crossbeam_channel::{Receiver, bounded};
+use crate::mqtt::{Address, Message, Outbox};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Messages that may wait to be read; what comes then is lost.
 const WAITING: usize = 1024;
-/// Between two signs of life of an instrument that works: a stroke, a frame, an answer.
+/// Until the first sign that an instrument is there, or has a command.
 const PATIENCE: Duration = Duration::from_secs(20);
-
 /// Where an instrument speaks.
 const FILTERS: [&str; 2] = ["status/#", "planktor/status/#"];
-/// A topic whose state every instrument keeps from its start on.
+/// A topic whose state every instrument keeps from its start to its end.
 const LIFE: &str = "status/pump";
 
 /// A connected client.
 pub struct Client {
     outbox: Outbox,
-    messages: Receiver<Message>,
-    thread: JoinHandle<()>,
+    heard: Receiver<Heard>,
+    /// `None` when it has ended.
+    thread: Option<JoinHandle<()>>,
+    /// Where its answers come.
+    answers: String,
+    /// What was said before the first sign of life.
+    early: RefCell<VecDeque<Said>>,
+}
+
+enum Heard {
+    Message(Message),
+    Lost(String),
+}
+
+/// A status that came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    /// Where.
+    pub topic: String,
+    /// What; null if it is not JSON.
+    pub payload: Value,
 }
 
 /// What went wrong.
@@ -33,38 +54,35 @@ pub enum ClientError {
     #[error("the client's thread cannot be started: {0}; free memory or raise the limit of threads")]
     Thread(io::Error),
     /// No broker.
-    #[error("no connection to the MQTT broker at {host}:{port} within {} s; check that it runs", PATIENCE.as_secs())]
-    NoBroker {
-        /// Its name or address.
-        host: String,
-        /// Its TCP port.
-        port: u16,
-    },
+    #[error("{0}")]
+    NoBroker(String),
+    /// The connection broke.
+    #[error("the connection to the broker is lost: {0}. The instrument goes on with what it was told")]
+    Lost(String),
     /// No instrument.
-    #[error("no instrument on the MQTT broker at {host}:{port} within {} s; start planktor run, or check --broker", PATIENCE.as_secs())]
-    NoInstrument {
-        /// The broker's name or address.
-        host: String,
-        /// Its TCP port.
-        port: u16,
-    },
+    #[error("no instrument speaks on the MQTT broker at {0}; start planktor run, or check --broker")]
+    NoInstrument(String),
+    /// It has ended.
+    #[error("the instrument has ended")]
+    Ended,
     /// It cannot be sent.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
     /// Nothing came.
-    #[error("nothing arrived on {topic} for {} s; check that the instrument runs", PATIENCE.as_secs())]
+    #[error("the instrument did not answer to {topic} for {} s; look at its log", PATIENCE.as_secs())]
     Silence {
-        /// Where something was expected.
+        /// What it was told.
         topic: String,
     },
-    /// The instrument reports an error.
-    #[error("{topic}: {status}")]
-    Refused {
-        /// Where.
-        topic: String,
-        /// Its whole message.
-        status: Value,
-    },
+    /// It was not begun.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// It was begun, or was to be begun, and could not be done.
+    #[error("failed: {0}")]
+    Failed(String),
+    /// Somebody stopped it.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl Client {
@@ -73,57 +91,71 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::NoBroker`], [`ClientError::NoInstrument`], or there is no thread.
-    pub fn connect(host: &str, port: u16, name: &str) -> Result<Self, ClientError> {
-        let (arrived, messages) = bounded(WAITING);
-        let (connected, connection) = bounded(1);
+    pub fn connect(broker: &Address, name: &str) -> Result<Self, ClientError> {
+        let (arrived, heard) = bounded(WAITING);
+        let (connected, connection) = bounded(2);
         let outbox = Outbox::new();
+        // Two of the same name would push each other out.
+        let client_id = format!("{name}-{}", Uuid::new_v4().simple());
+        let answers = format!("planktor/client/{client_id}/response");
         let options = link::Options {
-            host: host.into(),
-            port,
-            client_id: name.into(),
-            subscriptions: FILTERS.map(Into::into).into(),
+            broker: broker.clone(),
+            subscriptions: FILTERS.into_iter().chain([&*answers]).map(ToString::to_string).collect(),
             hears_itself: false,
             will: Message {
-                topic: format!("planktor/client/{name}"),
-                payload: b"gone".to_vec(),
+                topic: format!("planktor/client/{client_id}"),
+                payload: b"{\"status\": \"gone\"}".to_vec(),
                 ..Message::default()
             },
+            client_id,
         };
         let queue = outbox.clone();
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.expect("the system has an epoll for us");
-            let incoming = |message| drop(arrived.try_send(message));
-            let state = |state| {
-                if state == State::Connected {
-                    let _ = connected.try_send(());
+            let incoming = |message| drop(arrived.try_send(Heard::Message(message)));
+            let state = |state: State| {
+                if let State::Disconnected { cause } = &state {
+                    let _ = arrived.try_send(Heard::Lost(cause.to_string()));
                 }
+                let _ = connected.try_send(state);
             };
             runtime.block_on(link::serve(options, queue, incoming, state));
         });
         let thread = thread.map_err(ClientError::Thread)?;
-        let no_broker = |_| ClientError::NoBroker { host: host.into(), port };
-        connection.recv_timeout(PATIENCE).map_err(no_broker)?;
-        let client = Self { outbox, messages, thread };
-        client.instrument_is_there(host, port)?;
+        let silent =
+            || format!("the MQTT broker at {broker} says nothing for {} s; look at it", PATIENCE.as_secs());
+        match connection.recv_timeout(PATIENCE) {
+            Ok(State::Connected) => {}
+            Ok(State::Disconnected { cause }) => return Err(ClientError::NoBroker(cause.to_string())),
+            Err(_) => return Err(ClientError::NoBroker(silent())),
+        }
+        let client = Self { outbox, heard, thread: Some(thread), answers, early: RefCell::default() };
+        client.instrument_is_there(broker)?;
         Ok(client)
     }
 
-    fn instrument_is_there(&self, host: &str, port: u16) -> Result<(), ClientError> {
-        let absent = || ClientError::NoInstrument { host: host.into(), port };
+    /// What is kept there may be from the last one's end: the next one says something else.
+    fn instrument_is_there(&self, broker: &Address) -> Result<(), ClientError> {
+        let mut early = VecDeque::new();
         loop {
-            let message = self.messages.recv_timeout(PATIENCE).map_err(|_| absent())?;
-            if message.topic == LIFE {
-                let status: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
-                // What is kept there may be from the last one's end: the next one says something else.
-                if status["status"] != "Dead" {
-                    return Ok(());
+            match self.next(Some(PATIENCE)) {
+                Ok(Some(said)) => {
+                    let alive = said.topic == LIFE;
+                    early.push_back(said);
+                    if alive {
+                        self.early.replace(early);
+                        return Ok(());
+                    }
                 }
+                Err(ClientError::Ended) => {}
+                Ok(None) => return Err(ClientError::NoInstrument(broker.to_string())),
+                Err(error) => return Err(error),
             }
         }
     }
 
-    /// Sends a command.
+    /// Sends a command that nobody waits for.
     ///
     /// # Errors
     /// It cannot be sent.
@@ -132,37 +164,85 @@ impl Client {
         Ok(self.outbox.send(Message { topic, payload, ..Message::default() })?)
     }
 
-    /// The next status on a topic; a message that is not JSON is null.
+    /// Sends a command and waits for its answer, for as long as that takes once the instrument has it; `meanwhile` hears
+    /// what is said until then.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] when any status that comes before it says "error", [`ClientError::Silence`].
-    pub fn status(&self, topic: &str) -> Result<Value, ClientError> {
+    /// Whatever keeps it from being done.
+    pub fn request(
+        &self,
+        topic: &str,
+        mut payload: Value,
+        mut meanwhile: impl FnMut(&Said),
+    ) -> Result<Value, ClientError> {
+        let id = Value::String(Uuid::new_v4().simple().to_string());
+        payload["id"] = id.clone();
+        self.outbox.send(Message {
+            topic: topic.into(),
+            payload: payload.to_string().into_bytes(),
+            at_least_once: true,
+            response_topic: Some(self.answers.clone()),
+            correlation: Some(id.to_string().into_bytes()),
+            ..Message::default()
+        })?;
+        let mut patience = Some(PATIENCE);
         loop {
-            let silence = |_| ClientError::Silence { topic: topic.into() };
-            let message = self.messages.recv_timeout(PATIENCE).map_err(silence)?;
-            let status: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
-            if status["status"].as_str().is_some_and(|word| word.to_lowercase().contains("error")) {
-                return Err(ClientError::Refused { topic: message.topic, status });
+            let said = self.next(patience)?;
+            let said = said.ok_or_else(|| ClientError::Silence { topic: topic.into() })?;
+            if said.topic == self.answers {
+                return answer(said.payload);
             }
-            if message.topic == topic {
-                return Ok(status);
+            if said.payload["id"] == id {
+                patience = None;
             }
+            meanwhile(&said);
         }
     }
 
-    /// Waits for a status word on a topic; passes over others.
+    /// The next status; `None` if nothing comes for so long.
     ///
     /// # Errors
-    /// As [`Client::status`].
-    pub fn wait_for(&self, topic: &str, word: &str) -> Result<(), ClientError> {
-        while self.status(topic)?["status"] != word {}
-        Ok(())
+    /// [`ClientError::Lost`], [`ClientError::Ended`].
+    pub fn next(&self, patience: Option<Duration>) -> Result<Option<Said>, ClientError> {
+        if let Some(said) = self.early.borrow_mut().pop_front() {
+            return Ok(Some(said));
+        }
+        let heard = match patience {
+            Some(patience) => self.heard.recv_timeout(patience),
+            None => self.heard.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match heard {
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(ClientError::Lost("its thread has ended".into())),
+            Ok(Heard::Lost(cause)) => Err(ClientError::Lost(cause)),
+            Ok(Heard::Message(Message { topic, payload, .. })) => {
+                let payload: Value = serde_json::from_slice(&payload).unwrap_or_default();
+                if topic == LIFE && payload["status"] == "Dead" {
+                    return Err(ClientError::Ended);
+                }
+                Ok(Some(Said { topic, payload }))
+            }
+        }
     }
+}
 
+impl Drop for Client {
     /// Sends what waits, and says goodbye.
-    pub fn close(self) {
+    fn drop(&mut self) {
         self.outbox.close();
-        // A panic of that thread was reported by the panic hook.
-        let _ = self.thread.join();
+        if let Some(thread) = self.thread.take() {
+            // A panic of that thread was reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn answer(payload: Value) -> Result<Value, ClientError> {
+    let error = &payload["error"];
+    match (error["message"].as_str(), error["kind"].as_str()) {
+        (Some(why), Some("failed")) => Err(ClientError::Failed(why.into())),
+        (Some(why), _) => Err(ClientError::Refused(why.into())),
+        (None, _) if payload["status"] == "Interrupted" => Err(ClientError::Interrupted),
+        (None, _) => Ok(payload),
     }
 }

@@ -210,6 +210,12 @@ pub fn ready() -> Vec<Message> {
     wire::ready().into_iter().map(publish).collect()
 }
 
+/// What the broker keeps on the topics that keep their state should the program be gone without a word: a connection has
+/// one will only.
+pub fn witnesses() -> [Message; 3] {
+    wire::witnesses().map(publish)
+}
+
 /// What the broker publishes should the program be gone without a word.
 pub fn last_will() -> Message {
     publish(wire::last_will())

@@ -6,7 +6,7 @@ use crate::gpsd;
 use crate::instrument::{Config, Instrument, StartError};
 use crate::mqtt::broker::BrokerError;
 use crate::mqtt::link::{self, State};
-use crate::mqtt::{Broker, Message, Outbox};
+use crate::mqtt::{Address, Broker, Listen, Message, Outbox};
 use crate::trouble::Troublemaker;
 use planktor_actors::outlet::Answers;
 use planktor_drivers::Clock;
@@ -23,18 +23,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 /// Which broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum BrokerChoice {
-    /// Our own, on this address; port 0 is any free one.
-    Embedded(SocketAddr),
+    /// Our own.
+    Embedded(Box<Listen>),
     /// Somebody else's.
-    External {
-        /// Name or address.
-        host: String,
-        /// TCP port.
-        port: u16,
-    },
+    External(Address),
 }
+
+/// The program's name at a broker. It is the same after a crash: the broker then knows at once that the one before is
+/// gone, and two programs for one instrument cannot be connected at once.
+const NAME: &str = "planktor";
 
 /// The supervisor's own deadline for the end is 5 s.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -86,7 +85,7 @@ pub struct Service {
     outside: JoinHandle<Result<(), ServiceError>>,
     end: Arc<Notify>,
     broker: Arc<Mutex<Option<Broker>>>,
-    address: (String, u16),
+    address: Address,
 }
 
 impl Service {
@@ -95,14 +94,15 @@ impl Service {
     /// # Errors
     /// What could not be started, and what to do.
     pub fn start(config: Config, options: Options) -> Result<Self, ServiceError> {
-        let broker = match options.broker {
-            BrokerChoice::Embedded(listen) => Some(Broker::start(listen)?),
-            BrokerChoice::External { .. } => None,
-        };
-        let address = match (&broker, &options.broker) {
-            (Some(broker), _) => (reachable(broker.address()), broker.address().port()),
-            (None, BrokerChoice::External { host, port }) => (host.clone(), *port),
-            (None, BrokerChoice::Embedded(_)) => unreachable!("an embedded broker was started"),
+        let (broker, address) = match &options.broker {
+            BrokerChoice::Embedded(listen) => {
+                let broker = Broker::start((**listen).clone())?;
+                let login = listen.door.as_ref().map(|(_, own)| own.clone());
+                let port = broker.address().port();
+                let address = Address { login, ..Address::plain(reachable(broker.address()), port) };
+                (Some(broker), address)
+            }
+            BrokerChoice::External(address) => (None, address.clone()),
         };
         let broker = Arc::new(Mutex::new(broker));
         let end = Arc::new(Notify::new());
@@ -119,9 +119,14 @@ impl Service {
         }
     }
 
-    /// Host and port of the broker.
-    pub fn broker(&self) -> (&str, u16) {
-        (&self.address.0, self.address.1)
+    /// How the program itself reaches the broker.
+    pub fn broker(&self) -> &Address {
+        &self.address
+    }
+
+    /// Where the embedded broker listens for websockets and for TLS.
+    pub fn other_doors(&self) -> [Option<SocketAddr>; 2] {
+        lock(&self.broker).as_ref().map_or([None; 2], |broker| [broker.websockets(), broker.tls()])
     }
 
     /// Asks it to end: motors off, light off, `Dead` published.
@@ -155,7 +160,7 @@ type Started = crossbeam_channel::Sender<Result<(), ServiceError>>;
 fn outside_thread(
     mut config: Config,
     mut options: Options,
-    address: (String, u16),
+    address: Address,
     broker: &Arc<Mutex<Option<Broker>>>,
     end: &Notify,
     started: &Started,
@@ -181,11 +186,15 @@ fn outside_thread(
     let _ = started.send(Ok(()));
     let trouble = options.trouble.take();
     let twin = trouble.as_ref().map(|trouble| trouble.twin().clone());
+    let again = match &options.broker {
+        BrokerChoice::Embedded(listen) => Some((**listen).clone()),
+        BrokerChoice::External(_) => None,
+    };
     let gateway = RefCell::new(Gateway::new(instrument.gate.clone(), trouble, journal));
     let ended = system.block_on(async {
         tokio::select! {
             ended = outside(&gateway, &answers, options, address, newest, end) => ended,
-            never = broker_goes_and_comes(twin, broker) => never,
+            never = broker_goes_and_comes(twin, again, broker) => never,
         }
     });
     match ended {
@@ -200,7 +209,7 @@ async fn outside(
     gateway: &RefCell<Gateway>,
     answers: &Answers,
     options: Options,
-    (host, port): (String, u16),
+    broker: Address,
     newest: gpsd::Newest,
     end: &Notify,
 ) -> Result<(), ServiceError> {
@@ -216,10 +225,9 @@ async fn outside(
     send_all(gateway::ready());
     let link = link::serve(
         link::Options {
-            host,
-            port,
-            client_id: format!("planktor-{}", std::process::id()),
-            subscriptions: wire::SUBSCRIPTIONS.iter().map(ToString::to_string).collect(),
+            broker: broker.clone(),
+            client_id: NAME.into(),
+            subscriptions: wire::SUBSCRIPTIONS.map(Into::into).into(),
             hears_itself: false,
             will: gateway::last_will(),
         },
@@ -237,6 +245,29 @@ async fn outside(
             State::Disconnected { cause } => say(&cause.to_string()),
         },
     );
+    let witnesses: Vec<_> = gateway::witnesses().into_iter().map(|will| (Outbox::new(), will)).collect();
+    let witness = |(own, will): &(Outbox, Message)| {
+        let client_id = format!("{NAME}-{}", will.topic.replace('/', "-"));
+        let options = link::Options {
+            broker: broker.clone(),
+            client_id,
+            subscriptions: vec![],
+            hears_itself: false,
+            will: will.clone(),
+        };
+        let outbox = outbox.clone();
+        // What it leaves behind when its connection breaks is not true while the program lives.
+        let renew = move |state| {
+            if state == State::Connected {
+                outbox.renew();
+            }
+        };
+        link::serve(options, own.clone(), |_| {}, renew)
+    };
+    let watched = async {
+        let [a, b, c] = [0, 1, 2].map(|n| witness(&witnesses[n]));
+        tokio::join!(a, b, c);
+    };
     let tell = async {
         let mut lost = 0;
         while let Some(answer) = answers.next().await {
@@ -282,26 +313,33 @@ async fn outside(
             send_all(vec![gateway::last_will()]);
         }
         outbox.close();
+        for (own, _) in &witnesses {
+            own.close();
+        }
         ended
     };
-    let (ended, ()) = tokio::join!(told, link);
+    let (ended, (), ()) = tokio::join!(told, link, watched);
     ended
 }
 
 /// Our own broker is away while the twin's world says so.
 async fn broker_goes_and_comes(
     twin: Option<Twin>,
+    listen: Option<Listen>,
     broker: &Arc<Mutex<Option<Broker>>>,
 ) -> Result<(), ServiceError> {
-    let listens = |broker: &Mutex<Option<Broker>>| Some(lock(broker).as_ref()?.address());
-    let (Some(twin), Some(address)) = (twin, listens(broker)) else { return std::future::pending().await };
+    let listens = || Some(lock(broker).as_ref()?.address());
+    let (Some(twin), Some(listen), Some(mqtt)) = (twin, listen, listens()) else {
+        return std::future::pending().await;
+    };
+    let listen = Listen { mqtt, ..listen };
     loop {
         tokio::time::sleep(LOOK_AT_BROKER).await;
         let gone = twin.world().faults().any(|(_, fault)| *fault == Fault::BrokerGone);
-        if gone == listens(broker).is_some() {
-            let broker = broker.clone();
+        if gone == listens().is_some() {
+            let (broker, listen) = (broker.clone(), listen.clone());
             // Clients are told before it ends, which takes a while.
-            let change = move || *lock(&broker) = if gone { None } else { Broker::start(address).ok() };
+            let change = move || *lock(&broker) = if gone { None } else { Broker::start(listen).ok() };
             let _ = tokio::task::spawn_blocking(change).await;
         }
     }

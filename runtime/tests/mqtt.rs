@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use planktor_runtime::mqtt::Address;
 use planktor_runtime::mqtt::broker::Broker;
 use planktor_runtime::mqtt::link::{Options, State, serve};
 use planktor_runtime::mqtt::message::Message;
@@ -33,8 +34,7 @@ struct TestLink {
 impl TestLink {
     fn start(port: u16, client_id: &str, subscriptions: &[&str]) -> Self {
         let options = Options {
-            host: "127.0.0.1".into(),
-            port,
+            broker: Address::plain("127.0.0.1", port),
             client_id: client_id.into(),
             subscriptions: subscriptions.iter().map(ToString::to_string).collect(),
             hears_itself: client_id != "deaf to itself",

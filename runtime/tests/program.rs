@@ -257,7 +257,7 @@ fn an_address_in_use_is_named() {
 #[test]
 fn wrong_arguments_are_explained() {
     for (arguments, word) in [
-        (&["run", "--twin", "--broker", "nowhere"][..], "HOST:PORT"),
+        (&["run", "--twin", "--broker", "nowhere:0"][..], "0 is no port"),
         (&["run", "--twin", "--listen", "here"][..], "ADDRESS:PORT"),
         (&["demo", "--plan", "everything"][..], "focus-planes"),
         (&["demo", "--data", "/proc/nowhere"][..], "--data"),

@@ -234,7 +234,7 @@ impl Script {
             0 => json!({}),
             1 => json!({"action": "dance"}),
             2 => json!({"action": "move", "direction": "SIDEWAYS", "volume": 1, "flowrate": 1}),
-            3 => json!({"action": "move", "direction": "UP", "distance": 46.0, "speed": 90}),
+            3 => json!({"action": "move", "direction": "UP", "distance": 91.0}),
             4 => {
                 json!({"action": "image", "pump_direction": "FORWARD", "volume": -1, "nb_frame": 0, "sleep": -1})
             }

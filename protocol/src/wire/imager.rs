@@ -359,9 +359,9 @@ pub(super) fn response(event: &Event) -> Result<Value, String> {
         | Event::Resumed
         | Event::Progress { .. }
         | Event::Started
-        | Event::Saved { .. }
-        | Event::Done { .. }
-        | Event::Interrupted => Ok(json!({})),
+        | Event::Saved { .. } => Ok(json!({})),
+        Event::Done { path } => Ok(json!({"path": text(path)})),
+        Event::Interrupted => Ok(json!({"status": "Interrupted"})),
     }
 }
 

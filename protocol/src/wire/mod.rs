@@ -314,6 +314,16 @@ enum Response {
 struct ErrorResponse {
     /// What was wrong, where, and what to do.
     message: String,
+    /// Whether it was never begun, or could not be done.
+    kind: ErrorKind,
+}
+
+reading::words! {
+    /// How a command can end badly.
+    enum ErrorKind {
+        "refused" => Refused,
+        "failed" => Failed,
+    }
 }
 
 /// A message that was refused before anybody looked at what it asks.
@@ -355,12 +365,13 @@ pub fn response(event: &Event) -> Value {
         Event::Denied(why) => Err(why.to_string()),
         Event::Health(..) | Event::Ended => Ok(json!({})),
     };
-    answer.unwrap_or_else(|reason| error(&reason))
+    let kind = if event.is_failure() { ErrorKind::Failed } else { ErrorKind::Refused };
+    answer.unwrap_or_else(|reason| error(&reason, kind))
 }
 
 /// How a response says that a command was refused or failed.
-fn error(reason: &str) -> Value {
-    json!({"error": ErrorResponse { message: reason.into() }})
+fn error(reason: &str, kind: ErrorKind) -> Value {
+    json!({"error": ErrorResponse { message: reason.into(), kind }})
 }
 
 /// What is wrong with a message that cannot be taken now, whatever it says.
@@ -370,7 +381,7 @@ pub fn crowded(topic: &str, id: Option<ClientId>, reason: String) -> Malformed {
 
 /// What is answered on the response topic of a message that could not be read.
 pub fn refused_response(malformed: &Malformed) -> Value {
-    error(&malformed.reason)
+    error(&malformed.reason, ErrorKind::Refused)
 }
 
 const LIFE_CYCLE_TOPICS: [&str; 4] =
@@ -387,6 +398,11 @@ pub fn ready() -> Vec<Status> {
 /// What the broker publishes when the program is gone without a word.
 pub fn last_will() -> Status {
     life_cycle(imager::STATUS, "Dead")
+}
+
+/// What the broker keeps then where states are kept.
+pub fn witnesses() -> [Status; 3] {
+    [motion::PUMP_STATUS, motion::FOCUS_STATUS, light::STATUS].map(|topic| life_cycle(topic, "Dead"))
 }
 
 /// `Dead` is kept for those who come later on the topics that keep their state.

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use planktor_drivers::clock::{Computer, WallClock};
 use planktor_drivers::disk::FileSystem;
 use planktor_protocol::Axis;
-use planktor_runtime::client::Client;
+use planktor_runtime::client::{Client, Said};
 use planktor_runtime::dataset;
 use planktor_runtime::figures::{self, Parts};
 use planktor_runtime::instrument::{Config, Time};
@@ -99,18 +99,18 @@ impl Demo {
         let board = Arc::new(twin.clone());
         let config = Config::new(board, "twin", Time::Real, Box::new(FileSystem), data.clone());
         let options = Options {
-            broker: BrokerChoice::Embedded(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            broker: BrokerChoice::Embedded(Box::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())),
             gpsd: None,
             signals: false,
             say: Arc::new(|_| {}),
             trouble: None,
         };
         let service = Service::start(config, options)?;
-        let (host, port) = service.broker();
-        eprintln!("simulated PlanktoScope v3.0 (seed {}) on the MQTT broker {host}:{port}", self.seed);
-        let client = Client::connect(host, port, "planktor-demo")?;
+        let broker = service.broker();
+        eprintln!("simulated PlanktoScope v3.0 (seed {}) on the MQTT broker {broker}", self.seed);
+        let client = Client::connect(broker, "planktor-demo")?;
         let outcome = acquire(&client, self.plan, &twin);
-        client.close();
+        drop(client);
         service.shut_down();
         service.wait()?;
         let (folder, pumped_nl) = outcome?;
@@ -120,33 +120,24 @@ impl Demo {
 
 /// Gives the data set's folder and the volume that the pump really moved.
 fn acquire(client: &Client, plan: Plan, twin: &Twin) -> Result<(PathBuf, f64), Failure> {
-    client.send("light", &json!({"action": "on"}))?;
-    client.wait_for("status/light", "On")?;
-    client.send("imager/image", &json!({"action": "update_config", "config": config(plan)}))?;
-    client.wait_for("status/imager", "Config updated")?;
+    let nothing = |_: &Said| {};
+    client.request("light", json!({"action": "on"}), nothing)?;
+    client.request("imager/image", json!({"action": "update_config", "config": config(plan)}), nothing)?;
     let before = twin.world().pumped_nl();
     let (topic, start) = plan.start();
-    client.send(topic, &start)?;
     let bar = ProgressBar::new(plan.frames().into());
     let style = "{bar:40} {pos}/{len} frames, {per_sec}, {eta} left  {msg}";
     bar.set_style(ProgressStyle::with_template(style)?);
-    let folder = loop {
-        let status = client.status("status/imager")?;
-        if status["type"] == "progress" {
-            bar.set_position(status["current"].as_u64().unwrap_or_default());
+    let answer = client.request(topic, start, |Said { topic, payload }| {
+        if topic == "status/imager" && payload["type"] == "progress" {
+            bar.set_position(payload["current"].as_u64().unwrap_or_default());
         }
-        match status["status"].as_str() {
-            Some("Done") => break status["path"].as_str().unwrap_or_default().into(),
-            Some("Interrupted" | "Busy") => return Err(format!("the acquisition ended: {status}").into()),
-            _ => {}
-        }
-    };
+    })?;
     bar.finish();
     eprintln!();
     let pumped = twin.world().pumped_nl() - before;
-    client.send("light", &json!({"action": "off"}))?;
-    client.wait_for("status/light", "Off")?;
-    Ok((folder, pumped))
+    client.request("light", json!({"action": "off"}), nothing)?;
+    Ok((answer["path"].as_str().unwrap_or_default().into(), pumped))
 }
 
 fn config(plan: Plan) -> Value {

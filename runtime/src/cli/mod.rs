@@ -1,5 +1,7 @@
 //! The commands of the program.
 
+mod broker;
+mod client;
 mod contract;
 mod demo;
 mod hurry;
@@ -20,7 +22,7 @@ use std::process::ExitCode;
 #[command(
     name = "planktor",
     version,
-    after_help = "First steps:\n  planktor demo                        a whole acquisition on a simulated instrument\n  planktor demo --plan focus-planes    three focus planes at every stop\n  planktor run --twin                  a simulated instrument to which MQTT clients can connect\n  planktor verify DATA_SET             whether a data set is complete and unharmed"
+    after_help = "First steps:\n  planktor demo                        a whole acquisition on a simulated instrument\n  planktor demo --plan focus-planes    three focus planes at every stop\n  planktor run --twin                  a simulated instrument to which MQTT clients can connect\n  planktor status                      what that instrument does, from another terminal\n  planktor verify DATA_SET             whether a data set is complete and unharmed"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -33,12 +35,21 @@ enum Command {
     Run(run::Run),
     /// Run a whole acquisition on a simulated instrument and show what came of it
     Demo(demo::Demo),
+    #[command(flatten)]
+    Order(client::Order),
     /// Replay the journal of a simulated run in virtual time, and list what is different
     Replay(replay::Replay),
     /// List the numbers of the simulated world: what is usual, what is possible, and how that is known
     Parameters(parameters::Parameters),
     /// Show what is said over MQTT, as an AsyncAPI document
     Contract(contract::Contract),
+    /// Make a line of a password file for the embedded broker; the password is read from the standard input
+    Password(broker::Password),
+    /// Print completions for a shell
+    Completions {
+        /// Which
+        shell: clap_complete::Shell,
+    },
     /// Check a data set: every file, its size and digest, and how the acquisition ended
     Verify(verify::Verify),
 }
@@ -48,8 +59,19 @@ impl Cli {
         let result = match self.command {
             Command::Run(run) => run.run(),
             Command::Demo(demo) => demo.run(),
+            Command::Order(order) => order.run(),
+            Command::Completions { shell } => {
+                clap_complete::generate(
+                    shell,
+                    &mut <Cli as clap::CommandFactory>::command(),
+                    "planktor",
+                    &mut io::stdout(),
+                );
+                Ok(ExitCode::SUCCESS)
+            }
             Command::Replay(replay) => replay.run(),
             Command::Parameters(parameters) => parameters.run(),
+            Command::Password(password) => password.run(),
             Command::Contract(contract) => contract.run(),
             Command::Verify(verify) => verify.run(),
         };

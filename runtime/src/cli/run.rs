@@ -1,5 +1,6 @@
 //! `planktor run`.
 
+use super::broker::{Broker, Embedded};
 use super::hurry::hurry;
 use super::{DataRoot, Failure};
 use planktor_actors::journal::Journal;
@@ -26,19 +27,20 @@ pub(crate) struct Run {
     #[expect(clippy::option_option, reason = "not simulated, simulated, in a scenario")]
     twin: Option<Option<PathBuf>>,
     /// Play the scenario's messages in virtual time, as fast as it goes; without a broker
-    #[arg(long, requires = "twin", conflicts_with_all = ["broker", "listen", "gpsd"])]
+    #[arg(long, requires = "twin", conflicts_with_all = ["broker", "listen", "websockets", "tls", "users", "gpsd"])]
     hurry: bool,
     /// Record everything that enters the simulated instrument, for planktor replay
     #[arg(long, value_name = "FILE", requires = "twin")]
     journal: Option<PathBuf>,
     #[command(flatten)]
     data: DataRoot,
-    /// Connect to this MQTT broker instead of starting one
-    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port, conflicts_with = "listen")]
-    broker: Option<(String, u16)>,
-    /// Let the embedded MQTT broker listen there; whoever reaches it can move the motors
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:1883")]
-    listen: SocketAddr,
+    #[command(flatten)]
+    external: Broker,
+    #[command(flatten)]
+    embedded: Embedded,
+    /// The instrument's constants [default: hardware.json in the data folder]
+    #[arg(long, value_name = "FILE")]
+    hardware: Option<PathBuf>,
     /// Ask this gpsd for position and time; "twin": start one under the twin's sky, and ask that over TCP
     #[arg(long, value_name = "HOST:PORT|twin", value_parser = gpsd)]
     gpsd: Option<Gps>,
@@ -63,9 +65,9 @@ impl Run {
         if !scenario.messages.is_empty() {
             eprintln!("planktor: the scenario's messages are said only with --hurry; here a client speaks");
         }
-        let broker = match self.broker {
-            Some((host, port)) => BrokerChoice::External { host, port },
-            None => BrokerChoice::Embedded(self.listen),
+        let broker = match self.external.asked()? {
+            Some(address) => BrokerChoice::External(address),
+            None => BrokerChoice::Embedded(Box::new(self.embedded.listen()?)),
         };
         warn(&broker);
         let (twin, head) = twin(scenario, data.clone());
@@ -91,12 +93,18 @@ impl Run {
         let config = Config {
             journal,
             calibration: head.scenario.calibration(),
+            hardware: self.hardware,
             ..Config::new(Arc::new(twin), "twin", Time::Real, Box::new(disk), data.clone())
         };
         let service = Service::start(config, options)?;
-        let (host, port) = service.broker();
+        let [websockets, tls] = service.other_doors();
+        let door =
+            |name, address: Option<SocketAddr>| address.map_or(String::new(), |at| format!(", {name} {at}"));
         eprintln!(
-            "planktor: simulated instrument on the MQTT broker {host}:{port}, data in {}; Ctrl-C ends it",
+            "planktor: simulated instrument on the MQTT broker {}{}{}, data in {}; Ctrl-C ends it",
+            service.broker(),
+            door("websockets", websockets),
+            door("TLS", tls),
             data.display()
         );
         service.wait()?;
@@ -117,12 +125,19 @@ fn read(path: &Path) -> Result<Scenario, Failure> {
 }
 
 fn warn(broker: &BrokerChoice) {
-    if let BrokerChoice::Embedded(address) = broker
-        && !address.ip().is_loopback()
-    {
+    let BrokerChoice::Embedded(listen) = broker else { return };
+    let open =
+        [Some(listen.mqtt), listen.websockets].into_iter().flatten().filter(|at| !at.ip().is_loopback());
+    for address in open {
+        let who = if listen.door.is_some() {
+            "whoever has a password"
+        } else {
+            "everybody who can reach this address"
+        };
+        let seen =
+            if listen.door.is_some() { "; passwords can be read on the way" } else { ", without a password" };
         eprintln!(
-            "planktor: the embedded broker listens on {address}: everybody who can reach this address can move \
-             the motors, without a password"
+            "planktor: the embedded broker listens on {address} without TLS: {who} can move the motors{seen}"
         );
     }
 }

@@ -1,18 +1,24 @@
-//! The embedded MQTT broker: it runs on a thread of its own, for MQTT 3.1.1 and 5 on one port.
+//! The embedded MQTT broker: it runs on a thread of its own, for MQTT 3.1.1 and 5 on one port; over websockets and TLS on
+//! others.
 //!
-//! It never writes to a disk: retained messages and sessions end with it. It never asks who a client is. It knows
-//! nothing of the program's topics: the program talks to it over TCP, like to any other broker.
+//! It never writes to a disk: retained messages and sessions end with it. The program talks to it over TCP, like to any
+//! other broker.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use mqtt5::broker::config::{BrokerConfig, StorageBackend, StorageConfig};
+use mqtt5::broker::auth::RateLimitedAuthProvider;
+use mqtt5::broker::config::{BrokerConfig, StorageBackend, StorageConfig, TlsConfig, WebSocketConfig};
 use mqtt5::broker::{BrokerShutdownHandle, MqttBroker};
 
+use crate::mqtt::Login;
+use crate::mqtt::door::{Doorkeeper, Users};
 use crate::mqtt::message::LARGEST_PACKET;
 
 /// How long [`Broker::start`] waits for the broker's thread.
@@ -27,6 +33,43 @@ const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
 /// What is kept for one client that is absent or slow.
 const QUEUED_MESSAGES: usize = 1024;
 const QUEUED_BYTES: usize = 4 << 20;
+
+/// Where the broker listens, and whom it lets in.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// For MQTT over TCP; port 0 means any free one.
+    pub mqtt: SocketAddr,
+    /// For MQTT over websockets, on the path `/`.
+    pub websockets: Option<SocketAddr>,
+    /// For MQTT over TLS.
+    pub tls: Option<Tls>,
+    /// Who may come in, and how the program itself does; without it, everybody.
+    pub door: Option<(Users, Login)>,
+}
+
+/// An address for TLS.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Where.
+    pub address: SocketAddr,
+    /// The certificate, and those above it (PEM).
+    pub certificate: PathBuf,
+    /// Its key (PEM).
+    pub key: PathBuf,
+}
+
+impl From<SocketAddr> for Listen {
+    /// For everybody, without websockets and TLS.
+    fn from(mqtt: SocketAddr) -> Self {
+        Self { mqtt, websockets: None, tls: None, door: None }
+    }
+}
+
+impl Listen {
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        [Some(self.mqtt), self.websockets, self.tls.as_ref().map(|tls| tls.address)].into_iter().flatten()
+    }
+}
 
 /// Why the broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -79,25 +122,28 @@ pub struct Broker {
 
 struct Running {
     address: SocketAddr,
+    websockets: Option<SocketAddr>,
+    tls: Option<SocketAddr>,
     stop: BrokerShutdownHandle,
 }
 
 type Started = SyncSender<Result<Running, BrokerError>>;
 
 impl Broker {
-    /// Starts a broker that listens on `listen`; port 0 means any free port. It accepts clients when this returns.
+    /// Starts a broker; port 0 means any free port. It accepts clients when this returns.
     ///
     /// # Errors
     ///
     /// Says why the broker cannot listen there.
-    pub fn start(listen: SocketAddr) -> Result<Self, BrokerError> {
+    pub fn start(listen: impl Into<Listen>) -> Result<Self, BrokerError> {
+        let listen = listen.into();
+        let address = listen.mqtt;
         let (started, start) = sync_channel(1);
         let thread = Builder::new()
             .name("mqtt-broker".into())
-            .spawn(move || run_thread(listen, &started))
+            .spawn(move || run_thread(&listen, &started))
             .map_err(BrokerError::Thread)?;
-        let running =
-            start.recv_timeout(START_LIMIT).map_err(|_| BrokerError::NotReady { address: listen })??;
+        let running = start.recv_timeout(START_LIMIT).map_err(|_| BrokerError::NotReady { address })??;
         Ok(Self { running, thread: Some(thread) })
     }
 
@@ -105,6 +151,18 @@ impl Broker {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.running.address
+    }
+
+    /// Where it listens for websockets.
+    #[must_use]
+    pub fn websockets(&self) -> Option<SocketAddr> {
+        self.running.websockets
+    }
+
+    /// Where it listens for TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<SocketAddr> {
+        self.running.tls
     }
 
     /// Stops the broker: clients are told, the port is free afterwards. Dropping does the same.
@@ -127,7 +185,7 @@ impl std::fmt::Debug for Running {
     }
 }
 
-fn run_thread(listen: SocketAddr, started: &Started) {
+fn run_thread(listen: &Listen, started: &Started) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {
@@ -143,31 +201,41 @@ fn run_thread(listen: SocketAddr, started: &Started) {
     }
 }
 
-async fn run(listen: SocketAddr, started: &Started) -> Result<(), BrokerError> {
+async fn run(listen: &Listen, started: &Started) -> Result<(), BrokerError> {
     let mut broker =
         MqttBroker::with_config(config(listen)).await.map_err(|error| explain(listen, &error))?;
-    let running = Running { address: broker.local_addr().unwrap_or(listen), stop: broker.shutdown_handle() };
+    if let Some((users, own)) = &listen.door {
+        let doorkeeper = Arc::new(Doorkeeper::new(users.clone(), own.clone()));
+        broker =
+            broker.with_auth_provider(Arc::new(RateLimitedAuthProvider::with_default_limits(doorkeeper)));
+    }
+    let running = Running {
+        address: broker.local_addr().unwrap_or(listen.mqtt),
+        websockets: broker.ws_local_addr(),
+        tls: broker.tls_local_addr(),
+        stop: broker.shutdown_handle(),
+    };
     let mut ready = broker.ready_receiver();
     let mut run = pin!(broker.run());
 
     // A stop signal before the broker is ready would be lost: report the start only afterwards.
     tokio::select! {
-        ended = &mut run => return ended.map_err(|error| failed(listen, &error)),
+        ended = &mut run => return ended.map_err(|error| failed(listen.mqtt, &error)),
         _ = ready.wait_for(|ready| *ready) => {}
     }
     if started.send(Ok(running)).is_err() {
         return Ok(());
     }
-    run.await.map_err(|error| failed(listen, &error))
+    run.await.map_err(|error| failed(listen.mqtt, &error))
 }
 
-fn config(listen: SocketAddr) -> BrokerConfig {
+fn config(listen: &Listen) -> BrokerConfig {
     let storage = StorageConfig::new()
         .with_backend(StorageBackend::Memory)
         .with_max_queued_messages_per_client(QUEUED_MESSAGES)
         .with_max_queued_bytes_per_client(QUEUED_BYTES);
     let mut config = BrokerConfig::new()
-        .with_bind_address(listen)
+        .with_bind_address(listen.mqtt)
         .with_max_clients(CLIENTS)
         .with_max_packet_size(LARGEST_PACKET)
         .with_max_retained_messages(RETAINED_MESSAGES)
@@ -175,16 +243,24 @@ fn config(listen: SocketAddr) -> BrokerConfig {
         .with_sys_topics_enabled(false)
         .with_storage(storage);
     config.client_channel_capacity = QUEUED_MESSAGES;
+    if let Some(address) = listen.websockets {
+        config = config.with_websocket(WebSocketConfig::new().with_bind_address(address).with_path("/"));
+    }
+    if let Some(Tls { address, certificate, key }) = &listen.tls {
+        let tls = TlsConfig::new(certificate.clone(), key.clone()).with_bind_address(*address);
+        config = config.with_tls(tls);
+    }
     config
 }
 
 /// The broker says why it cannot listen in prose only: listening once more tells the kind of the error.
-fn explain(address: SocketAddr, error: &mqtt5::MqttError) -> BrokerError {
-    match TcpListener::bind(address) {
-        Err(cause) if cause.kind() == ErrorKind::AddrInUse => BrokerError::AddressInUse { address },
-        Err(cause) => BrokerError::Listen { address, cause },
-        Ok(_) => failed(address, error),
-    }
+fn explain(listen: &Listen, error: &mqtt5::MqttError) -> BrokerError {
+    let refused = |address| match TcpListener::bind(address) {
+        Err(cause) if cause.kind() == ErrorKind::AddrInUse => Some(BrokerError::AddressInUse { address }),
+        Err(cause) => Some(BrokerError::Listen { address, cause }),
+        Ok(_) => None,
+    };
+    listen.addresses().find_map(refused).unwrap_or_else(|| failed(listen.mqtt, error))
 }
 
 fn failed(address: SocketAddr, error: &mqtt5::MqttError) -> BrokerError {

@@ -20,9 +20,10 @@ use rumqttc::v5::mqttbytes::v5::{
     SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
-use rumqttc::{NetworkOptions, Outgoing};
+use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::mqtt::address::{Address, Login, Trust};
 use crate::mqtt::message::{LARGEST_PACKET, Message};
 use crate::mqtt::outbox::Outbox;
 
@@ -48,10 +49,8 @@ const PACKET_IDENTIFIERS: u16 = 64;
 /// Which broker to connect to, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Name or address of the broker's computer; an IPv6 address in brackets.
-    pub host: String,
-    /// TCP port of the broker.
-    pub port: u16,
+    /// Where it is, and how to come in.
+    pub broker: Address,
     /// Name of this client; the broker disconnects an earlier client of the same name.
     pub client_id: String,
     /// Topic filters to subscribe to.
@@ -125,7 +124,7 @@ pub async fn serve(
     };
     let link = Link {
         mqtt: mqtt_options(&options),
-        broker: format!("{}:{}", options.host, options.port),
+        broker: options.broker.to_string(),
         subscriptions: options.subscriptions,
         hears_itself: options.hears_itself,
         patience: PATIENCE,
@@ -413,7 +412,24 @@ impl Connection {
 fn mqtt_options(options: &Options) -> MqttOptions {
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
-    let mut mqtt = MqttOptions::new(&options.client_id, &options.host, options.port);
+    let Address { host, port, tls, login } = &options.broker;
+    let mut mqtt = MqttOptions::new(&options.client_id, host, *port);
+    if let Some(Login { name, password }) = login {
+        mqtt.set_credentials(name, password);
+    }
+    if let Some(trust) = tls {
+        // Whoever came first has installed the same one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        mqtt.set_transport(Transport::tls_with_config(match trust {
+            Trust::System => TlsConfiguration::default(),
+            // A file that is gone is found out when the connection is made.
+            Trust::Authority(path) => TlsConfiguration::Simple {
+                ca: std::fs::read(path).unwrap_or_default(),
+                alpn: None,
+                client_auth: None,
+            },
+        }));
+    }
     mqtt.set_keep_alive(KEEP_ALIVE)
         .set_connection_timeout(CONNECT_LIMIT)
         .set_clean_start(true)
@@ -508,8 +524,7 @@ mod tests {
         });
 
         let options = Options {
-            host: "127.0.0.1".into(),
-            port,
+            broker: Address::plain("127.0.0.1", port),
             client_id: "link".into(),
             subscriptions: vec!["command".into()],
             hears_itself: false,

@@ -163,6 +163,12 @@ impl Outbox {
         queue.shrink();
     }
 
+    /// Publishes the retained state again: somebody else has written there.
+    pub(crate) fn renew(&self) {
+        self.renew_retained();
+        self.0.changed.notify_one();
+    }
+
     /// Puts the retained state that does not wait anyway before all that waits.
     pub(crate) fn renew_retained(&self) {
         let mut queue = self.queue();

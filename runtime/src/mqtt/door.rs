@@ -1,0 +1,252 @@
+//! Who may do what at the embedded broker: a password file, and two roles.
+//!
+//! ```text
+//! # name:role:hash, one a line; `planktor password` makes them
+//! ada:operator:$argon2id$v=19$…
+//! *:viewer
+//! ```
+//!
+//! A viewer hears everything and says nothing. An operator says everything but what is the instrument's own to say. The
+//! line `*:viewer` (or `*:operator`) lets in who has no name. Without a file everybody is an operator.
+
+use crate::mqtt::Login;
+use argon2::Argon2;
+use argon2::password_hash::rand_core::OsRng;
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use mqtt5::broker::auth::{AuthProvider, AuthResult};
+use mqtt5::packet::connect::ConnectPacket;
+use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use std::collections::BTreeMap;
+use std::future::{Future, ready};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::str::FromStr;
+
+/// Names that a file may have; bounds what is read.
+const MOST_NAMES: usize = 1_000;
+/// What nobody is called in the file.
+const NOBODY: &str = "*";
+/// What only the instrument says.
+const ITS_OWN: [&str; 2] = ["status/", "planktor/status/"];
+
+/// What somebody may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Hear everything.
+    Viewer,
+    /// And give commands.
+    Operator,
+}
+
+/// Why a password file is none.
+#[derive(Debug, thiserror::Error)]
+pub enum UsersError {
+    /// It cannot be read.
+    #[error("failed to read the password file {}: {cause}; check the path", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// A line is wrong.
+    #[error("{}, line {line}: {what}; planktor password makes such lines", path.display())]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// Counted from one.
+        line: usize,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+/// Everybody who may come in.
+#[derive(Clone, Debug, Default)]
+pub struct Users {
+    names: BTreeMap<String, (Role, String)>,
+    nameless: Option<Role>,
+}
+
+impl FromStr for Role {
+    type Err = &'static str;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "viewer" => Ok(Self::Viewer),
+            "operator" => Ok(Self::Operator),
+            _ => Err("expected the role viewer or operator"),
+        }
+    }
+}
+
+impl Users {
+    /// Reads a password file.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn read(path: &Path) -> Result<Self, UsersError> {
+        let failed = |cause| UsersError::File { path: path.into(), cause };
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        let mut users = Self::default();
+        for (line, said) in (1..).zip(text.lines()) {
+            let wrong = |what| UsersError::Line { path: path.into(), line, what };
+            let said = said.trim();
+            if !said.is_empty() && !said.starts_with('#') {
+                users.add(said).map_err(wrong)?;
+            }
+        }
+        Ok(users)
+    }
+
+    fn add(&mut self, line: &str) -> Result<(), &'static str> {
+        let mut parts = line.splitn(3, ':');
+        let (Some(name), Some(role)) = (parts.next(), parts.next()) else {
+            return Err("expected name:role:hash");
+        };
+        let role = role.parse()?;
+        match (name, parts.next()) {
+            (NOBODY, None) => self.nameless = Some(role),
+            (NOBODY, Some(_)) => return Err("who has no name has no password"),
+            (_, None) => return Err("the hash of the password is missing"),
+            (_, Some(hash)) if PasswordHash::new(hash).is_err() => return Err("the hash is none of Argon2"),
+            _ if name.is_empty() => return Err("the name is missing"),
+            _ if self.names.len() >= MOST_NAMES => return Err("there are too many names"),
+            (_, Some(hash)) => {
+                if self.names.insert(name.into(), (role, hash.into())).is_some() {
+                    return Err("the name is there twice");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn role(&self, name: Option<&str>, password: &[u8]) -> Option<Role> {
+        let Some(name) = name else { return self.nameless };
+        let (role, hash) = self.names.get(name)?;
+        let hash = PasswordHash::new(hash).ok()?;
+        Argon2::default().verify_password(password, &hash).is_ok().then_some(*role)
+    }
+}
+
+/// A line of a password file.
+///
+/// # Errors
+/// What is wrong with the name or the password.
+pub fn line(name: &str, role: &str, password: &str) -> Result<String, String> {
+    let _: Role = role.parse()?;
+    if name.is_empty() || name == NOBODY || name.contains([':', '#']) || name.contains(char::is_whitespace) {
+        return Err("a name has no blanks, none of : and #, and is not *".into());
+    }
+    if password.is_empty() {
+        return Err("the password is empty".into());
+    }
+    let salt = SaltString::generate(&mut OsRng);
+    let hash = Argon2::default().hash_password(password.as_bytes(), &salt).map_err(|why| why.to_string())?;
+    Ok(format!("{name}:{role}:{hash}"))
+}
+
+/// Asks everybody who comes.
+pub(super) struct Doorkeeper {
+    users: Users,
+    /// The program's own connection.
+    own: Login,
+}
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl Doorkeeper {
+    pub(super) fn new(users: Users, own: Login) -> Self {
+        Self { users, own }
+    }
+
+    fn may_say(&self, user: Option<&str>, topic: &str) -> bool {
+        let role = match user {
+            Some(user) if user == self.own.name => return true,
+            Some(user) => self.users.names.get(user).map(|(role, _)| *role),
+            None => self.users.nameless,
+        };
+        role == Some(Role::Operator) && !ITS_OWN.iter().any(|prefix| topic.starts_with(prefix))
+    }
+}
+
+impl AuthProvider for Doorkeeper {
+    fn authenticate<'a>(
+        &'a self,
+        connect: &'a ConnectPacket,
+        _: SocketAddr,
+    ) -> Answer<'a, mqtt5::error::Result<AuthResult>> {
+        let (name, password) = (connect.username.as_deref(), connect.password.as_deref().unwrap_or_default());
+        let known = match name {
+            Some(name) if name == self.own.name => password == self.own.password.as_bytes(),
+            _ => self.users.role(name, password).is_some(),
+        };
+        let answer = match (known, name) {
+            (true, Some(name)) => AuthResult::success_with_user(name),
+            (true, None) => AuthResult::success(),
+            (false, _) => AuthResult::fail(ReasonCode::BadUsernameOrPassword),
+        };
+        Box::pin(ready(Ok(answer)))
+    }
+
+    fn authorize_publish<'a>(&'a self, _: &str, user: Option<&'a str>, topic: &'a str) -> Answer<'a, bool> {
+        Box::pin(ready(self.may_say(user, topic)))
+    }
+
+    fn authorize_subscribe<'a>(&'a self, _: &str, _: Option<&'a str>, _: &'a str) -> Answer<'a, bool> {
+        Box::pin(ready(true))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn users(text: &str) -> Result<Users, UsersError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Users::read(file.path())
+    }
+
+    #[test]
+    fn roles_follow_from_name_and_password() {
+        let ada = line("ada", "operator", "secret").unwrap();
+        let text = format!("# people\n\n{ada}\n{}\n", line("bob", "viewer", "x").unwrap());
+        let users = users(&text).unwrap();
+        assert_eq!(users.role(Some("ada"), b"secret"), Some(Role::Operator));
+        assert_eq!(users.role(Some("ada"), b"guess"), None);
+        assert_eq!(users.role(Some("bob"), b"x"), Some(Role::Viewer));
+        assert_eq!(users.role(Some("eve"), b"secret"), None);
+        assert_eq!(users.role(None, b""), None);
+        assert!(!ada.contains("secret"));
+    }
+
+    #[test]
+    fn nobody_forges_what_the_instrument_says() {
+        let own = Login { name: "planktor".into(), password: "own".into() };
+        let text = format!("*:viewer\n{}\n", line("ada", "operator", "secret").unwrap());
+        let door = Doorkeeper::new(users(&text).unwrap(), own);
+        assert!(door.may_say(Some("planktor"), "status/pump"));
+        assert!(door.may_say(Some("ada"), "actuator/pump"));
+        assert!(
+            !door.may_say(Some("ada"), "status/pump") && !door.may_say(Some("ada"), "planktor/status/lease")
+        );
+        assert!(!door.may_say(None, "actuator/pump") && !door.may_say(Some("eve"), "light"));
+    }
+
+    #[test]
+    fn a_line_that_is_wrong_is_named() {
+        for (text, what) in [
+            ("ada", "expected name:role:hash"),
+            ("ada:captain:x", "viewer or operator"),
+            ("ada:viewer:x", "none of Argon2"),
+            ("ada:viewer", "hash of the password is missing"),
+            ("*:viewer:x", "has no password"),
+        ] {
+            let error = users(&format!("# one\n{text}\n")).unwrap_err().to_string();
+            assert!(error.contains("line 2") && error.contains(what), "{error}");
+        }
+        assert!(line("a b", "viewer", "x").is_err() && line("a", "viewer", "").is_err());
+    }
+}
