@@ -101,7 +101,7 @@ impl Client {
         let options = link::Options {
             broker: broker.clone(),
             subscriptions: FILTERS.into_iter().chain([&*answers]).map(ToString::to_string).collect(),
-            hears_itself: false,
+            hears_itself: true,
             will: Message {
                 topic: format!("planktor/client/{client_id}"),
                 payload: b"{\"status\": \"gone\"}".to_vec(),
@@ -196,6 +196,22 @@ impl Client {
                 patience = None;
             }
             meanwhile(&said);
+        }
+    }
+
+    /// Every state that is kept: what came before an echo of our own.
+    ///
+    /// # Errors
+    /// [`ClientError::Lost`], [`ClientError::Ended`], [`ClientError::Silence`].
+    pub fn kept(&self) -> Result<Vec<Said>, ClientError> {
+        self.send(&self.answers, &Value::Null)?;
+        let mut kept = vec![];
+        loop {
+            match self.next(Some(PATIENCE))? {
+                None => return Err(ClientError::Silence { topic: self.answers.clone() }),
+                Some(said) if said.topic == self.answers => return Ok(kept),
+                Some(said) => kept.push(said),
+            }
         }
     }
 

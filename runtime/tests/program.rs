@@ -3,152 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
+mod common;
+
+use common::{Mosquitto, Running, alone, next, planktor, run, text};
+use serde_json::json;
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 use tempfile::TempDir;
-
-/// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn planktor(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_planktor"));
-    command.args(arguments).env_remove("PLANKTOR_DATA");
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    planktor(arguments).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A program that is killed when the test is over.
-struct Running(Child);
-
-impl Running {
-    /// Starts it and waits until its standard error says `ready`.
-    fn start(command: &mut Command, ready: &str) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap_or_else(|error| {
-            panic!("cannot start {command:?}: {error}; `./test` installs what the tests need")
-        });
-        let lines = lines(child.stderr.take().unwrap());
-        let running = Self(child);
-        loop {
-            let line =
-                lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{command:?} never said {ready:?}"));
-            if line.contains(ready) {
-                return running;
-            }
-        }
-    }
-
-    fn signal(&self, signal: &str) {
-        let killed = Command::new("kill").args([format!("-{signal}"), self.0.id().to_string()]).status();
-        assert!(killed.unwrap().success());
-    }
-
-    fn wait(&mut self) -> ExitStatus {
-        self.0.wait().unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Lines as they come; the reader goes on, so that the writer never blocks.
-fn lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
-    let (line, lines) = channel();
-    std::thread::spawn(move || {
-        for text in BufReader::new(from).lines().map_while(Result::ok) {
-            let _ = line.send(text);
-        }
-    });
-    lines
-}
-
-/// A mosquitto of our own, or mosquitto's clients on another broker.
-struct Mosquitto {
-    _process: Option<(Running, TempDir)>,
-    port: String,
-}
-
-impl Mosquitto {
-    fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-        let folder = TempDir::new().unwrap();
-        let config = folder.path().join("mosquitto.conf");
-        std::fs::write(
-            &config,
-            format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n"),
-        )
-        .unwrap();
-        let mut command = Command::new(binary("mosquitto"));
-        let process = Running::start(command.arg("-v").arg("-c").arg(config), "running");
-        Self { _process: Some((process, folder)), port }
-    }
-
-    fn of_somebody_else(port: u16) -> Self {
-        Self { _process: None, port: port.to_string() }
-    }
-
-    fn publish(&self, topic: &str, payload: &Value) {
-        let mut command = Command::new(binary("mosquitto_pub"));
-        command.args(["-h", "127.0.0.1", "-p", &self.port, "-t", topic, "-m", &payload.to_string()]);
-        assert!(command.status().unwrap().success());
-    }
-
-    /// Returns when the subscription is in force: a retained probe has come through it.
-    fn subscribe(&self, topic: &str) -> (Running, Receiver<String>) {
-        let mut probe = Command::new(binary("mosquitto_pub"));
-        probe.args(["-h", "127.0.0.1", "-p", &self.port, "-t", "probe", "-m", "here", "-r"]);
-        assert!(probe.status().unwrap().success());
-        let mut command = Command::new(binary("mosquitto_sub"));
-        command.args(["-h", "127.0.0.1", "-p", &self.port, "-t", topic, "-t", "probe", "-v"]);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let lines = lines(child.stdout.take().unwrap());
-        let running = Running(child);
-        while lines.recv_timeout(PATIENCE).unwrap() != "probe here" {}
-        (running, lines)
-    }
-}
-
-/// Debian puts servers where a user's path does not look.
-fn binary(name: &str) -> PathBuf {
-    let found = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"]
-        .map(|folder| Path::new(folder).join(name));
-    let found = found.into_iter().find(|path| path.exists());
-    found.unwrap_or_else(|| {
-        panic!("{name} is not installed; `./test` installs it (Debian: mosquitto mosquitto-clients)")
-    })
-}
-
-/// The next status on a topic.
-fn next(lines: &Receiver<String>, topic: &str) -> Value {
-    loop {
-        let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("nothing more on {topic}"));
-        if let Some(payload) = line.strip_prefix(&format!("{topic} ")) {
-            return serde_json::from_str(payload).unwrap();
-        }
-    }
-}
 
 #[test]
 fn the_dashboards_sequence_works_over_a_real_mosquitto() {

@@ -476,7 +476,9 @@ fn answered_within(what: What, payload: &Value) -> Duration {
         }
         What::Focus => {
             let (mm, speed) = (payload["distance"].as_f64(), payload["speed"].as_f64());
-            Duration::from_secs_f64(1.3 * mm.unwrap_or(0.0).abs() / speed.unwrap_or(5.0).clamp(0.01, 5.0) + 10.0)
+            Duration::from_secs_f64(
+                1.3 * mm.unwrap_or(0.0).abs() / speed.unwrap_or(5.0).clamp(0.01, 5.0) + 10.0,
+            )
         }
         // At the end of the episode.
         What::Acquisition(_) => ENDS + Duration::from_secs(20),

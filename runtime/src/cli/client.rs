@@ -493,12 +493,9 @@ impl Session {
         self.tell(answer["path"].as_str().unwrap_or("done"), &answer)
     }
 
-    /// Everything that is kept has come before the answer to a question that was asked later.
     fn status(self) -> Result<(), Failure> {
-        let mut states = Map::new();
-        self.ask_and_hear("light", json!({"action": "status"}), |said| {
-            states.insert(said.topic.clone(), said.payload.clone());
-        })?;
+        let states: Map<_, _> =
+            self.client.kept()?.into_iter().map(|said| (said.topic, said.payload)).collect();
         let line = |(topic, said): (&String, &Value)| {
             let topic =
                 topic.trim_start_matches("planktor/").trim_start_matches("status/").replace("device/", "");

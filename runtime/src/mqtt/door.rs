@@ -6,7 +6,7 @@
 //! *:viewer
 //! ```
 //!
-//! A viewer hears everything and says nothing. An operator says everything but what is the instrument's own to say. The
+//! A viewer hears everything and gives no commands. An operator says everything but what is the instrument's own to say. The
 //! line `*:viewer` (or `*:operator`) lets in who has no name. Without a file everybody is an operator.
 
 use crate::mqtt::Login;
@@ -29,6 +29,9 @@ const MOST_NAMES: usize = 1_000;
 const NOBODY: &str = "*";
 /// What only the instrument says.
 const ITS_OWN: [&str; 2] = ["status/", "planktor/status/"];
+
+/// What clients say to themselves and each other; the instrument does not listen.
+const BETWEEN_CLIENTS: &str = "planktor/client/";
 
 /// What somebody may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +170,11 @@ impl Doorkeeper {
             Some(user) => self.users.names.get(user).map(|(role, _)| *role),
             None => self.users.nameless,
         };
-        role == Some(Role::Operator) && !ITS_OWN.iter().any(|prefix| topic.starts_with(prefix))
+        match role {
+            Some(Role::Operator) => !ITS_OWN.iter().any(|prefix| topic.starts_with(prefix)),
+            Some(Role::Viewer) => topic.starts_with(BETWEEN_CLIENTS),
+            None => false,
+        }
     }
 }
 
