@@ -15,10 +15,12 @@ use planktor_runtime::instrument::{Config, Models};
 use planktor_runtime::journal::{Head, Recorded};
 use planktor_runtime::mqtt::Message;
 use planktor_runtime::scenario::{Mischief, Scenario as World};
+use planktor_runtime::shelf::snapshot;
 pub use planktor_runtime::stage::Seen;
 use planktor_runtime::stage::{Act, Client, Cue, Play};
 use planktor_sim::{Hat, Parameters, Settings, Twin};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,6 +125,7 @@ impl Scenario {
             limit_s: self.limit.into(),
             ..World::default()
         };
+        let kept = snapshot(&data, None);
         let mut play = Play::of(&world, Instant::ZERO, began(), Box::new(FileSystem), data.clone());
         let journal = Journal::kept();
         play.config = Config { journal: journal.clone(), encoders: 2, ..play.config };
@@ -140,7 +143,7 @@ impl Scenario {
         });
         assert!(flaws.is_empty(), "not as in the contract: {flaws:#?}");
         let planktor_runtime::stage::Played { seen, enabled } = played;
-        Played { seen, enabled, twin, clock, journal: journal.lines(), world, data, _folder: folder }
+        Played { seen, enabled, twin, clock, journal: journal.lines(), world, data, kept, _folder: folder }
     }
 }
 
@@ -199,6 +202,8 @@ pub struct Played {
     pub world: World,
     /// The data root.
     pub data: PathBuf,
+    /// The small files that were in it at the start.
+    pub kept: BTreeMap<String, String>,
     _folder: TempDir,
 }
 
@@ -206,7 +211,14 @@ impl Played {
     /// Its journal, as a file would have it.
     pub fn recorded(&self) -> Recorded {
         let (data, scenario) = (self.data.clone(), self.world.clone());
-        let head = Head { hurried: true, start_ns: 0, began_us: began().micros(), data, scenario };
+        let head = Head {
+            hurried: true,
+            start_ns: 0,
+            began_us: began().micros(),
+            data,
+            scenario,
+            kept: self.kept.clone(),
+        };
         Recorded { head, lines: self.journal.clone() }
     }
 

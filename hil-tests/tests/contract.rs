@@ -6,6 +6,8 @@
 use planktor_hil_tests::{Played, Scenario, Script, dashboard, image, light_on, message, raw, update_config};
 use planktor_protocol::Instant;
 use planktor_runtime::mqtt::Message;
+use planktor_runtime::replay::replay;
+use planktor_sim::disk::MemoryDisk;
 use planktor_sim::{Hat, Parameters};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -264,6 +266,10 @@ fn the_leds_hours_are_counted_by_the_instrument_and_kept() {
         led(json!({"action": "get"})),
     ]);
     let again = Scenario { data: Some(folder.path().into()), ..Scenario::new(script, ms(3_000)) }.play();
+    // What was kept belongs to how a run begins: its journal replays, in another place.
+    let elsewhere = MemoryDisk::of(&Parameters::default());
+    let (comparison, _) = replay(&again.recorded(), Box::new(elsewhere), &again.data).unwrap();
+    assert!(comparison.is_same(), "{comparison}");
     let seconds: Vec<_> =
         responses(&again).iter().map(|answer| answer["seconds"].as_u64().unwrap()).collect();
     assert_eq!(seconds, [68, 0, 0]);

@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use planktor_actors::journal::{Journal, Line};
 use planktor_protocol::{Instant, Utc};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,9 @@ pub struct Head {
     pub data: PathBuf,
     /// Its world.
     pub scenario: Scenario,
+    /// The small files that were there at its start: names below the data root, and what was in them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<String, String>,
 }
 
 /// What a client said, as a line of kind `in` has it.
@@ -203,7 +207,14 @@ mod tests {
 
     fn head() -> Head {
         let scenario = Scenario::default();
-        Head { hurried: true, start_ns: 5, began_us: -7, data: "/tmp/x".into(), scenario }
+        Head {
+            hurried: true,
+            start_ns: 5,
+            began_us: -7,
+            data: "/tmp/x".into(),
+            scenario,
+            kept: BTreeMap::new(),
+        }
     }
 
     fn line(n: u64) -> Line {

@@ -7,6 +7,7 @@
 use crate::instrument::Models;
 use crate::journal::{Head, Recorded, Said};
 use crate::mqtt::Message;
+use crate::shelf;
 use crate::stage::{Act, Client, Cue, Play, Seen, Stuck};
 use planktor_actors::alarm::VirtualClock;
 use planktor_actors::beside::Model;
@@ -17,6 +18,7 @@ use planktor_sim::Twin;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,6 +39,9 @@ pub enum ReplayError {
     /// It did not come to its end.
     #[error(transparent)]
     Stuck(#[from] Stuck),
+    /// What was there at its start cannot be put back.
+    #[error("the files that were there at its start cannot be written: {0}; free some space")]
+    Disk(#[from] io::Error),
     /// A message in it cannot be read.
     #[error("at {at:?}: {what:?} is no message; the journal is damaged")]
     NoMessage {
@@ -109,10 +114,11 @@ impl Client for Prompted {
 /// [`ReplayError`]
 pub fn replay(
     recorded: &Recorded,
-    disk: Box<dyn Disk>,
+    mut disk: Box<dyn Disk>,
     data: &Path,
 ) -> Result<(Comparison, Vec<Line>), ReplayError> {
     let Recorded { head, lines } = recorded;
+    shelf::restore(&mut *disk, data, &head.kept)?;
     let mut play = Play::of(&head.scenario, head.start(), head.began(), disk, data.into());
     let journal = Journal::kept();
     play.config.journal = journal.clone();

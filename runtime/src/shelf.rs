@@ -12,16 +12,19 @@ use crate::careful::Careful;
 use planktor_actors::recording::{Memory, Shelve};
 use planktor_actors::supervisor::Kept;
 use planktor_drivers::calibration::Calibration;
+use planktor_drivers::disk::Disk;
 use planktor_protocol::library::{LARGEST, MOST, Name};
 use planktor_protocol::units::{Fraction, MicrometresPerSecond, NanolitresPerSecond};
 use planktor_protocol::wire;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+const HARDWARE: &str = "hardware.json";
 const MEMORY: &str = "planktor.json";
 const PROTOCOLS: &str = "protocols";
 const PUMP_STEPS: &str = "pump_steps_per_ml";
@@ -39,6 +42,30 @@ const SHIPPED: [(&str, &str); 5] = [
 pub struct Shelf {
     hardware: PathBuf,
     data: PathBuf,
+}
+
+/// The files of a shelf as they are now, by their names below the data root: with these, a run begins again as it began.
+/// What cannot be read is left out: it is complained of when the instrument starts.
+pub fn snapshot(data: &Path, hardware: Option<&Path>) -> BTreeMap<String, String> {
+    let usual = data.join(HARDWARE);
+    let mut files = vec![
+        (HARDWARE.to_owned(), hardware.unwrap_or(&usual).to_owned()),
+        (MEMORY.to_owned(), data.join(MEMORY)),
+    ];
+    for entry in std::fs::read_dir(data.join(PROTOCOLS)).into_iter().flatten().flatten() {
+        files.push((format!("{PROTOCOLS}/{}", entry.file_name().to_string_lossy()), entry.path()));
+    }
+    files.into_iter().filter_map(|(name, path)| Some((name, std::fs::read_to_string(path).ok()?))).collect()
+}
+
+/// Puts such files back.
+pub(crate) fn restore(disk: &mut dyn Disk, data: &Path, kept: &BTreeMap<String, String>) -> io::Result<()> {
+    for (name, text) in kept {
+        let path = data.join(name);
+        disk.create_dir_all(path.parent().unwrap_or(data))?;
+        disk.write(&path, text.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// What was on it.
@@ -63,7 +90,7 @@ struct Remembered {
 impl Shelf {
     /// Below the data root; `hardware.json` may be elsewhere.
     pub fn new(data: PathBuf, hardware: Option<PathBuf>) -> Self {
-        Self { hardware: hardware.unwrap_or_else(|| data.join("hardware.json")), data }
+        Self { hardware: hardware.unwrap_or_else(|| data.join(HARDWARE)), data }
     }
 
     /// Reads everything; what is not there is as in a new instrument.

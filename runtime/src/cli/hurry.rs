@@ -8,6 +8,7 @@ use planktor_drivers::{Clock, clock::Monotonic};
 use planktor_protocol::Instant;
 use planktor_runtime::journal::{self, Head};
 use planktor_runtime::scenario::Scenario;
+use planktor_runtime::shelf::snapshot;
 use planktor_runtime::stage::{Act, Client, Play, Seen};
 use planktor_sim::Twin;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ pub(super) fn hurry(
     let journal = if journal_file.is_some() { Journal::kept() } else { Journal::default() };
     let mut play = Play::of(&scenario, Instant::ZERO, scenario.began, Box::new(FileSystem), data.clone());
     play.config.journal = journal.clone();
+    let kept = snapshot(&data, None);
     let clock = play.clock.clone();
     let started = Monotonic.now();
     play.run(Reporter)?;
@@ -50,7 +52,7 @@ pub(super) fn hurry(
         let began_us = scenario.began.micros();
         journal::save(
             path,
-            &Head { hurried: true, start_ns: 0, began_us, data, scenario },
+            &Head { hurried: true, start_ns: 0, began_us, data, scenario, kept },
             &journal.lines(),
         )?;
     }

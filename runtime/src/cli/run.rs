@@ -11,10 +11,12 @@ use planktor_runtime::instrument::{Config, Time};
 use planktor_runtime::journal::{Head, Writer};
 use planktor_runtime::scenario::Scenario;
 use planktor_runtime::service::{BrokerChoice, Options, Say, Service};
+use planktor_runtime::shelf::snapshot;
 use planktor_runtime::trouble::Troublemaker;
 use planktor_sim::Twin;
 use planktor_sim::disk::TwinDisk;
 use planktor_sim::gpsd::Gpsd;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -70,7 +72,8 @@ impl Run {
             None => BrokerChoice::Embedded(Box::new(self.embedded.listen()?)),
         };
         warn(&broker);
-        let (twin, head) = twin(scenario, data.clone());
+        let (twin, mut head) = twin(scenario, data.clone());
+        head.kept = snapshot(&data, self.hardware.as_deref());
         let written = self.journal.map(|path| Writer::begin(&path, &head)).transpose()?;
         let (writer, journal) =
             written.map_or((None, Journal::default()), |(writer, journal)| (Some(writer), journal));
@@ -158,7 +161,8 @@ pub(super) fn twin(scenario: Scenario, data: PathBuf) -> (Twin, Head) {
     let start = Monotonic.now();
     let up = i64::try_from(start.nanos() / 1_000).unwrap_or(0);
     let began_us = Computer.utc().micros() - up;
-    let head = Head { hurried: false, start_ns: start.nanos(), began_us, data, scenario };
+    let head =
+        Head { hurried: false, start_ns: start.nanos(), began_us, data, scenario, kept: BTreeMap::new() };
     let twin = Twin::new(Arc::new(Monotonic), head.scenario.settings(head.began())).in_real_time();
     (twin, head)
 }
