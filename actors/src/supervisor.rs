@@ -489,9 +489,7 @@ impl Supervisor {
         let now = self.bell.now();
         let event = match command {
             lease_of::Command::Take { lasts, take_over } => {
-                let until = now + lasts;
-                let bell = &self.bell;
-                self.lease.take(owner, take_over, (until, now), || bell.at(until))
+                self.lease.take(owner, take_over, lasts, &self.bell)
             }
             lease_of::Command::Release => self.lease.release(owner.as_ref(), now),
             lease_of::Command::Report => self.lease.report(now),

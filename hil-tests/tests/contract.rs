@@ -275,6 +275,17 @@ fn the_leds_hours_are_counted_by_the_instrument_and_kept() {
     assert_eq!(seconds, [68, 0, 0]);
 }
 
+/// What a power cut may cost of them is ten minutes.
+#[test]
+fn the_leds_hours_are_kept_while_it_is_lit() {
+    let folder = TempDir::new().unwrap();
+    let scenario = Scenario::new(vec![(ms(500), light_on())], ms(1_300_000));
+    Scenario { data: Some(folder.path().into()), ..scenario }.play();
+    let kept: Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("planktor.json")).unwrap()).unwrap();
+    assert!((kept["led_seconds"].as_f64().unwrap() - 1_200.0).abs() < 1.0, "{kept}");
+}
+
 #[test]
 fn camera_settings_are_checked_kept_and_in_the_pictures() {
     let set = |settings: Value| message("imager/image", &json!({"action": "settings", "settings": settings}));

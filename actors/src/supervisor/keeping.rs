@@ -2,6 +2,7 @@
 //! it is in force at once, and answered when it is on disk.
 
 use super::{State, Supervisor, Who};
+use crate::alarm::Ticket;
 use crate::estimate::Query;
 use crate::recording::Shelve;
 use planktor_drivers::devices::pump as pump_device;
@@ -76,16 +77,24 @@ impl Supervisor {
         self.count_lit();
         self.level = level;
         let lit = level.is_some_and(|level| level != Fraction::ZERO);
-        let was = self.lit.take().is_some();
-        self.lit = lit.then(|| (self.bell.now(), self.bell.at(self.bell.now() + LIT_IS_KEPT_EVERY)));
-        if was && !lit {
-            self.remember();
+        match (lit, self.lit) {
+            (true, None) => self.lit = Some((self.bell.now(), self.keep_lit_later())),
+            (false, Some(_)) => {
+                self.lit = None;
+                self.remember();
+            }
+            (true, Some(_)) | (false, None) => {}
         }
     }
 
     pub(super) fn lit_is_to_be_kept(&mut self) {
-        self.shines(self.level);
+        self.count_lit();
+        self.lit = Some((self.bell.now(), self.keep_lit_later()));
         self.remember();
+    }
+
+    fn keep_lit_later(&self) -> Ticket {
+        self.bell.at(self.bell.now() + LIT_IS_KEPT_EVERY)
     }
 
     fn count_lit(&mut self) {

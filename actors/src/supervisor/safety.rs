@@ -174,7 +174,7 @@ impl Supervisor {
         if self.slow_is_late(ticket) {
             return;
         }
-        if self.lease.ended(ticket) {
+        if self.lease.ended(ticket, &self.bell) {
             return self.tell(None, Event::Lease(lease::Event::Free));
         }
         if self.lit.is_some_and(|(_, keep)| keep == ticket) {

@@ -277,6 +277,29 @@ mod tests {
     }
 
     #[test]
+    fn overflow_drops_progress_before_any_outcome() {
+        let outbox = Outbox::new();
+        let outcome = |number: usize| Message {
+            topic: "status/imager".into(),
+            payload: number.to_string().into(),
+            ..Message::default()
+        };
+        for number in 0..CAPACITY / 2 {
+            outbox.send(outcome(number)).unwrap();
+        }
+        for number in 0..2 * CAPACITY {
+            outbox.send(Message { spare: true, ..progress(number) }).unwrap();
+        }
+        let kept = take_all(&outbox);
+        assert_eq!(kept.len(), CAPACITY);
+        assert!(
+            (0..CAPACITY / 2).all(|number| kept[number] == outcome(number)),
+            "every outcome is kept, in order"
+        );
+        assert_eq!(kept[CAPACITY - 1], Message { spare: true, ..progress(2 * CAPACITY - 1) });
+    }
+
+    #[test]
     fn overflow_of_retained_messages_keeps_the_last_of_each_topic() {
         let outbox = Outbox::new();
         outbox.send(state("status/light", "On")).unwrap();
