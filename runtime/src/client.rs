@@ -69,7 +69,7 @@ pub enum ClientError {
     #[error(transparent)]
     Outbox(#[from] OutboxError),
     /// Nothing came.
-    #[error("the instrument did not answer to {topic} for {} s; look at its log", PATIENCE.as_secs())]
+    #[error("the instrument did not answer to {topic} for {} s; look at its log, and whether you may give commands there (--user)", PATIENCE.as_secs())]
     Silence {
         /// What it was told.
         topic: String,

@@ -254,6 +254,23 @@ mod tests {
     use planktor_drivers::stop::StopLine;
 
     #[test]
+    fn a_flood_of_nonsense_is_answered_whole_and_logged_once_a_second() {
+        let (gate, _intake) = intake(4, &StopLine::default());
+        let mut gateway = Gateway::new(gate, None, Journal::default());
+        let nonsense =
+            Message { topic: "actuator/pump".into(), payload: b"{".to_vec(), ..Message::default() };
+        let mut lines = vec![];
+        for ms in 0..2_500 {
+            let now = Instant::from_nanos(ms * 1_000_000);
+            assert_eq!(gateway.receive(&nonsense, now).len(), 1);
+            lines.extend(gateway.complaint(now));
+        }
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[0].starts_with("refused a message on actuator/pump: not valid JSON"), "{lines:?}");
+        assert!(lines[1].ends_with("(and 999 more since the last such line)"), "{lines:?}");
+    }
+
+    #[test]
     fn a_real_instrument_refuses_to_be_broken() {
         let (gate, _intake) = intake(4, &StopLine::default());
         let mut gateway = Gateway::new(gate, None, Journal::default());

@@ -42,6 +42,7 @@ fn refusal(statuses: &Receiver<String>, of: &str) -> (String, Value) {
     loop {
         let line = statuses.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no answer to {of}"));
         let (topic, payload) = line.split_once(' ').unwrap();
+        common::check(&line);
         let Ok(payload) = serde_json::from_str::<Value>(payload) else { continue };
         assert_ne!(payload["status"], "Started", "{of} moved something");
         if !payload["reason"].is_null() {

@@ -8,6 +8,7 @@
     reason = "a test that panics has failed; not every test uses everything"
 )]
 
+use planktor_protocol::wire::contract;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -148,10 +149,24 @@ pub fn binary(name: &str) -> PathBuf {
     })
 }
 
+/// Everything that is heard on a status topic is as the contract's schemas say.
+pub fn check(line: &str) {
+    let Some((topic, payload)) = line.split_once(' ') else { return };
+    let said = topic.starts_with("status/") || topic.starts_with("planktor/status/");
+    if !said || topic == "planktor/status/twin" {
+        return;
+    }
+    let schema = contract::schema_of(topic).unwrap_or_else(|| panic!("{topic} is not in the contract"));
+    let payload: Value = serde_json::from_str(payload).unwrap_or_else(|error| panic!("{line}: {error}"));
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    assert!(schema.is_valid(&payload), "{line} is not as in the contract");
+}
+
 /// The next status on a topic.
 pub fn next(lines: &Receiver<String>, topic: &str) -> Value {
     loop {
         let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("nothing more on {topic}"));
+        check(&line);
         if let Some(payload) = line.strip_prefix(&format!("{topic} ")) {
             return serde_json::from_str(payload).unwrap();
         }
