@@ -165,7 +165,7 @@ fn whatever_is_said_is_answered_and_what_is_refused_moves_nothing() {
                 .map(|f| f.unwrap().path())
                 .collect();
             prop_assert_eq!(beside, vec![played.data.clone()]);
-            let places = ["img", "captures", "protocols", "hardware.json", "planktor.json"];
+            let places = ["img", "captures", "protocols", "twin"];
             for file in std::fs::read_dir(&played.data).unwrap() {
                 let name = file.unwrap().file_name();
                 prop_assert!(places.iter().any(|place| name == *place), "{name:?} was written");

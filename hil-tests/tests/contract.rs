@@ -104,8 +104,12 @@ fn recorded_clients_hear_what_they_heard() {
 #[test]
 fn the_pumps_calibration_is_asked_set_kept_and_used() {
     let folder = TempDir::new().unwrap();
-    std::fs::write(folder.path().join("hardware.json"), r#"{"hat_version": 3.3, "pump_steps_per_ml": 3220}"#)
-        .unwrap();
+    std::fs::create_dir(folder.path().join("twin")).unwrap();
+    std::fs::write(
+        folder.path().join("twin/hardware.json"),
+        r#"{"hat_version": 3.3, "pump_steps_per_ml": 3220}"#,
+    )
+    .unwrap();
     let set = |value: Value| {
         request("actuator/pump", &json!({"action": "set-configuration", "pump_steps_per_ml": value}))
     };
@@ -137,7 +141,7 @@ fn the_pumps_calibration_is_asked_set_kept_and_used() {
     // The pump itself has not changed: with twice the steps it moves twice the volume.
     assert!((played.twin.world().pumped_nl() - 20_000.0).abs() < 5.0);
     let kept: Value =
-        serde_json::from_slice(&std::fs::read(folder.path().join("hardware.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(folder.path().join("twin/hardware.json")).unwrap()).unwrap();
     assert_eq!(kept, json!({"hat_version": 3.3, "pump_steps_per_ml": 6440}));
     let again =
         Scenario { data: Some(folder.path().into()), ..Scenario::new(in_turn(vec![get()]), ms(2_000)) }
@@ -282,7 +286,7 @@ fn the_leds_hours_are_kept_while_it_is_lit() {
     let scenario = Scenario::new(vec![(ms(500), light_on())], ms(1_300_000));
     Scenario { data: Some(folder.path().into()), ..scenario }.play();
     let kept: Value =
-        serde_json::from_slice(&std::fs::read(folder.path().join("planktor.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(folder.path().join("twin/planktor.json")).unwrap()).unwrap();
     assert!((kept["led_seconds"].as_f64().unwrap() - 1_200.0).abs() < 1.0, "{kept}");
 }
 

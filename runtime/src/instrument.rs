@@ -161,7 +161,7 @@ impl Instrument {
     /// # Errors
     /// The system has no thread or timer for us, or a file that is kept says what cannot be.
     pub fn start(mut config: Config) -> Result<(Self, Answers), StartError> {
-        let shelf = Shelf::new(config.data.clone(), config.hardware.take());
+        let shelf = Shelf::new(config.data.clone(), config.board_name, config.hardware.take());
         let disk = Careful(config.disk);
         let loaded = shelf.load(&disk, config.calibration).map_err(StartError::Kept)?;
         config.disk = disk.0;

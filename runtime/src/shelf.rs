@@ -1,10 +1,12 @@
 //! What is small and kept from one start to the next:
 //!
 //! ```text
-//! hardware.json            the instrument's constants, as PlanktoScopes have them
+//! <data>/hardware.json     the instrument's constants, as PlanktoScopes have them
 //! <data>/planktor.json     what the instrument remembers: the lamp's saved level, its LED's hours
 //! <data>/protocols/*.json  acquisition protocols; the file's name is the protocol's
 //! ```
+//!
+//! The first two are the instrument's own. A twin has its own in `<data>/twin/`, or a demo would age a real lamp.
 //!
 //! Read once, at the start. A file is replaced as a whole: whatever happens, it is as before or as it is to be.
 
@@ -24,6 +26,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The board's name of a simulated instrument, and where its own files are.
+const TWIN: &str = "twin";
 const HARDWARE: &str = "hardware.json";
 const MEMORY: &str = "planktor.json";
 const PROTOCOLS: &str = "protocols";
@@ -41,16 +45,17 @@ const SHIPPED: [(&str, &str); 5] = [
 /// Where everything is.
 pub struct Shelf {
     hardware: PathBuf,
+    memory: PathBuf,
     data: PathBuf,
 }
 
-/// The files of a shelf as they are now, by their names below the data root: with these, a run begins again as it began.
+/// The files of a twin's shelf as they are now, by their names below the data root: with these, a run begins again as it began.
 /// What cannot be read is left out: it is complained of when the instrument starts.
 pub fn snapshot(data: &Path, hardware: Option<&Path>) -> BTreeMap<String, String> {
-    let usual = data.join(HARDWARE);
+    let usual = data.join(TWIN).join(HARDWARE);
     let mut files = vec![
-        (HARDWARE.to_owned(), hardware.unwrap_or(&usual).to_owned()),
-        (MEMORY.to_owned(), data.join(MEMORY)),
+        (format!("{TWIN}/{HARDWARE}"), hardware.unwrap_or(&usual).to_owned()),
+        (format!("{TWIN}/{MEMORY}"), data.join(TWIN).join(MEMORY)),
     ];
     for entry in std::fs::read_dir(data.join(PROTOCOLS)).into_iter().flatten().flatten() {
         files.push((format!("{PROTOCOLS}/{}", entry.file_name().to_string_lossy()), entry.path()));
@@ -88,9 +93,11 @@ struct Remembered {
 }
 
 impl Shelf {
-    /// Below the data root; `hardware.json` may be elsewhere.
-    pub fn new(data: PathBuf, hardware: Option<PathBuf>) -> Self {
-        Self { hardware: hardware.unwrap_or_else(|| data.join(HARDWARE)), data }
+    /// Of an instrument with this board, below the data root; `hardware.json` may be elsewhere.
+    pub fn new(data: PathBuf, board: &str, hardware: Option<PathBuf>) -> Self {
+        let own = if board == TWIN { data.join(TWIN) } else { data.clone() };
+        let hardware = hardware.unwrap_or_else(|| own.join(HARDWARE));
+        Self { hardware, memory: own.join(MEMORY), data }
     }
 
     /// Reads everything; what is not there is as in a new instrument.
@@ -119,21 +126,16 @@ impl Shelf {
                     _ => json!(f64::from(thousandths) / 1e3),
                 };
                 keys.insert(PUMP_STEPS.into(), steps);
-                if let Some(folder) = self.hardware.parent() {
-                    disk.create_dir_all(folder)?;
-                }
-                disk.replace(&self.hardware, &pretty(&keys))
+                replace(disk, &self.hardware, &keys)
             }
             Shelve::Memory(Memory { level, lit }) => {
                 let lamp_level = f64::from(level.millionths()) / 1e6;
                 let remembered = Remembered { lamp_level, led_seconds: lit.as_secs_f64() };
-                disk.replace(&self.data.join(MEMORY), &pretty(&remembered))
+                replace(disk, &self.memory, &remembered)
             }
             Shelve::Protocol(name, text) => {
-                disk.create_dir_all(&self.data.join(PROTOCOLS))?;
-                disk.sync_dir(&self.data)?;
                 let text: Value = serde_json::from_str(&text).unwrap_or_default();
-                disk.replace(&self.protocol(&name), &pretty(&text))
+                replace(disk, &self.protocol(&name), &text)
             }
             Shelve::NoProtocol(name) => {
                 disk.remove(&self.protocol(&name))?;
@@ -184,16 +186,16 @@ impl Shelf {
     }
 
     fn memory(&self, disk: &Careful) -> Result<Memory, String> {
-        let path = self.data.join(MEMORY);
-        let Some(bytes) = disk.read_if_there(&path)? else { return Ok(Memory::default()) };
+        let path = &self.memory;
+        let Some(bytes) = disk.read_if_there(path)? else { return Ok(Memory::default()) };
         let Remembered { lamp_level, led_seconds } =
-            serde_json::from_slice(&bytes).map_err(|why| wrong(&path, &why))?;
+            serde_json::from_slice(&bytes).map_err(|why| wrong(path, &why))?;
         let level = (0.0..=1.0).contains(&lamp_level).then(|| (lamp_level * 1e6).round() as u32);
         let level = level.and_then(Fraction::from_millionths);
         let level =
-            level.ok_or_else(|| wrong(&path, &format!("lamp_level is {lamp_level}; expected 0 to 1")))?;
+            level.ok_or_else(|| wrong(path, &format!("lamp_level is {lamp_level}; expected 0 to 1")))?;
         let lit = Duration::try_from_secs_f64(led_seconds)
-            .map_err(|_| wrong(&path, &format!("led_seconds is {led_seconds}; expected 0 or more")))?;
+            .map_err(|_| wrong(path, &format!("led_seconds is {led_seconds}; expected 0 or more")))?;
         Ok(Memory { level, lit })
     }
 
@@ -220,10 +222,14 @@ impl Shelf {
     }
 }
 
-fn pretty(value: &impl Serialize) -> Vec<u8> {
+/// Writes a file that people read, too, into a folder that may be new.
+fn replace(disk: &mut Careful, path: &Path, value: &impl Serialize) -> Result<(), String> {
     let mut bytes = serde_json::to_vec_pretty(value).expect("it has nothing that JSON has not");
     bytes.push(b'\n');
-    bytes
+    let folder = path.parent().unwrap_or(path);
+    disk.create_dir_all(folder)?;
+    disk.sync_dir(folder.parent().unwrap_or(folder))?;
+    disk.replace(path, &bytes)
 }
 
 fn wrong(path: &Path, why: &impl std::fmt::Display) -> String {

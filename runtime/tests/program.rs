@@ -260,6 +260,29 @@ fn a_scenario_can_be_hurried_and_its_journal_replays() {
 }
 
 #[test]
+fn a_kept_file_that_is_wrong_is_named_before_anything_starts() {
+    for (name, content, words) in [
+        (
+            "hardware.json",
+            r#"{"pump_steps_per_ml": "many"}"#,
+            "pump_steps_per_ml is \"many\"; expected a number",
+        ),
+        ("hardware.json", "{", "correct the file, or move it away"),
+        ("planktor.json", r#"{"lamp_level": 2, "led_seconds": 0}"#, "lamp_level is 2; expected 0 to 1"),
+    ] {
+        let data = TempDir::new().unwrap();
+        std::fs::create_dir(data.path().join("twin")).unwrap();
+        std::fs::write(data.path().join("twin").join(name), content).unwrap();
+        let output = planktor(&["run", "--twin", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data.path())
+            .output()
+            .unwrap();
+        let error = text(&output.stderr);
+        assert!(!output.status.success() && error.contains(name) && error.contains(words), "{error}");
+    }
+}
+
+#[test]
 fn a_scenario_that_is_wrong_is_refused_with_line_and_key() {
     let folder = TempDir::new().unwrap();
     for (more, words) in [

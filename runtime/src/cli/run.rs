@@ -40,7 +40,7 @@ pub(crate) struct Run {
     external: Broker,
     #[command(flatten)]
     embedded: Embedded,
-    /// The instrument's constants [default: hardware.json in the data folder]
+    /// The instrument's constants [default: hardware.json in the data folder; of a twin: twin/hardware.json]
     #[arg(long, value_name = "FILE")]
     hardware: Option<PathBuf>,
     /// Ask this gpsd for position and time; "twin": start one under the twin's sky, and ask that over TCP

@@ -151,7 +151,7 @@ fn ended(recorder: &mut Recorder, batch: u64, ending: Ending) -> Result<(), Stri
 }
 
 fn recorder(root: &Path) -> Recorder {
-    Recorder::new(Box::new(FileSystem), root.into(), "twin", Shelf::new(root.into(), None))
+    Recorder::new(Box::new(FileSystem), root.into(), "twin", Shelf::new(root.into(), "twin", None))
 }
 
 /// A data set of so many frames out of three, with this end.

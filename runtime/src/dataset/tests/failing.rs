@@ -26,7 +26,10 @@ fn shaky(faults: &Faults) -> (MemoryDisk, Recorder) {
     if let Some(dies) = faults.dies {
         disk.die_at(first + dies, faults.effect);
     }
-    (disk.clone(), Recorder::new(Box::new(disk), "/data".into(), "twin", Shelf::new("/data".into(), None)))
+    (
+        disk.clone(),
+        Recorder::new(Box::new(disk), "/data".into(), "twin", Shelf::new("/data".into(), "twin", None)),
+    )
 }
 
 /// Two data sets of two frames and one, each begun again if that failed, and their frames sent once; the names that
