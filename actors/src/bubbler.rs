@@ -7,7 +7,7 @@
 //! ```
 
 use crate::alarm::{Bell, Ticket};
-use crate::host::Machine;
+use crate::host::{Input, Machine};
 use crate::port::Port;
 use planktor_drivers::devices::bubbler::Bubbler;
 use planktor_protocol::bubbler::{Command, Event};
@@ -25,27 +25,6 @@ const SWING: f64 = 0.005;
 const SWINGS_HZ: f64 = 4.0;
 /// From one step of the swing to the next.
 const STEP: Duration = Duration::from_millis(20);
-
-/// What can reach it.
-#[derive(Debug)]
-pub enum Input {
-    /// An order.
-    Order(Order<Command>),
-    /// An alarm of its own.
-    Alarm(Ticket),
-}
-
-impl From<Order<Command>> for Input {
-    fn from(order: Order<Command>) -> Self {
-        Self::Order(order)
-    }
-}
-
-impl From<Ticket> for Input {
-    fn from(ticket: Ticket) -> Self {
-        Self::Alarm(ticket)
-    }
-}
 
 enum State {
     Off,
@@ -67,7 +46,7 @@ impl Bubbles {
         Self { bubbler, bell, events, state: State::Off }
     }
 
-    fn next(&mut self, state: State, input: Input) -> Result<State, Fault> {
+    fn next(&mut self, state: State, input: Input<Command>) -> Result<State, Fault> {
         Ok(match (state, input) {
             (State::Off, Input::Order(Order { command: Command::Set(true), .. })) => {
                 self.bubbler.set(part(START))?;
@@ -104,13 +83,13 @@ fn part(of_full_scale: f64) -> Fraction {
 }
 
 impl Machine for Bubbles {
-    type Input = Input;
+    type Input = Input<Command>;
 
     fn is_open(&self) -> bool {
         true
     }
 
-    fn on(&mut self, input: Input) -> Result<(), Fault> {
+    fn on(&mut self, input: Input<Command>) -> Result<(), Fault> {
         let run = match &input {
             Input::Order(order) => Some(order.run),
             Input::Alarm(_) => None,

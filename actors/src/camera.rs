@@ -8,7 +8,7 @@
 //! ```
 
 use crate::alarm::{Bell, Ticket};
-use crate::host::Machine;
+use crate::host::{Input, Machine};
 use crate::port::Port;
 use planktor_drivers::devices::camera::Camera;
 use planktor_protocol::camera::{Command, Event, Mode};
@@ -20,27 +20,6 @@ use std::time::Duration;
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// After three more frames the pool has no room for it.
 const PATIENCE: u32 = 4;
-
-/// What can reach it.
-#[derive(Debug)]
-pub enum Input {
-    /// An order.
-    Order(Order<Command>),
-    /// An alarm of its own.
-    Alarm(Ticket),
-}
-
-impl From<Order<Command>> for Input {
-    fn from(order: Order<Command>) -> Self {
-        Self::Order(order)
-    }
-}
-
-impl From<Ticket> for Input {
-    fn from(ticket: Ticket) -> Self {
-        Self::Alarm(ticket)
-    }
-}
 
 struct Awaited {
     run: Run,
@@ -68,7 +47,7 @@ impl Eye {
         Self { camera, bell, events, state: State::Closed }
     }
 
-    fn next(&mut self, state: State, input: Input) -> Result<State, Fault> {
+    fn next(&mut self, state: State, input: Input<Command>) -> Result<State, Fault> {
         Ok(match (state, input) {
             (State::Closed, Input::Order(Order { run, command: Command::Set(settings), .. })) => {
                 let mode = self.camera.set(settings)?;
@@ -150,13 +129,13 @@ impl Eye {
 }
 
 impl Machine for Eye {
-    type Input = Input;
+    type Input = Input<Command>;
 
     fn is_open(&self) -> bool {
         true
     }
 
-    fn on(&mut self, input: Input) -> Result<(), Fault> {
+    fn on(&mut self, input: Input<Command>) -> Result<(), Fault> {
         let state = std::mem::replace(&mut self.state, State::Closed);
         self.state = self.next(state, input)?;
         Ok(())

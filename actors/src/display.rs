@@ -1,32 +1,10 @@
 //! The actor of the display. It has one state: what was last shown, which the display itself keeps.
 
-use crate::alarm::Ticket;
-use crate::host::Machine;
+use crate::host::{Input, Machine};
 use crate::port::Port;
 use planktor_drivers::devices::display::Display;
 use planktor_protocol::display::{Command, Event};
 use planktor_protocol::{Fault, Order, Report};
-
-/// What can reach it.
-#[derive(Debug)]
-pub enum Input {
-    /// An order.
-    Order(Order<Command>),
-    /// It never asks for one.
-    Alarm,
-}
-
-impl From<Order<Command>> for Input {
-    fn from(order: Order<Command>) -> Self {
-        Self::Order(order)
-    }
-}
-
-impl From<Ticket> for Input {
-    fn from(_: Ticket) -> Self {
-        Self::Alarm
-    }
-}
 
 /// The machine.
 pub struct Sign {
@@ -42,13 +20,14 @@ impl Sign {
 }
 
 impl Machine for Sign {
-    type Input = Input;
+    type Input = Input<Command>;
 
     fn is_open(&self) -> bool {
         true
     }
 
-    fn on(&mut self, input: Input) -> Result<(), Fault> {
+    fn on(&mut self, input: Input<Command>) -> Result<(), Fault> {
+        // It never asks for an alarm.
         let Input::Order(Order { run, command, .. }) = input else { return Ok(()) };
         let event = match command {
             Command::Show(page) => {

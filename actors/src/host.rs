@@ -3,12 +3,33 @@
 //! It hosts a plain machine. A fault or a panic in it is contained: the device is made safe, its driver dropped, the
 //! loss reported, and the actor and its address stay. The supervisor decides when to open it again.
 
-use crate::alarm::{Alarms, Bell};
+use crate::alarm::{Alarms, Bell, Ticket};
 use crate::port::{Mail, Port};
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
-use planktor_protocol::Fault;
 use planktor_protocol::instrument::{Device, Health};
+use planktor_protocol::{Fault, Order};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What can reach a machine.
+#[derive(Debug)]
+pub enum Input<C> {
+    /// An order.
+    Order(Order<C>),
+    /// An alarm of its own.
+    Alarm(Ticket),
+}
+
+impl<C> From<Order<C>> for Input<C> {
+    fn from(order: Order<C>) -> Self {
+        Self::Order(order)
+    }
+}
+
+impl<C> From<Ticket> for Input<C> {
+    fn from(ticket: Ticket) -> Self {
+        Self::Alarm(ticket)
+    }
+}
 
 /// What an actor does, without actix.
 pub trait Machine: 'static {

@@ -1,33 +1,11 @@
 //! The actor of the lamp. It has one state: what it was last set to.
 
-use crate::alarm::Ticket;
-use crate::host::Machine;
+use crate::host::{Input, Machine};
 use crate::port::Port;
 use planktor_drivers::devices::light::Light;
 use planktor_protocol::light::{Command, Event};
 use planktor_protocol::units::Fraction;
 use planktor_protocol::{Fault, Order, Report};
-
-/// What can reach it.
-#[derive(Debug)]
-pub enum Input {
-    /// An order.
-    Order(Order<Command>),
-    /// It never asks for one.
-    Alarm,
-}
-
-impl From<Order<Command>> for Input {
-    fn from(order: Order<Command>) -> Self {
-        Self::Order(order)
-    }
-}
-
-impl From<Ticket> for Input {
-    fn from(_: Ticket) -> Self {
-        Self::Alarm
-    }
-}
 
 /// The machine.
 pub struct Lamp {
@@ -44,13 +22,14 @@ impl Lamp {
 }
 
 impl Machine for Lamp {
-    type Input = Input;
+    type Input = Input<Command>;
 
     fn is_open(&self) -> bool {
         true
     }
 
-    fn on(&mut self, input: Input) -> Result<(), Fault> {
+    fn on(&mut self, input: Input<Command>) -> Result<(), Fault> {
+        // It never asks for an alarm.
         let Input::Order(Order { run, command, .. }) = input else { return Ok(()) };
         if let Command::Set(level) = command {
             self.light.set(level)?;

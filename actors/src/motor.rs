@@ -8,7 +8,7 @@
 //! ```
 
 use crate::alarm::{Bell, Ticket};
-use crate::host::Machine;
+use crate::host::{Input, Machine};
 use crate::port::Port;
 use planktor_drivers::devices::motor::{Look, Motor, StartError};
 use planktor_protocol::motion::{Command, Event};
@@ -19,27 +19,6 @@ use std::time::Duration;
 const LOOK_AT_BRAKING: Duration = Duration::from_millis(10);
 /// The pump at full speed brakes in 2.1 s (275,000 usteps/s at 131,000 usteps/s2); who turns much longer does not obey.
 const LONGEST_BRAKING: Duration = Duration::from_secs(10);
-
-/// What can reach it.
-#[derive(Debug)]
-pub enum Input<M> {
-    /// An order.
-    Order(Order<Command<M>>),
-    /// An alarm of its own.
-    Alarm(Ticket),
-}
-
-impl<M> From<Order<Command<M>>> for Input<M> {
-    fn from(order: Order<Command<M>>) -> Self {
-        Self::Order(order)
-    }
-}
-
-impl<M> From<Ticket> for Input<M> {
-    fn from(ticket: Ticket) -> Self {
-        Self::Alarm(ticket)
-    }
-}
 
 /// A move that may begin when the motor stands.
 struct Next<M> {
@@ -70,7 +49,11 @@ impl<D: Motor> Drive<D> {
         Self { motor, bell, events, state }
     }
 
-    fn next(&mut self, state: State<D::Move>, input: Input<D::Move>) -> Result<State<D::Move>, Fault> {
+    fn next(
+        &mut self,
+        state: State<D::Move>,
+        input: Input<Command<D::Move>>,
+    ) -> Result<State<D::Move>, Fault> {
         Ok(match (state, input) {
             (State::Opening(step), Input::Alarm(ticket)) if ticket == step => match self.motor.open()? {
                 true => State::Idle,
@@ -191,7 +174,7 @@ impl<D: Motor> Drive<D> {
 }
 
 impl<D: Motor> Machine for Drive<D> {
-    type Input = Input<D::Move>;
+    type Input = Input<Command<D::Move>>;
 
     fn is_open(&self) -> bool {
         !matches!(self.state, State::Opening(_))
