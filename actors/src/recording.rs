@@ -13,6 +13,7 @@ use planktor_protocol::position::Fix;
 use planktor_protocol::timekeeping::Anchor;
 use planktor_protocol::units::{Fraction, Micrometres, Nanolitres};
 use planktor_protocol::{Instant, Interval, Run};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,10 +134,17 @@ pub enum Record {
         /// In which forms.
         formats: Formats,
     },
+    /// Something beside the data sets, and its name.
+    Errand(Run, Errand),
+}
+
+/// Work for the recorder that can wait.
+#[derive(Debug)]
+pub enum Errand {
     /// Keep something small.
-    Shelve(Run, Shelve),
+    Shelve(Shelve),
     /// Say what a protocol would come to.
-    Estimate(Run, Box<Query>),
+    Estimate(Box<Query>),
 }
 
 /// What is small and kept from one start to the next; each replaces what was kept before, or nothing changes.
@@ -218,10 +226,17 @@ pub enum Recorded {
         /// Its files.
         result: Result<Files, String>,
     },
-    /// It is kept, durably, or why not.
-    Shelved(Run, Result<(), String>),
-    /// What it would come to, or why nobody knows.
-    Estimated(Run, Result<Estimate, String>),
+    /// What came of an errand, or why nothing.
+    Did(Run, Result<Done, String>),
+}
+
+/// What can come of an errand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It is kept, durably.
+    Kept,
+    /// What the protocol would come to.
+    Estimated(Estimate),
 }
 
 /// The files of a picture outside any data set.
@@ -241,8 +256,9 @@ pub struct Pipeline {
     encoded: Port<Encoded>,
     recorded: Port<Recorded>,
     batches: Vec<Batch>,
-    /// Small things that are being kept.
-    errands: usize,
+    /// One is with the recorder, the others wait here, so that they never keep a frame out.
+    errands: VecDeque<(Run, Errand)>,
+    errand_under_way: bool,
 }
 
 struct Batch {
@@ -274,7 +290,15 @@ impl Pipeline {
         encoded: Port<Encoded>,
         recorded: Port<Recorded>,
     ) -> Self {
-        Self { encoders, recorder, encoded, recorded, batches: Vec::new(), errands: 0 }
+        Self {
+            encoders,
+            recorder,
+            encoded,
+            recorded,
+            batches: Vec::new(),
+            errands: VecDeque::new(),
+            errand_under_way: false,
+        }
     }
 
     /// Asks for a data set.
@@ -329,22 +353,25 @@ impl Pipeline {
         }
     }
 
-    /// Has something small kept.
-    pub fn shelve(&mut self, errand: Run, what: Shelve) {
-        self.errands += 1;
-        self.record(Record::Shelve(errand, what), |why| Recorded::Shelved(errand, Err(why.into())));
-    }
-
-    /// Has it calculated what a protocol would come to.
-    pub fn estimate(&mut self, errand: Run, query: Query) {
-        self.errands += 1;
-        let job = Record::Estimate(errand, Box::new(query));
-        self.record(job, |why| Recorded::Estimated(errand, Err(why.into())));
+    /// Has something done beside the data sets, when what was asked before is done.
+    pub fn errand(&mut self, run: Run, errand: Errand) {
+        self.errands.push_back((run, errand));
+        self.next_errand();
     }
 
     /// An errand is done, this or that.
     pub fn did(&mut self) {
-        self.errands = self.errands.saturating_sub(1);
+        self.errand_under_way = false;
+        self.next_errand();
+    }
+
+    fn next_errand(&mut self) {
+        if !self.errand_under_way
+            && let Some((run, errand)) = self.errands.pop_front()
+        {
+            self.errand_under_way = true;
+            self.record(Record::Errand(run, errand), |why| Recorded::Did(run, Err(why.into())));
+        }
     }
 
     /// A frame has come to the end of its way, this or that.
@@ -370,12 +397,13 @@ impl Pipeline {
 
     /// Whether encoders or recorder owe an answer.
     pub fn is_owed(&self) -> bool {
-        self.errands > 0 || self.batches.iter().any(|b| !b.begun || b.under_way > 0 || b.end == End::Told)
+        self.errand_under_way
+            || self.batches.iter().any(|b| !b.begun || b.under_way > 0 || b.end == End::Told)
     }
 
     /// Whether a data set still waits for frames or its end, or something small is not yet kept.
     pub fn is_busy(&self) -> bool {
-        self.errands > 0 || !self.batches.is_empty()
+        self.errand_under_way || !self.batches.is_empty()
     }
 
     fn close(&mut self, run: Run) {

@@ -32,7 +32,7 @@ use crate::recording::{Encoded, Memory, Pipeline, Recorded};
 use crate::sequence::{self, Hold, Sequence};
 use actix::{Actor, AsyncContext, Context, Handler, Recipient};
 use care::Care;
-use keeping::Errand;
+use keeping::Asked;
 use lease::Lease;
 use ledger::{Answered, Ledger, Who};
 use planktor_drivers::board::Enable;
@@ -204,7 +204,7 @@ pub struct Supervisor {
     lit: Option<(Instant, Ticket)>,
     memory: Memory,
     protocols: BTreeMap<Name, Kept>,
-    errands: Vec<Errand>,
+    errands: Vec<Asked>,
     lease: Lease,
     settings: camera::Settings,
     /// How the camera streams, as it last said.

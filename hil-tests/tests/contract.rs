@@ -3,13 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+use planktor_actors::recording::Record;
 use planktor_hil_tests::{Played, Scenario, Script, dashboard, image, light_on, message, raw, update_config};
 use planktor_protocol::Instant;
+use planktor_runtime::instrument::Models;
 use planktor_runtime::mqtt::Message;
 use planktor_runtime::replay::replay;
 use planktor_sim::disk::MemoryDisk;
 use planktor_sim::{Hat, Parameters};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -493,6 +496,21 @@ fn protocols_are_kept_listed_and_deleted() {
     assert!(why.contains("the stored protocol broken is not valid: plan: is missing"), "{why}");
     assert_eq!(answers[3]["protocols"].as_array().unwrap().len(), 6);
     assert!(!folder.path().join("protocols/mine.json").exists());
+}
+
+/// However many small things wait for a slow disk, the frames of an acquisition get their turn.
+#[test]
+fn what_is_kept_in_great_numbers_keeps_no_frame_out() {
+    let slow = Arc::new(|job: &Record| if matches!(job, Record::Errand(..)) { ms(100) } else { ms(20) });
+    let mut script = dashboard("crowded", 8);
+    let store = |n: u64| protocol("store", &json!({"name": format!("mine {n}"), "protocol": flow(1)}));
+    // Twice as fast as they can be written: more and more wait, while frames come.
+    script.extend((0..60).map(|n| (ms(3_000 + n * 50), store(n))));
+    let models = Some(Models { recording: slow, ..Models::default() });
+    let scenario = Scenario { models, ..Scenario::new(script, ms(60_000)) };
+    let played = scenario.until("status/imager", "Done").play();
+    assert_eq!(played.count("status/imager", "Done"), 1, "{:?}", played.statuses("status/imager"));
+    assert_eq!(played.count("planktor/status/protocol", "Stored"), 60);
 }
 
 /// Until the last exposure or move it takes what was estimated, within two percent; so does the volume.

@@ -64,14 +64,17 @@ impl Careful {
         self.0.read(path).map_err(|why| failed("read", path, &why))
     }
 
-    /// Replaces a file by another content, or leaves it as it was, whenever the power goes.
+    /// Replaces a file by another content, or leaves it as it was, whenever the power goes; its folder may be new.
     pub(crate) fn replace(&mut self, path: &Path, bytes: &[u8]) -> Result<(), String> {
+        let folder = path.parent().unwrap_or(path);
+        self.create_dir_all(folder)?;
+        self.sync_dir(folder.parent().unwrap_or(folder))?;
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(PART);
         let part = path.with_file_name(name);
         self.write(&part, bytes)?;
         self.rename(&part, path)?;
-        self.sync_dir(path.parent().unwrap_or(path))
+        self.sync_dir(folder)
     }
 
     pub(crate) fn free(&self, path: &Path) -> Result<u64, String> {

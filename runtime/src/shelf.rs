@@ -19,7 +19,7 @@ use planktor_protocol::library::{LARGEST, MOST, Name};
 use planktor_protocol::units::{Fraction, MicrometresPerSecond, NanolitresPerSecond};
 use planktor_protocol::wire;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -121,11 +121,7 @@ impl Shelf {
         match what {
             Shelve::PumpSteps(thousandths) => {
                 let mut keys = self.hardware(disk)?.unwrap_or_default();
-                let steps = match thousandths % 1_000 {
-                    0 => json!(thousandths / 1_000),
-                    _ => json!(f64::from(thousandths) / 1e3),
-                };
-                keys.insert(PUMP_STEPS.into(), steps);
+                keys.insert(PUMP_STEPS.into(), wire::motion::steps(thousandths));
                 replace(disk, &self.hardware, &keys)
             }
             Shelve::Memory(Memory { level, lit }) => {
@@ -222,13 +218,10 @@ impl Shelf {
     }
 }
 
-/// Writes a file that people read, too, into a folder that may be new.
+/// Writes a file that people read, too.
 fn replace(disk: &mut Careful, path: &Path, value: &impl Serialize) -> Result<(), String> {
     let mut bytes = serde_json::to_vec_pretty(value).expect("it has nothing that JSON has not");
     bytes.push(b'\n');
-    let folder = path.parent().unwrap_or(path);
-    disk.create_dir_all(folder)?;
-    disk.sync_dir(folder.parent().unwrap_or(folder))?;
     disk.replace(path, &bytes)
 }
 

@@ -8,7 +8,7 @@ use planktor_protocol::acquisition::{self, Failure, Formats, Metadata, Refusal};
 use planktor_protocol::instrument::{CommandId, Device, Event};
 use planktor_protocol::plan::Plan;
 use planktor_protocol::timekeeping::{Anchor, Source};
-use planktor_protocol::{Axis, Epochs, Fault, Order, Run, camera, motion};
+use planktor_protocol::{Axis, Epochs, Fault, Order, Run, camera, motion, pump};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,11 +59,14 @@ impl Supervisor {
         if let Some(fault) = self.fault(Device::Pump) {
             return Err(Refusal::NoMotor(Axis::Pump, fault));
         }
-        let calibration = self.calibration.get();
-        for stroke in plan.strokes() {
-            pump_device::check(&calibration, stroke)?;
-        }
+        self.can_pump(plan)?;
         Ok(metadata)
+    }
+
+    /// Whether the pump can do every stroke of a plan.
+    pub(super) fn can_pump(&self, plan: &Plan) -> Result<(), pump::Refusal> {
+        let calibration = self.calibration.get();
+        plan.strokes().try_for_each(|stroke| pump_device::check(&calibration, stroke))
     }
 
     pub(super) fn create(
@@ -249,12 +252,8 @@ impl Supervisor {
                 State::Idle
             }
             (state, Recorded::Alone { batch, result }) => self.captured(state, batch, result),
-            (state, Recorded::Shelved(run, result)) => {
-                self.shelved(run, result);
-                state
-            }
-            (state, Recorded::Estimated(run, result)) => {
-                self.estimated(run, result);
+            (state, Recorded::Did(run, result)) => {
+                self.did(run, result);
                 state
             }
             // Of an acquisition that was ended already: its last frames and its end.

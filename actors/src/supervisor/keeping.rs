@@ -4,14 +4,13 @@
 use super::{State, Supervisor, Who};
 use crate::alarm::Ticket;
 use crate::estimate::Query;
-use crate::recording::Shelve;
-use planktor_drivers::devices::pump as pump_device;
+use crate::recording::{Done, Errand, Shelve};
 use planktor_protocol::acquisition::{self, Refusal as Not};
 use planktor_protocol::instrument::{CommandId, Device, Event};
-use planktor_protocol::library::{Command, Entry, Estimate, MOST, Name, Protocol, Refusal, Which};
+use planktor_protocol::library::{Command, Entry, MOST, Name, Protocol, Refusal, Which};
 use planktor_protocol::pump::{self, Calibrated, Calibration};
 use planktor_protocol::units::Fraction;
-use planktor_protocol::{Epochs, Run, library, light, operating_time};
+use planktor_protocol::{Epochs, Fault, Run, library, light, operating_time};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,11 +28,12 @@ pub struct Kept {
     pub shipped: bool,
 }
 
-/// Something that the recorder was asked beside its data sets, and whom it answers.
-pub(super) struct Errand {
+/// Whom an errand answers, and how.
+pub(super) struct Asked {
     run: Run,
     id: Option<CommandId>,
-    done: Event,
+    /// When something is kept.
+    kept: Option<Event>,
     not: fn(String) -> Event,
 }
 
@@ -81,7 +81,7 @@ impl Supervisor {
             (true, None) => self.lit = Some((self.bell.now(), self.keep_lit_later())),
             (false, Some(_)) => {
                 self.lit = None;
-                self.remember();
+                self.remember(None);
             }
             (true, Some(_)) | (false, None) => {}
         }
@@ -90,7 +90,7 @@ impl Supervisor {
     pub(super) fn lit_is_to_be_kept(&mut self) {
         self.count_lit();
         self.lit = Some((self.bell.now(), self.keep_lit_later()));
-        self.remember();
+        self.remember(None);
     }
 
     fn keep_lit_later(&self) -> Ticket {
@@ -105,28 +105,26 @@ impl Supervisor {
         }
     }
 
-    /// Nobody asked, so nobody is told should it fail: the next time may succeed.
-    fn remember(&mut self) {
-        let seconds = Event::OperatingTime(operating_time::Event::Seconds(self.memory.lit.as_secs()));
+    /// Without anybody who asked, the next time may succeed.
+    fn remember(&mut self, id: Option<CommandId>) {
         let not = |why| Event::OperatingTime(operating_time::Event::Failed(why));
-        self.shelve(None, Shelve::Memory(self.memory), seconds, not);
+        self.shelve(id, Shelve::Memory(self.memory), self.hours(), not);
+    }
+
+    fn hours(&self) -> Event {
+        Event::OperatingTime(operating_time::Event::Seconds(self.memory.lit.as_secs()))
     }
 
     pub(super) fn operating_time(&mut self, id: CommandId, command: operating_time::Command) {
         self.count_lit();
         match command {
-            operating_time::Command::Get => {}
+            operating_time::Command::Get => return self.tell(Some(id), self.hours()),
             operating_time::Command::Reset => self.memory.lit = Duration::ZERO,
             operating_time::Command::Increment(seconds) => {
                 self.memory.lit = self.memory.lit.saturating_add(Duration::from_secs(seconds));
             }
         }
-        let seconds = Event::OperatingTime(operating_time::Event::Seconds(self.memory.lit.as_secs()));
-        if command == operating_time::Command::Get {
-            return self.tell(Some(id), seconds);
-        }
-        let not = |why| Event::OperatingTime(operating_time::Event::Failed(why));
-        self.shelve(Some(id), Shelve::Memory(self.memory), seconds, not);
+        self.remember(Some(id));
     }
 
     pub(super) fn library(&mut self, state: State, id: CommandId, epochs: Epochs, command: Command) -> State {
@@ -149,9 +147,9 @@ impl Supervisor {
                 Ok(protocol) => library::Event::Got(name, protocol.text.clone()),
                 Err(why) => library::Event::Refused(why),
             }),
-            Command::Validate(protocol) => Some(match self.can_pump(&protocol) {
+            Command::Validate(protocol) => Some(match self.can_pump(&protocol.plan) {
                 Ok(()) => library::Event::Valid { frames: protocol.plan.frames() },
-                Err(why) => library::Event::Refused(why),
+                Err(why) => library::Event::Refused(why.into()),
             }),
         };
         if let Some(event) = event {
@@ -165,7 +163,7 @@ impl Supervisor {
         let refusal = match before {
             Some(Kept { shipped: true, .. }) => Some(Refusal::Shipped(name.clone())),
             None if self.protocols.len() >= MOST => Some(Refusal::Full),
-            _ => self.can_pump(&protocol).err(),
+            _ => self.can_pump(&protocol.plan).err().map(Refusal::Stroke),
         };
         if let Some(why) = refusal {
             return Some(library::Event::Refused(why));
@@ -193,10 +191,9 @@ impl Supervisor {
             Which::This(protocol) => Ok(protocol),
             Which::Named(name) => self.protocol(&name),
         };
-        let protocol = protocol.and_then(|protocol| self.can_pump(&protocol).map(|()| protocol));
-        let silent =
-            || Refusal::NoCamera(self.fault(Device::Camera).unwrap_or(planktor_protocol::Fault::NotOpen));
         let query = protocol.and_then(|protocol| {
+            self.can_pump(&protocol.plan)?;
+            let silent = || Refusal::NoCamera(self.fault(Device::Camera).unwrap_or(Fault::NotOpen));
             let mode = self.mode.ok_or_else(silent)?;
             let (calibration, frame_bytes) = (self.calibration.get(), self.frame_bytes);
             Ok(Query { protocol, calibration, mode, frame_bytes })
@@ -204,11 +201,7 @@ impl Supervisor {
         match query {
             Err(why) => Some(library::Event::Refused(why)),
             Ok(query) => {
-                // Replaced by what comes of it.
-                let done = Event::Library(library::Event::Valid { frames: query.protocol.plan.frames() });
-                if let Some(run) = self.errand(Some(id), done, not_kept) {
-                    self.pipeline.estimate(run, query);
-                }
+                self.errand(Some(id), Errand::Estimate(Box::new(query)), None, not_kept);
                 None
             }
         }
@@ -222,55 +215,43 @@ impl Supervisor {
         }
     }
 
-    fn can_pump(&self, protocol: &Protocol) -> Result<(), Refusal> {
-        let calibration = self.calibration.get();
-        protocol.plan.strokes().try_for_each(|stroke| Ok(pump_device::check(&calibration, stroke)?))
+    fn shelve(&mut self, id: Option<CommandId>, what: Shelve, kept: Event, not: fn(String) -> Event) {
+        self.errand(id, Errand::Shelve(what), Some(kept), not);
     }
 
-    fn shelve(&mut self, id: Option<CommandId>, what: Shelve, done: Event, not: fn(String) -> Event) {
-        if let Some(run) = self.errand(id, done, not) {
-            self.pipeline.shelve(run, what);
-        }
-    }
-
-    fn errand(&mut self, id: Option<CommandId>, done: Event, not: fn(String) -> Event) -> Option<Run> {
+    fn errand(
+        &mut self,
+        id: Option<CommandId>,
+        errand: Errand,
+        kept: Option<Event>,
+        not: fn(String) -> Event,
+    ) {
         if self.errands.len() >= MOST_ERRANDS {
-            self.tell(
-                id,
-                not("too much waits for the disk; it is in force, but was not kept: try again".into()),
-            );
-            return None;
+            let full = "too much waits for the disk; it is in force, but was not kept: try again";
+            return self.tell(id, not(full.into()));
         }
         let run = self.new_run();
-        self.errands.push(Errand { run, id, done, not });
-        Some(run)
+        self.errands.push(Asked { run, id, kept, not });
+        self.pipeline.errand(run, errand);
     }
 
-    pub(super) fn shelved(&mut self, run: Run, result: Result<(), String>) {
-        self.did(run, |errand| match result {
-            Ok(()) => errand.done,
-            Err(why) => (errand.not)(why),
-        });
-    }
-
-    pub(super) fn estimated(&mut self, run: Run, result: Result<Estimate, String>) {
-        self.did(run, |errand| match result {
-            Ok(estimate) => Event::Library(library::Event::Estimated(estimate)),
-            Err(why) => (errand.not)(why),
-        });
-    }
-
-    fn did(&mut self, run: Run, event: impl FnOnce(Errand) -> Event) {
+    pub(super) fn did(&mut self, run: Run, result: Result<Done, String>) {
         self.pipeline.did();
         // One that the disk was too slow for has been answered.
-        if let Some(i) = self.errands.iter().position(|errand| errand.run == run) {
-            let errand = self.errands.remove(i);
-            self.tell(errand.id, event(errand));
+        let Some(i) = self.errands.iter().position(|asked| asked.run == run) else { return };
+        let Asked { id, kept, not, .. } = self.errands.remove(i);
+        let event = match result {
+            Ok(Done::Kept) => kept,
+            Ok(Done::Estimated(estimate)) => Some(Event::Library(library::Event::Estimated(estimate))),
+            Err(why) => Some(not(why)),
+        };
+        if let Some(event) = event {
+            self.tell(id, event);
         }
     }
 
     pub(super) fn errands_are_late(&mut self, why: &str) {
-        for Errand { id, not, .. } in std::mem::take(&mut self.errands) {
+        for Asked { id, not, .. } in std::mem::take(&mut self.errands) {
             self.tell(id, not(why.into()));
         }
     }

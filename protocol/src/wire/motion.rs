@@ -263,8 +263,8 @@ pub(super) fn calibration_response(event: &Calibrated) -> Result<Value, String> 
     }
 }
 
-/// Whole numbers look as clients wrote them.
-fn steps(thousandths: u32) -> Value {
+/// Full steps for a millilitre, given in thousandths, as clients and `hardware.json` have them: whole ones without a point.
+pub fn steps(thousandths: u32) -> Value {
     match thousandths % 1_000 {
         0 => json!(thousandths / 1_000),
         _ => json!(f64::from(thousandths) / 1e3),

@@ -18,7 +18,7 @@ use super::{digest, folder, integrity_line, is_frame_name, metadata, records};
 use crate::careful::Careful;
 use crate::shelf::Shelf;
 use planktor_actors::estimate::estimate;
-use planktor_actors::recording::{Begin, Ending, Files, Picture, Record, Recorded};
+use planktor_actors::recording::{Begin, Done, Ending, Errand, Files, Picture, Record, Recorded};
 use planktor_drivers::disk::Disk;
 use planktor_protocol::Run;
 use planktor_protocol::acquisition::{Formats, Refusal};
@@ -59,10 +59,7 @@ impl Recorder {
             Record::Alone { batch, picture, formats } => {
                 Recorded::Alone { batch, result: self.alone(&picture, formats) }
             }
-            Record::Shelve(errand, what) => Recorded::Shelved(errand, self.shelf.keep(&mut self.disk, what)),
-            Record::Estimate(errand, query) => {
-                Recorded::Estimated(errand, self.disk.free(&self.root).map(|free| estimate(&query, free)))
-            }
+            Record::Errand(run, errand) => Recorded::Did(run, self.errand(errand)),
             Record::End { batch, ending } => Recorded::Ended { batch, result: self.end(batch, &ending) },
         }
     }
@@ -107,10 +104,18 @@ impl Recorder {
         })
     }
 
+    fn errand(&mut self, errand: Errand) -> Result<Done, String> {
+        match errand {
+            Errand::Shelve(what) => self.shelf.keep(&mut self.disk, what).map(|()| Done::Kept),
+            Errand::Estimate(query) => {
+                let free = self.disk.free(&self.root)?;
+                Ok(Done::Estimated(estimate(&query, free)))
+            }
+        }
+    }
+
     fn alone(&mut self, picture: &Picture, formats: Formats) -> Result<Files, String> {
         let folder = self.root.join(CAPTURES);
-        self.disk.create_dir_all(&folder)?;
-        self.disk.sync_dir(&self.root)?;
         let mut files = Files::default();
         let jpeg = formats.jpeg.then_some(&picture.jpeg);
         for (bytes, extension, file) in
