@@ -1,15 +1,18 @@
 //! The actor of the camera: answers a capture twice, `Exposing` (predicted) and `Frame` (from the frame itself).
 //!
 //! ```text
-//!   Closed ──Open──> Streaming ──Capture──> Streaming, one frame more awaited      (Exposing)
-//!     ^                  │ └──alarm: it is here──> one less                        (Frame)
-//!     │                  └──alarm: nothing here, too late──> one less              (Missed)
-//!     └──Close───────────┘
+//!   Closed ──Open──> for an acquisition ──Capture──> one frame more awaited              (Exposing)
+//!     │ ^                │ │ ^ └──alarm: it is here──> one less; shown to those who look (Frame)
+//!     │ └──Close─────────┘ │ │ └──alarm: nothing here, too late──> one less              (Missed)
+//!     │                  Close Open
+//!     │                    v │
+//!     └──Watch──────> for viewers ──alarm──> every frame is shown, until nobody looks
 //! ```
 
 use crate::alarm::{Bell, Ticket};
 use crate::host::{Input, Machine};
 use crate::port::Port;
+use crate::viewfinder::Viewfinder;
 use planktor_drivers::devices::camera::Camera;
 use planktor_protocol::camera::{Command, Event, Mode};
 use planktor_protocol::plan::POOL;
@@ -28,9 +31,23 @@ struct Awaited {
     give_up: Instant,
 }
 
+/// The next frame for those who look.
+struct Shown {
+    seq: u64,
+    ready: Instant,
+    look: Ticket,
+}
+
+/// Who it streams for: an acquisition, or those who look, or both. An acquisition's frames are shown as well, and no
+/// others: whoever takes a frame drops older ones, and those may be the acquisition's.
+enum For {
+    Acquisition { awaited: Vec<Awaited>, watched: bool },
+    Viewers(Option<Shown>),
+}
+
 enum State {
     Closed,
-    Streaming { mode: Mode, awaited: Vec<Awaited> },
+    Streaming(Mode, For),
 }
 
 /// The machine.
@@ -38,85 +55,152 @@ pub struct Eye {
     camera: Box<dyn Camera>,
     bell: Bell,
     events: Port<Report<Event>>,
+    viewfinder: Viewfinder,
     state: State,
 }
 
 impl Eye {
     /// Of a camera that does not stream yet.
-    pub fn new(camera: Box<dyn Camera>, bell: Bell, events: Port<Report<Event>>) -> Self {
-        Self { camera, bell, events, state: State::Closed }
+    pub fn new(
+        camera: Box<dyn Camera>,
+        bell: Bell,
+        events: Port<Report<Event>>,
+        viewfinder: Viewfinder,
+    ) -> Self {
+        Self { camera, bell, events, viewfinder, state: State::Closed }
     }
 
     fn next(&mut self, state: State, input: Input<Command>) -> Result<State, Fault> {
-        Ok(match (state, input) {
-            (State::Closed, Input::Order(Order { run, command: Command::Set(settings), .. })) => {
+        match input {
+            Input::Order(Order { run, command, .. }) => self.ordered(state, run, command),
+            Input::Alarm(ticket) => Ok(self.rung(state, ticket)),
+        }
+    }
+
+    fn ordered(&mut self, state: State, run: Run, command: Command) -> Result<State, Fault> {
+        Ok(match (state, command) {
+            (State::Closed, Command::Set(settings)) => {
                 let mode = self.camera.set(settings)?;
                 self.tell(run, Event::Set(mode));
                 State::Closed
             }
             // What was awaited belongs to the stream as it was; looking for it says that it is missing.
-            (
-                State::Streaming { awaited, .. },
-                Input::Order(Order { run, command: Command::Set(settings), .. }),
-            ) => {
+            (State::Streaming(_, whom), Command::Set(settings)) => {
                 let mode = self.camera.set(settings)?;
                 self.tell(run, Event::Set(mode));
-                State::Streaming { mode, awaited }
+                State::Streaming(
+                    mode,
+                    match whom {
+                        For::Viewers(_) => For::Viewers(self.next_shown()),
+                        acquisition @ For::Acquisition { .. } => acquisition,
+                    },
+                )
             }
-            (State::Closed, Input::Order(Order { run, command: Command::Open, .. })) => {
+
+            (State::Closed, Command::Open) => {
                 let mode = self.camera.open()?;
                 self.tell(run, Event::Opened(mode));
-                State::Streaming { mode, awaited: Vec::with_capacity(POOL as usize) }
+                State::Streaming(mode, acquisition(false))
             }
-            (State::Closed, Input::Order(Order { run, command: Command::Capture { .. }, .. })) => {
-                self.tell(run, Event::Failed(Fault::NotOpen));
-                State::Closed
+            (State::Streaming(mode, whom), Command::Open) => {
+                self.tell(run, Event::Opened(mode));
+                State::Streaming(
+                    mode,
+                    match whom {
+                        For::Viewers(_) => acquisition(true),
+                        acquisition @ For::Acquisition { .. } => acquisition,
+                    },
+                )
             }
-            (State::Closed, Input::Order(Order { run, command: Command::Close, .. })) => {
+            (State::Closed, Command::Close) => {
                 self.tell(run, Event::Closed);
                 State::Closed
             }
-
-            (
-                state @ State::Streaming { mode, .. },
-                Input::Order(Order { run, command: Command::Open, .. }),
-            ) => {
-                self.tell(run, Event::Opened(mode));
+            (State::Streaming(mode, For::Acquisition { watched: true, .. }), Command::Close) => {
+                self.tell(run, Event::Closed);
+                State::Streaming(mode, For::Viewers(self.next_shown()))
+            }
+            (State::Streaming(_, For::Acquisition { watched: false, .. }), Command::Close) => {
+                self.camera.close();
+                self.tell(run, Event::Closed);
+                State::Closed
+            }
+            (state @ State::Streaming(_, For::Viewers(_)), Command::Close) => {
+                self.tell(run, Event::Closed);
                 state
             }
+
+            (State::Closed, Command::Watch(false)) => State::Closed,
+            (State::Closed, Command::Watch(true)) => {
+                let mode = self.camera.open()?;
+                State::Streaming(mode, For::Viewers(self.next_shown()))
+            }
+            (State::Streaming(_, For::Viewers(_)), Command::Watch(false)) => {
+                self.camera.close();
+                State::Closed
+            }
+            (state @ State::Streaming(_, For::Viewers(_)), Command::Watch(true)) => state,
+            (State::Streaming(mode, For::Acquisition { awaited, .. }), Command::Watch(watched)) => {
+                State::Streaming(mode, For::Acquisition { awaited, watched })
+            }
+
             (
-                State::Streaming { mode, mut awaited },
-                Input::Order(Order { run, command: Command::Capture { not_before }, .. }),
+                State::Streaming(mode, For::Acquisition { mut awaited, watched }),
+                Command::Capture { not_before },
             ) => {
                 let next = self.camera.predict(not_before).ok_or(Fault::CameraSilent)?;
                 self.tell(run, Event::Exposing { interval: next.interval });
                 let give_up = next.ready + mode.cadence * PATIENCE;
                 awaited.push(Awaited { run, seq: next.seq, look: self.bell.at(next.ready), give_up });
-                State::Streaming { mode, awaited }
+                State::Streaming(mode, For::Acquisition { awaited, watched })
             }
-            (State::Streaming { mode, mut awaited }, Input::Alarm(ticket)) => {
-                if let Some(i) = awaited.iter().position(|frame| frame.look == ticket) {
-                    let frame = awaited.remove(i);
-                    awaited.extend(self.look(frame));
-                }
-                State::Streaming { mode, awaited }
+            (state @ (State::Closed | State::Streaming(_, For::Viewers(_))), Command::Capture { .. }) => {
+                self.tell(run, Event::Failed(Fault::NotOpen));
+                state
             }
-            (State::Streaming { .. }, Input::Order(Order { run, command: Command::Close, .. })) => {
-                self.camera.close();
-                self.tell(run, Event::Closed);
-                State::Closed
-            }
-
-            // A ticket that the state does not hold any more.
-            (State::Closed, Input::Alarm(_)) => State::Closed,
         })
     }
 
+    fn rung(&mut self, state: State, ticket: Ticket) -> State {
+        match state {
+            State::Streaming(mode, For::Acquisition { mut awaited, watched }) => {
+                if let Some(i) = awaited.iter().position(|frame| frame.look == ticket) {
+                    let frame = awaited.remove(i);
+                    awaited.extend(self.look(frame, watched));
+                }
+                State::Streaming(mode, For::Acquisition { awaited, watched })
+            }
+            State::Streaming(mode, For::Viewers(Some(shown))) if shown.look == ticket => {
+                State::Streaming(mode, For::Viewers(self.show(&shown, mode)))
+            }
+            // A ticket that the state does not hold any more.
+            state @ (State::Streaming(_, For::Viewers(_)) | State::Closed) => state,
+        }
+    }
+
+    /// Shows a frame, and says which is next: the one after it; if it is not there, whichever comes then.
+    fn show(&mut self, Shown { seq, ready, .. }: &Shown, mode: Mode) -> Option<Shown> {
+        let Some(frame) = self.camera.take(*seq) else { return self.next_shown() };
+        self.viewfinder.show(frame);
+        let ready = *ready + mode.cadence;
+        Some(Shown { seq: seq + 1, ready, look: self.bell.at(ready) })
+    }
+
+    fn next_shown(&self) -> Option<Shown> {
+        let next = self.camera.predict(self.bell.now())?;
+        Some(Shown { seq: next.seq, ready: next.ready, look: self.bell.at(next.ready) })
+    }
+
     /// Gives the frame back if it is still to be waited for.
-    fn look(&mut self, frame: Awaited) -> Option<Awaited> {
+    fn look(&mut self, frame: Awaited, watched: bool) -> Option<Awaited> {
         let now = self.bell.now();
         match self.camera.take(frame.seq) {
-            Some(taken) => self.tell(frame.run, Event::Frame(taken)),
+            Some(taken) => {
+                if watched {
+                    self.viewfinder.show(taken.clone());
+                }
+                self.tell(frame.run, Event::Frame(taken));
+            }
             None if now > frame.give_up => self.tell(frame.run, Event::Missed),
             None => return Some(Awaited { look: self.bell.at(now + LOOK_AGAIN), ..frame }),
         }
@@ -126,6 +210,10 @@ impl Eye {
     fn tell(&self, run: Run, event: Event) {
         self.events.send(Report { run, event });
     }
+}
+
+fn acquisition(watched: bool) -> For {
+    For::Acquisition { awaited: Vec::with_capacity(POOL as usize), watched }
 }
 
 impl Machine for Eye {

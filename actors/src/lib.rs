@@ -21,3 +21,4 @@ pub mod recording;
 pub mod sequence;
 pub mod supervisor;
 pub mod timekeeping;
+pub mod viewfinder;

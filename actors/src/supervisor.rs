@@ -19,6 +19,8 @@ mod lease;
 mod ledger;
 mod safety;
 mod slow;
+mod term;
+mod viewing;
 
 pub use keeping::Kept;
 
@@ -52,6 +54,7 @@ use planktor_protocol::{
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
+use term::Term;
 
 /// Everything that can reach it.
 #[derive(Debug)]
@@ -206,6 +209,8 @@ pub struct Supervisor {
     protocols: BTreeMap<Name, Kept>,
     errands: Vec<Asked>,
     lease: Lease,
+    /// While somebody looks.
+    watched: Term,
     settings: camera::Settings,
     /// How the camera streams, as it last said.
     mode: Option<camera::Mode>,
@@ -256,6 +261,7 @@ impl Supervisor {
             protocols: parts.protocols,
             errands: Vec::new(),
             lease: Lease::default(),
+            watched: Term::default(),
             settings: camera::Settings::default(),
             mode: None,
             frame_bytes: None,
@@ -436,6 +442,14 @@ impl Supervisor {
             }
             Command::Lease(command) => {
                 self.order_lease(id, owner, command);
+                state
+            }
+            Command::Preview(command) => {
+                self.order_preview(id, command);
+                state
+            }
+            Command::Survey => {
+                self.tell(Some(id), Event::Survey(self.survey()));
                 state
             }
             Command::Library(command) => self.library(state, id, epochs, command),

@@ -16,8 +16,10 @@ pub enum Command {
         /// The earliest instant at which its first line may begin to be exposed.
         not_before: Instant,
     },
-    /// Stop streaming and release the frames.
+    /// Stop streaming and release the frames, unless somebody looks.
     Close,
+    /// Somebody looks, or nobody does any more: show every frame, and stream for that, too.
+    Watch(bool),
 }
 
 /// What came of it. A capture is answered twice: `Exposing`, then one of `Frame`, `Missed`, `Failed`.

@@ -1,7 +1,9 @@
 //! The whole instrument: every command that can go in, every event that can come out.
 
+use crate::survey::Survey;
 use crate::{
-    Axis, Epochs, Instant, acquisition, bubbler, display, focus, lease, library, light, operating_time, pump,
+    Axis, Epochs, Instant, acquisition, bubbler, display, focus, lease, library, light, operating_time,
+    preview, pump,
 };
 use std::sync::Arc;
 
@@ -28,6 +30,10 @@ pub enum Command {
     Library(library::Command),
     /// Who operates the instrument.
     Lease(lease::Command),
+    /// The live picture.
+    Preview(preview::Command),
+    /// Say what the instrument knows of itself.
+    Survey,
     /// End: motors off, light off.
     Shutdown,
 }
@@ -48,7 +54,9 @@ impl Command {
             | Self::OperatingTime(_)
             | Self::Acquisition(_)
             | Self::Library(_)
-            | Self::Lease(_) => &[],
+            | Self::Lease(_)
+            | Self::Preview(_)
+            | Self::Survey => &[],
         }
     }
 
@@ -68,6 +76,8 @@ impl Command {
                 | library::Command::Estimate(_),
             )
             | Self::Lease(_)
+            | Self::Preview(_)
+            | Self::Survey
             | Self::Shutdown => false,
             Self::Calibration(_)
             | Self::Light(_)
@@ -137,6 +147,10 @@ pub enum Event {
     Library(library::Event),
     /// Who operates the instrument.
     Lease(lease::Event),
+    /// The live picture.
+    Preview(preview::Event),
+    /// What the instrument knows of itself.
+    Survey(Box<Survey>),
     /// A command that was not taken, whatever it was.
     Denied(Denial),
     /// A device is there, or is not.
@@ -166,6 +180,8 @@ impl Event {
             | Self::Acquisition(_)
             | Self::Library(_)
             | Self::Lease(_)
+            | Self::Preview(_)
+            | Self::Survey(_)
             | Self::Denied(_) => true,
             Self::Health(..) => false,
             Self::Ended => true,
@@ -191,7 +207,8 @@ impl Event {
                     library::Event::Refused(library::Refusal::Disk(_) | library::Refusal::NoCamera(_))
                 )
             }
-            Self::Lease(_) | Self::Denied(_) | Self::Health(..) | Self::Ended => false,
+            Self::Preview(event) => matches!(event, preview::Event::Failed(_)),
+            Self::Lease(_) | Self::Survey(_) | Self::Denied(_) | Self::Health(..) | Self::Ended => false,
         }
     }
 }

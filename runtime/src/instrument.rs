@@ -23,6 +23,7 @@ use planktor_actors::position::Position;
 use planktor_actors::recording::{Encode, Encoded, Pipeline, Record, Recorded};
 use planktor_actors::supervisor::{Parts, Supervisor};
 use planktor_actors::timekeeping::Timekeeping;
+use planktor_actors::viewfinder::Viewfinder;
 use planktor_drivers::board::{Board, Hardware};
 use planktor_drivers::calibration::{Calibration, Current};
 use planktor_drivers::devices::bubbler::Bubbler;
@@ -102,6 +103,8 @@ pub struct Config {
     pub position: Option<MakePosition>,
     /// No clock is believed that says less.
     pub not_before: Utc,
+    /// Who looks through the camera.
+    pub viewfinder: Viewfinder,
     /// What happened.
     pub journal: Journal,
 }
@@ -128,6 +131,7 @@ impl Config {
             encoders,
             position: None,
             not_before: NOT_BEFORE,
+            viewfinder: Viewfinder::default(),
             journal: Journal::default(),
         }
     }
@@ -276,7 +280,10 @@ fn build(
         };
         let camera = {
             let (hardware, events) = (hardware.clone(), Port::of(&me));
-            let open = Box::new(move |bell| Ok(Eye::new(hardware.camera()?, bell, events.clone())));
+            let viewfinder = config.viewfinder;
+            let open = Box::new(move |bell| {
+                Ok(Eye::new(hardware.camera()?, bell, events.clone(), viewfinder.clone()))
+            });
             Host::start(Device::Camera, health.clone(), open)
         };
         let light = {

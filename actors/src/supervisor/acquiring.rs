@@ -7,7 +7,6 @@ use planktor_drivers::devices::pump as pump_device;
 use planktor_protocol::acquisition::{self, Failure, Formats, Metadata, Refusal};
 use planktor_protocol::instrument::{CommandId, Device, Event};
 use planktor_protocol::plan::Plan;
-use planktor_protocol::timekeeping::{Anchor, Source};
 use planktor_protocol::{Axis, Epochs, Fault, Order, Run, camera, motion, pump};
 use std::path::Path;
 use std::sync::Arc;
@@ -35,9 +34,7 @@ impl Supervisor {
         let batch = self.new_run();
         self.run = Run(batch.0 + RUNS_A_BATCH);
         self.camera.send(Order { run: batch, epochs, command: camera::Command::Open });
-        // The timekeeper speaks at its start; should it be dead, the time is as unknown as it can be.
-        let unset = Anchor { instant: self.bell.now(), utc: self.not_before, source: Source::Unset };
-        Acquisition { id, epochs, batch, anchor: self.anchor.unwrap_or(unset), total }
+        Acquisition { id, epochs, batch, anchor: self.time(), total }
     }
 
     fn may_acquire(&self, state: &State, epochs: Epochs, plan: &Plan) -> Result<Arc<Metadata>, Refusal> {

@@ -1,5 +1,6 @@
 //! Who may operate the instrument for now.
 
+use super::term::Term;
 use crate::alarm::{Bell, Ticket};
 use planktor_protocol::Instant;
 use planktor_protocol::lease::{Event, Refusal};
@@ -9,22 +10,15 @@ use std::time::Duration;
 /// Who has it, and for how long.
 #[derive(Debug, Default)]
 pub(super) struct Lease {
-    held: Option<Held>,
-    /// The next look at whether it is over. There is one, however often it is taken.
-    look: Option<(Instant, Ticket)>,
-}
-
-#[derive(Debug)]
-struct Held {
     owner: Arc<str>,
-    until: Instant,
+    term: Term,
 }
 
 impl Lease {
     /// What keeps this client from operating the instrument.
     pub(super) fn denies(&self, client: Option<&Arc<str>>, now: Instant) -> Option<Refusal> {
-        let held = self.held.as_ref().filter(|held| held.until > now && Some(&held.owner) != client)?;
-        Some(Refusal::Held { owner: held.owner.clone(), left: held.until - now })
+        let left = self.term.left(now).filter(|_| client != Some(&self.owner))?;
+        Some(Refusal::Held { owner: self.owner.clone(), left })
     }
 
     /// Gives it, or gives it for longer.
@@ -40,11 +34,8 @@ impl Lease {
         match self.denies(Some(&owner), now) {
             Some(why) if !take_over => Event::Refused(why),
             _ => {
-                let until = now + lasts;
-                self.held = Some(Held { owner, until });
-                if self.look.is_none_or(|(look, _)| until < look) {
-                    self.look = Some((until, bell.at(until)));
-                }
+                self.owner = owner;
+                self.term.set(lasts, bell);
                 self.report(now)
             }
         }
@@ -54,7 +45,7 @@ impl Lease {
         match self.denies(client, now) {
             Some(why) => Event::Refused(why),
             None => {
-                self.held = None;
+                self.term.end();
                 Event::Free
             }
         }
@@ -62,19 +53,11 @@ impl Lease {
 
     /// Whether this was its end.
     pub(super) fn ended(&mut self, rung: Ticket, bell: &Bell) -> bool {
-        let now = bell.now();
-        if self.look.take_if(|(_, look)| *look == rung).is_none() {
-            return false;
-        }
-        if let Some(Held { until, .. }) = self.held.as_ref().filter(|held| held.until > now) {
-            self.look = Some((*until, bell.at(*until)));
-            return false;
-        }
-        self.held.take().is_some()
+        self.term.ended(rung, bell)
     }
 
     pub(super) fn report(&self, now: Instant) -> Event {
-        let held = self.held.as_ref().filter(|held| held.until > now);
-        held.map_or(Event::Free, |held| Event::Held { owner: held.owner.clone(), left: held.until - now })
+        let left = self.term.left(now);
+        left.map_or(Event::Free, |left| Event::Held { owner: self.owner.clone(), left })
     }
 }

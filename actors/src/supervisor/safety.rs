@@ -108,6 +108,7 @@ impl Supervisor {
             self.slow_is_open(device);
             if device == Device::Camera {
                 self.set_camera();
+                self.watch_again();
             }
             return state;
         };
@@ -176,6 +177,9 @@ impl Supervisor {
         }
         if self.lease.ended(ticket, &self.bell) {
             return self.tell(None, Event::Lease(lease::Event::Free));
+        }
+        if self.looked_long_enough(ticket) {
+            return;
         }
         if self.lit.is_some_and(|(_, keep)| keep == ticket) {
             return self.lit_is_to_be_kept();

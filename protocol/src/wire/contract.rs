@@ -2,7 +2,7 @@
 //! Schema for each topic, and a reference for people.
 
 use super::library::{self, Verb};
-use super::{extras, imager, lease, light, motion};
+use super::{extras, imager, lease, light, motion, preview, survey};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -100,6 +100,13 @@ fn channels() -> Vec<Channel> {
             of::<imager::Acquire>,
         ),
         command(lease::TOPIC, lease::STATUS, "Who operates the instrument.", of::<lease::LeaseCommand>),
+        command(preview::TOPIC, preview::STATUS, "The live picture.", of::<preview::PreviewCommand>),
+        command(
+            survey::TOPIC,
+            survey::STATUS,
+            "What the instrument knows of itself.",
+            of::<survey::HealthCommand>,
+        ),
     ];
     all.extend(Verb::ALL.map(verb));
     all.extend([
@@ -123,6 +130,18 @@ fn channels() -> Vec<Channel> {
             of::<library::LibraryStatus>,
         ),
         status(lease::STATUS, Retained::Yes, "Who operates the instrument.", of::<lease::LeaseStatus>),
+        status(
+            preview::STATUS,
+            Retained::Yes,
+            "Whether the camera streams for viewers.",
+            of::<preview::PreviewStatus>,
+        ),
+        status(
+            survey::STATUS,
+            Retained::No,
+            "What the instrument knows of itself.",
+            of::<survey::SurveyStatus>,
+        ),
         status(
             super::REFUSALS,
             Retained::No,

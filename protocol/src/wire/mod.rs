@@ -12,7 +12,9 @@ pub mod library;
 pub mod light;
 pub mod motion;
 pub mod plan;
+pub mod preview;
 mod reading;
+pub mod survey;
 
 pub use reading::{Text, Whole};
 
@@ -145,6 +147,8 @@ enum Channel {
     Imager,
     Acquire,
     Lease,
+    Preview,
+    Survey,
     Protocol(Verb),
     /// Nobody listens there.
     Nobody,
@@ -162,6 +166,8 @@ impl Channel {
             imager::TOPIC => Self::Imager,
             imager::ACQUIRE => Self::Acquire,
             lease::TOPIC => Self::Lease,
+            preview::TOPIC => Self::Preview,
+            survey::TOPIC => Self::Survey,
             // The dashboard's update_config has a topic of its own there.
             _ if topic.starts_with("imager/image/") => Self::Imager,
             _ => {
@@ -181,6 +187,8 @@ impl Channel {
             Self::OperatingTime => extras::OPERATING_TIME_STATUS,
             Self::Imager | Self::Acquire | Self::Protocol(Verb::Run | Verb::Abort) => imager::STATUS,
             Self::Lease => lease::STATUS,
+            Self::Preview => preview::STATUS,
+            Self::Survey => survey::STATUS,
             Self::Protocol(_) => library::STATUS,
             Self::Nobody => REFUSALS,
         }
@@ -198,6 +206,8 @@ impl Channel {
             Self::Imager => imager::command(read::<imager::ImagerCommand>(message)?)?,
             Self::Acquire => imager::acquire(read::<imager::Acquire>(message)?)?,
             Self::Lease => read::<lease::LeaseCommand>(message)?.into(),
+            Self::Preview => read::<preview::PreviewCommand>(message)?.into(),
+            Self::Survey => read::<survey::HealthCommand>(message)?.into(),
             Self::Protocol(verb) => library::command(verb, message)?,
             Self::Nobody => {
                 return Err(Misread::new(
@@ -221,6 +231,8 @@ impl Channel {
             | Self::Display
             | Self::OperatingTime
             | Self::Acquire
+            | Self::Preview
+            | Self::Survey
             | Self::Protocol(_) => "Error".into(),
         };
         Flaw { status, reason: misread.to_string() }
@@ -244,6 +256,8 @@ pub fn status(event: &Event, id: Option<&ClientId>, stopped_by: Option<&ClientId
         Event::Acquisition(event) => imager::status(event),
         Event::Library(event) => library::status(event),
         Event::Lease(event) => lease::status(event),
+        Event::Preview(event) => preview::status(event),
+        Event::Survey(survey) => survey::status(survey),
         // Whoever asked is answered on the topic of the command: the gateway knows it.
         Event::Denied(_) => vec![],
         Event::Health(device, health) => vec![health_status(*device, *health)],
@@ -355,7 +369,12 @@ pub fn response(event: &Event) -> Value {
         Event::Acquisition(event) => imager::response(event),
         Event::Library(event) => library::response(event),
         Event::Lease(event) => lease::response(event),
-        Event::Light(_) | Event::Bubbler(_) | Event::Display(_) | Event::OperatingTime(_) => {
+        Event::Light(_)
+        | Event::Bubbler(_)
+        | Event::Display(_)
+        | Event::OperatingTime(_)
+        | Event::Preview(_)
+        | Event::Survey(_) => {
             let answer = status(event, None, None).pop().map(|status| status.payload).unwrap_or_default();
             match &answer["reason"] {
                 Value::Null => Ok(answer),

@@ -1,0 +1,26 @@
+//! What the instrument knows of itself, told when somebody asks.
+
+use crate::Instant;
+use crate::camera::Mode;
+use crate::position::Fix;
+use crate::timekeeping::Anchor;
+use crate::units::{Fraction, Micrometres};
+
+/// All of it, at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// When.
+    pub at: Instant,
+    /// What time it is, and how that is known.
+    pub time: Anchor,
+    /// The newest fix.
+    pub fix: Option<Fix>,
+    /// The stage's height above where it was switched on.
+    pub height: Micrometres,
+    /// Whether that height is in doubt, because the stage was cut off in mid-move.
+    pub height_uncertain: bool,
+    /// What the lamp was last set to; `None` if that is not known.
+    pub light: Option<Fraction>,
+    /// How the camera takes pictures, as it last said.
+    pub camera: Option<Mode>,
+}

@@ -1,0 +1,155 @@
+//! `planktor/health`.
+
+use super::reading::{tagged, words};
+use super::{Status, status_of};
+use crate::instrument::Command;
+use crate::position::Place;
+use crate::survey::Survey;
+use crate::units::{Fraction, Nanodegrees};
+use crate::{Instant, camera};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+pub(super) const TOPIC: &str = "planktor/health";
+pub(super) const STATUS: &str = "planktor/status/health";
+
+tagged! {
+    /// A question to the instrument.
+    pub enum HealthCommand by "action" {
+        /// Ask what it knows of itself.
+        "get" => Get,
+    }
+}
+
+impl From<HealthCommand> for Command {
+    fn from(HealthCommand::Get: HealthCommand) -> Self {
+        Self::Survey
+    }
+}
+
+words! {
+    /// Whether it could be told.
+    pub enum SurveyWord {
+        "Known" => Known,
+        /// The command was wrong; `reason` says why.
+        "Error" => Error,
+        /// Too much is asked at once.
+        "Busy" => Busy,
+    }
+}
+
+/// What the instrument knows of itself.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct SurveyStatus {
+    status: SurveyWord,
+    /// With `Known`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<Clock>,
+    /// The instrument's own newest fix; missing if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<Position>,
+    /// With `Known`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<Stage>,
+    /// Of the full strength, 0 to 1; missing if it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    light: Option<f64>,
+    /// How the camera takes pictures; missing if it has not said so yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    camera: Option<CameraMode>,
+    /// Why it could not be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// What time it is, and how that is known.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+struct Clock {
+    /// RFC 3339.
+    utc: String,
+    /// `gps`, `computer` (plausible, but nothing vouches for it) or `unset` (no clock was believed).
+    source: &'static str,
+    /// s, since that source was last asked.
+    age_s: f64,
+}
+
+/// Where the instrument is (WGS 84).
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+struct Position {
+    /// Degrees, north positive.
+    latitude: f64,
+    /// Degrees, east positive.
+    longitude: f64,
+    /// m, above the ellipsoid.
+    altitude_m: Option<f64>,
+    /// m, horizontal (95 %).
+    error_m: Option<f64>,
+    /// s, since it was heard.
+    age_s: f64,
+}
+
+/// Where the stage is.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+struct Stage {
+    /// um, above where it was switched on.
+    height_um: i64,
+    /// Whether that is in doubt, because it was cut off in mid-move.
+    uncertain: bool,
+}
+
+/// How the camera takes pictures.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+struct CameraMode {
+    /// Pixels.
+    width: u32,
+    /// Pixels.
+    height: u32,
+    /// ms, from one frame's start to the next one's.
+    cadence_ms: f64,
+    /// us, what each line integrates.
+    exposure_us: u64,
+    iso: u32,
+}
+
+impl From<&camera::Mode> for CameraMode {
+    fn from(mode: &camera::Mode) -> Self {
+        Self {
+            width: mode.width,
+            height: mode.height,
+            cadence_ms: mode.cadence.as_secs_f64() * 1e3,
+            exposure_us: u64::try_from(mode.exposure.as_micros()).unwrap_or(u64::MAX),
+            iso: mode.iso,
+        }
+    }
+}
+
+fn position(place: &Place, heard: Instant, now: Instant) -> Position {
+    let degrees = |Nanodegrees(n): Nanodegrees| n as f64 / 1e9;
+    let metres = |mm: Option<i64>| mm.map(|mm| mm as f64 / 1e3);
+    Position {
+        latitude: degrees(place.latitude),
+        longitude: degrees(place.longitude),
+        altitude_m: metres(place.altitude_mm),
+        error_m: metres(place.error_mm),
+        age_s: (now - heard).as_secs_f64(),
+    }
+}
+
+pub(super) fn status(survey: &Survey) -> Vec<Status> {
+    let Survey { at, time, fix, height, height_uncertain, light, camera } = survey;
+    let fixed = fix.as_ref().and_then(|fix| Some(position(fix.place.as_ref()?, fix.at, *at)));
+    let status = SurveyStatus {
+        status: SurveyWord::Known,
+        clock: Some(Clock {
+            utc: time.utc_at(*at).rfc3339(),
+            source: time.source.word(),
+            age_s: time.age(*at).as_secs_f64(),
+        }),
+        position: fixed,
+        stage: Some(Stage { height_um: height.0, uncertain: *height_uncertain }),
+        light: light.map(|light| f64::from(light.millionths()) / f64::from(Fraction::ONE.millionths())),
+        camera: camera.as_ref().map(Into::into),
+        reason: None,
+    };
+    vec![status_of(STATUS, &status, false)]
+}
