@@ -213,6 +213,49 @@ impl Event {
     }
 }
 
+impl Event {
+    /// Whether a command was not begun, for a reason.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Pump(event) => matches!(event, pump::Event::Refused(_)),
+            Self::Focus(event) => matches!(event, focus::Event::Refused(_)),
+            Self::Calibration(event) => matches!(event, pump::Calibrated::Refused(_)),
+            Self::Acquisition(event) => matches!(event, acquisition::Event::Refused(_)),
+            Self::Library(event) => matches!(event, library::Event::Refused(_)),
+            Self::Lease(event) => matches!(event, lease::Event::Refused(_)),
+            Self::Denied(_) => true,
+            Self::Light(_)
+            | Self::Bubbler(_)
+            | Self::Display(_)
+            | Self::OperatingTime(_)
+            | Self::Preview(_)
+            | Self::Survey(_)
+            | Self::Health(..)
+            | Self::Ended => false,
+        }
+    }
+
+    /// What it is about, in a word.
+    pub fn about(&self) -> &'static str {
+        match self {
+            Self::Pump(_) => "pump",
+            Self::Focus(_) => "focus",
+            Self::Calibration(_) => "calibration",
+            Self::Light(_) => "light",
+            Self::Bubbler(_) => "bubbler",
+            Self::Display(_) => "display",
+            Self::OperatingTime(_) => "operating time",
+            Self::Acquisition(_) => "acquisition",
+            Self::Library(_) => "protocol",
+            Self::Lease(_) => "lease",
+            Self::Preview(_) => "preview",
+            Self::Survey(_) | Self::Health(..) => "health",
+            Self::Denied(_) => "denied",
+            Self::Ended => "end",
+        }
+    }
+}
+
 /// Why no command is taken now that operates the instrument, or none of this client's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {

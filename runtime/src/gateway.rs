@@ -2,6 +2,7 @@
 //! thread, so it is the same in virtual time. What goes through it is journalled here: a journal can be replayed.
 
 use crate::journal::Said;
+use crate::metrics::Metrics;
 use crate::mqtt::Message;
 use crate::trouble::{self, Troublemaker};
 use planktor_actors::intake::Gate;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// Commands that may be unanswered; each holds a response topic.
 const MOST_PENDING: usize = 1024;
@@ -27,6 +29,7 @@ pub struct Gateway {
     /// Messages that it gave to be published.
     published: usize,
     complaints: Complaints,
+    metrics: Metrics,
 }
 
 /// What was refused and not yet logged.
@@ -48,9 +51,20 @@ struct Pending {
 }
 
 /// Where a response goes.
-struct Reply {
-    topic: String,
-    correlation: Option<Vec<u8>>,
+enum Reply {
+    /// To an MQTT client.
+    Topic { topic: String, correlation: Option<Vec<u8>> },
+    /// To whoever asked within the program.
+    Caller(oneshot::Sender<Answered>),
+}
+
+/// What is answered to whoever asks within the program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// Whether the message could be read.
+    pub understood: bool,
+    /// As on a response topic.
+    pub response: Value,
 }
 
 impl Gateway {
@@ -64,7 +78,19 @@ impl Gateway {
             journal,
             published: 0,
             complaints: Complaints::default(),
+            metrics: Metrics::default(),
         }
+    }
+
+    /// The same, counting here.
+    #[must_use]
+    pub fn counting(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// Commands that are unanswered, and how many may be.
+    pub fn pending(&self) -> (usize, usize) {
+        (self.pending.len(), MOST_PENDING)
     }
 
     /// Takes a message; what it gives back is to be published at once. A retained message is the state of a topic
@@ -73,9 +99,24 @@ impl Gateway {
         if message.retain || !wire::is_command(&message.topic) {
             return Vec::new();
         }
+        let topic = message.response_topic.clone();
+        let reply = topic.map(|topic| Reply::Topic { topic, correlation: message.correlation.clone() });
+        self.take(message, reply, now)
+    }
+
+    /// Takes a message of whoever asks within the program, on a topic for commands. What it gives back is to be published
+    /// at once.
+    pub fn ask(
+        &mut self,
+        message: &Message,
+        caller: oneshot::Sender<Answered>,
+        now: Instant,
+    ) -> Vec<Message> {
+        self.take(message, Some(Reply::Caller(caller)), now)
+    }
+
+    fn take(&mut self, message: &Message, reply: Option<Reply>, now: Instant) -> Vec<Message> {
         self.said(Some(message), now);
-        let reply = message.response_topic.clone();
-        let reply = reply.map(|topic| Reply { topic, correlation: message.correlation.clone() });
         let messages = if message.topic.starts_with(trouble::TOPIC) {
             self.trouble(message, reply)
         } else {
@@ -86,7 +127,8 @@ impl Gateway {
                 }
                 Err(malformed) => {
                     self.complaints.add(&message.topic, &malformed.reason);
-                    refuse(&malformed, reply)
+                    self.metrics.malformed();
+                    refuse(&malformed, reply, false)
                 }
             }
         };
@@ -111,7 +153,7 @@ impl Gateway {
         if let Event::Denied(why) = &answer.event {
             let pending = answer.id.and_then(|id| self.pending.remove(&id));
             let denied = pending.map(|Pending { topic, client, reply }| {
-                refuse(&wire::crowded(&topic, client, why.to_string()), reply)
+                refuse(&wire::crowded(&topic, client, why.to_string()), reply, true)
             });
             return self.publish(denied.unwrap_or_default(), now);
         }
@@ -122,7 +164,7 @@ impl Gateway {
         if answer.event.is_final() {
             let replies = ids.iter().flatten().filter_map(|id| self.pending.remove(id)?.reply);
             let response = wire::response(&answer.event);
-            messages.extend(replies.map(|reply| respond(reply, &response)));
+            messages.extend(replies.filter_map(|reply| reply.give(&response, true)));
         }
         self.publish(messages, now)
     }
@@ -140,7 +182,8 @@ impl Gateway {
             reason => json!({"error": {"message": reason}}),
         };
         let status = Status { topic: trouble::STATUS, payload: answer, retain: false, spare: false };
-        std::iter::once(publish(status)).chain(reply.map(|reply| respond(reply, &response))).collect()
+        let replied = reply.and_then(|reply| reply.give(&response, true));
+        std::iter::once(publish(status)).chain(replied).collect()
     }
 
     fn publish(&mut self, messages: Vec<Message>, now: Instant) -> Vec<Message> {
@@ -161,7 +204,7 @@ impl Gateway {
 
     fn admit(&mut self, command: Command, owner: Option<Arc<str>>, pending: Pending) -> Vec<Message> {
         let crowded = |Pending { topic, client, reply }: Pending, reason: String| {
-            refuse(&wire::crowded(&topic, client, reason), reply)
+            refuse(&wire::crowded(&topic, client, reason), reply, true)
         };
         // A stop is never held up: it has its effect, answered or not.
         if self.pending.len() >= MOST_PENDING && command.stops().is_empty() {
@@ -231,19 +274,29 @@ fn publish(status: Status) -> Message {
     Message { topic: topic.into(), payload, retain, spare, ..Message::default() }
 }
 
-fn refuse(malformed: &Malformed, reply: Option<Reply>) -> Vec<Message> {
+fn refuse(malformed: &Malformed, reply: Option<Reply>, understood: bool) -> Vec<Message> {
     let mut messages = vec![publish(wire::refusal(malformed))];
-    messages.extend(reply.map(|reply| respond(reply, &wire::refused_response(malformed))));
+    messages.extend(reply.and_then(|reply| reply.give(&wire::refused_response(malformed), understood)));
     messages
 }
 
-fn respond(reply: Reply, response: &Value) -> Message {
-    Message {
-        topic: reply.topic,
-        payload: response.to_string().into_bytes(),
-        at_least_once: true,
-        correlation: reply.correlation,
-        ..Message::default()
+impl Reply {
+    /// Gives a response to whoever waits for it: for an MQTT client a message to publish.
+    fn give(self, response: &Value, understood: bool) -> Option<Message> {
+        match self {
+            Self::Topic { topic, correlation } => Some(Message {
+                topic,
+                payload: response.to_string().into_bytes(),
+                at_least_once: true,
+                correlation,
+                ..Message::default()
+            }),
+            Self::Caller(caller) => {
+                // Whoever does not wait any more has gone.
+                let _ = caller.send(Answered { understood, response: response.clone() });
+                None
+            }
+        }
     }
 }
 

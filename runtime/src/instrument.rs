@@ -5,6 +5,7 @@
 
 use crate::careful::Careful;
 use crate::dataset;
+use crate::metrics::{Metrics, Stage};
 use crate::shelf::{Loaded, Shelf};
 use actix::{Actor, Arbiter, ArbiterHandle, AsyncContext, Recipient};
 use planktor_actors::alarm::{self, Alarms, VirtualClock};
@@ -103,6 +104,8 @@ pub struct Config {
     pub position: Option<MakePosition>,
     /// No clock is believed that says less.
     pub not_before: Utc,
+    /// What is counted and timed.
+    pub metrics: Metrics,
     /// Who looks through the camera.
     pub viewfinder: Viewfinder,
     /// What happened.
@@ -131,6 +134,7 @@ impl Config {
             encoders,
             position: None,
             not_before: NOT_BEFORE,
+            metrics: Metrics::default(),
             viewfinder: Viewfinder::default(),
             journal: Journal::default(),
         }
@@ -237,10 +241,15 @@ fn build(
     outlet: Outlet,
     slow: &ArbiterHandle,
 ) -> io::Result<()> {
-    let encoders = (0..config.encoders).map(|_| Box::new(dataset::encode) as Hand<Encode, Encoded>).collect();
+    let encoder = |metrics: Metrics| -> Hand<Encode, Encoded> {
+        Box::new(move |job| metrics.timed(Stage::Encode, || dataset::encode(job)))
+    };
+    let encoders = (0..config.encoders).map(|_| encoder(config.metrics.clone())).collect();
     let encoders = Worker::start("encoder", JOBS, config.models.encoding, encoders)?;
     let mut recorder = dataset::Recorder::new(config.disk, config.data, config.board_name, shelf);
-    let record: Hand<Record, Recorded> = Box::new(move |job| recorder.record(job));
+    let metrics = config.metrics;
+    let record: Hand<Record, Recorded> =
+        Box::new(move |job| metrics.timed(Stage::Record, || recorder.record(job)));
     let recorder = Worker::start_in_the_world("recorder", JOBS, config.models.recording, record)?;
 
     let hardware: Rc<dyn Hardware> = config.board.hardware().into();

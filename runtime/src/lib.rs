@@ -4,11 +4,13 @@
 mod careful;
 pub mod client;
 pub mod dataset;
+pub mod eyepiece;
 pub mod figures;
 pub mod gateway;
 pub mod gpsd;
 pub mod instrument;
 pub mod journal;
+pub mod metrics;
 pub mod mqtt;
 pub mod replay;
 pub mod scenario;
@@ -16,3 +18,4 @@ pub mod service;
 pub mod shelf;
 pub mod stage;
 pub mod trouble;
+pub mod web;

@@ -1,26 +1,31 @@
 //! The program as it runs on an instrument: a broker or somebody else's, the gateway, the instrument, until it is
 //! told to end. Everything outside the hardware threads lives on one thread here.
 
+use crate::eyepiece::Eyepiece;
 use crate::gateway::{self, Gateway};
 use crate::gpsd;
 use crate::instrument::{Config, Instrument, StartError};
+use crate::metrics::{Metrics, Reading, Stage};
 use crate::mqtt::broker::BrokerError;
 use crate::mqtt::link::{self, State};
+use crate::mqtt::outbox;
 use crate::mqtt::{Address, Broker, Listen, Message, Outbox};
 use crate::trouble::Troublemaker;
+use crate::web::{self, Ask, Hub, Identity, Web, WebError, Wiring};
 use planktor_actors::outlet::Answers;
+use planktor_actors::viewfinder::viewfinder;
 use planktor_drivers::Clock;
 use planktor_drivers::clock::Monotonic;
 use planktor_protocol::instrument::{Answer, Event};
 use planktor_protocol::wire;
 use planktor_sim::{Fault, Twin};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 /// Which broker.
 #[derive(Clone, Debug)]
@@ -56,6 +61,8 @@ pub struct Options {
     pub say: Say,
     /// Of a twin that may be broken on purpose.
     pub trouble: Option<Troublemaker>,
+    /// The page, if there is to be one.
+    pub web: Option<web::Options>,
 }
 
 /// Why it could not start, or ended.
@@ -64,6 +71,9 @@ pub enum ServiceError {
     /// No broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    /// No page.
+    #[error(transparent)]
+    Web(#[from] WebError),
     /// No instrument.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -86,6 +96,7 @@ pub struct Service {
     end: Arc<Notify>,
     broker: Arc<Mutex<Option<Broker>>>,
     address: Address,
+    web: Option<Web>,
 }
 
 impl Service {
@@ -93,7 +104,7 @@ impl Service {
     ///
     /// # Errors
     /// What could not be started, and what to do.
-    pub fn start(config: Config, options: Options) -> Result<Self, ServiceError> {
+    pub fn start(mut config: Config, mut options: Options) -> Result<Self, ServiceError> {
         let (broker, address) = match &options.broker {
             BrokerChoice::Embedded(listen) => {
                 let broker = Broker::start((**listen).clone())?;
@@ -104,16 +115,20 @@ impl Service {
             }
             BrokerChoice::External(address) => (None, address.clone()),
         };
+        let (asks, asked) = web::asks();
+        let desk = Desk { hub: Hub::default(), asked, metrics: config.metrics.clone() };
+        let web =
+            options.web.take().map(|options| open_page(options, &mut config, &desk, asks)).transpose()?;
         let broker = Arc::new(Mutex::new(broker));
         let end = Arc::new(Notify::new());
         let (started, start) = crossbeam_channel::bounded(1);
         let (to, ended, our_broker) = (address.clone(), end.clone(), broker.clone());
         let outside = std::thread::Builder::new().name("outside".into());
         let outside =
-            outside.spawn(move || outside_thread(config, options, to, &our_broker, &ended, &started));
+            outside.spawn(move || outside_thread(config, options, desk, to, &our_broker, &ended, &started));
         let outside = outside.map_err(StartError::Threads)?;
         match start.recv() {
-            Ok(Ok(())) => Ok(Self { outside, end, broker, address }),
+            Ok(Ok(())) => Ok(Self { outside, end, broker, address, web }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(ServiceError::OutsideDied),
         }
@@ -129,6 +144,11 @@ impl Service {
         lock(&self.broker).as_ref().map_or([None; 2], |broker| [broker.websockets(), broker.tls()])
     }
 
+    /// Where its page is.
+    pub fn page(&self) -> Option<SocketAddr> {
+        self.web.as_ref().map(Web::address)
+    }
+
     /// Asks it to end: motors off, light off, `Dead` published.
     pub fn shut_down(&self) {
         self.end.notify_one();
@@ -140,9 +160,32 @@ impl Service {
     /// If it did not end by itself but died.
     pub fn wait(self) -> Result<(), ServiceError> {
         let ended = self.outside.join().map_err(|_| ServiceError::OutsideDied)?;
+        drop(self.web);
         drop(self.broker);
         ended
     }
+}
+
+/// What the outside thread has in common with the page.
+struct Desk {
+    hub: Hub,
+    asked: mpsc::Receiver<Ask>,
+    metrics: Metrics,
+}
+
+fn open_page(
+    options: web::Options,
+    config: &mut Config,
+    desk: &Desk,
+    asks: mpsc::Sender<Ask>,
+) -> Result<Web, WebError> {
+    let (viewfinder, frames) = viewfinder();
+    config.viewfinder = viewfinder;
+    let (hub, metrics) = (desk.hub.clone(), desk.metrics.clone());
+    let eyepiece = Eyepiece::start(frames, metrics.clone()).map_err(WebError::Thread)?;
+    let boot = uuid::Uuid::new_v4().simple().to_string();
+    let identity = Identity { board: config.board_name, began: Monotonic.now(), boot };
+    Web::start(options, Wiring { hub, asks, eyepiece, metrics, data: config.data.clone(), identity })
 }
 
 /// Who listens everywhere is reached on the loopback.
@@ -160,6 +203,7 @@ type Started = crossbeam_channel::Sender<Result<(), ServiceError>>;
 fn outside_thread(
     mut config: Config,
     mut options: Options,
+    desk: Desk,
     address: Address,
     broker: &Arc<Mutex<Option<Broker>>>,
     end: &Notify,
@@ -190,10 +234,11 @@ fn outside_thread(
         BrokerChoice::Embedded(listen) => Some((**listen).clone()),
         BrokerChoice::External(_) => None,
     };
-    let gateway = RefCell::new(Gateway::new(instrument.gate.clone(), trouble, journal));
+    let gateway = Gateway::new(instrument.gate.clone(), trouble, journal).counting(desk.metrics.clone());
+    let gateway = RefCell::new(gateway);
     let ended = system.block_on(async {
         tokio::select! {
-            ended = outside(&gateway, &answers, options, address, newest, end) => ended,
+            ended = outside(&gateway, &answers, options, desk, address, newest, end) => ended,
             never = broker_goes_and_comes(twin, again, broker) => never,
         }
     });
@@ -209,14 +254,21 @@ async fn outside(
     gateway: &RefCell<Gateway>,
     answers: &Answers,
     options: Options,
+    desk: Desk,
     broker: Address,
     newest: gpsd::Newest,
     end: &Notify,
 ) -> Result<(), ServiceError> {
     let outbox = Outbox::new();
-    let say = options.say.clone();
+    let Desk { hub, mut asked, metrics } = desk;
+    let connected = Cell::new(false);
+    let say = |line: &str| {
+        hub.log(line);
+        (options.say)(line);
+    };
     let send_all = |messages: Vec<Message>| {
         for message in messages {
+            hub.publish(&message);
             if let Err(error) = outbox.send(message) {
                 say(&error.to_string());
             }
@@ -234,15 +286,21 @@ async fn outside(
         outbox.clone(),
         |message| {
             let now = Monotonic.now();
-            let answers = gateway.borrow_mut().receive(&message, now);
+            let answers = metrics.timed(Stage::Command, || gateway.borrow_mut().receive(&message, now));
             send_all(answers);
             if let Some(line) = gateway.borrow_mut().complaint(now) {
                 say(&line);
             }
         },
         |state| match state {
-            State::Connected => say("connected to the MQTT broker"),
-            State::Disconnected { cause } => say(&cause.to_string()),
+            State::Connected => {
+                connected.set(true);
+                say("connected to the MQTT broker");
+            }
+            State::Disconnected { cause } => {
+                connected.set(false);
+                say(&cause.to_string());
+            }
         },
     );
     let witnesses: Vec<_> = gateway::witnesses().into_iter().map(|will| (Outbox::new(), will)).collect();
@@ -276,6 +334,7 @@ async fn outside(
                 gateway.borrow_mut().forget();
                 say(&format!("{lost} answers so far did not fit into the outlet: this thread is too slow"));
             }
+            metrics.answered(&answer);
             watch(&answer, &say);
             send_all(gateway.borrow_mut().tell(&answer, Monotonic.now()));
             if answer.event == Event::Ended {
@@ -283,6 +342,31 @@ async fn outside(
             }
         }
         Err(ServiceError::SupervisorDied)
+    };
+    let answer_the_page = async {
+        while let Some(ask) = asked.recv().await {
+            match ask {
+                Ask::Command { message, answer } => {
+                    let now = Monotonic.now();
+                    send_all(
+                        metrics.timed(Stage::Command, || gateway.borrow_mut().ask(&message, answer, now)),
+                    );
+                    if let Some(line) = gateway.borrow_mut().complaint(now) {
+                        say(&line);
+                    }
+                }
+                Ask::Reading(answer) => {
+                    let (pending, most) = gateway.borrow().pending();
+                    let queues =
+                        vec![("commands", pending, most), ("outbox", outbox.waiting(), outbox::CAPACITY)];
+                    let lost = vec![("outbox", outbox.dropped()), ("answers", answers.lost())];
+                    // Whoever does not wait any more has gone.
+                    let _ =
+                        answer.send(Reading { queues, lost, broker: connected.get(), ..Reading::default() });
+                }
+            }
+        }
+        std::future::pending().await
     };
     let ask_to_end = async {
         tokio::select! {
@@ -298,8 +382,8 @@ async fn outside(
         Err(ServiceError::NoEnd)
     };
     let follow_gpsd = async {
-        if let Some(address) = options.gpsd {
-            gpsd::follow(address, newest, |words| say(words)).await;
+        if let Some(address) = options.gpsd.clone() {
+            gpsd::follow(address, newest, &say).await;
         }
         std::future::pending().await
     };
@@ -307,6 +391,7 @@ async fn outside(
         let ended = tokio::select! {
             ended = tell => ended,
             no_end = ask_to_end => no_end,
+            never = answer_the_page => never,
             never = follow_gpsd => never,
         };
         if ended.is_err() {
@@ -362,7 +447,7 @@ async fn signalled(listen: bool) {
 }
 
 /// What somebody who looks at the log wants to know.
-fn watch(answer: &Answer, say: &Say) {
+fn watch(answer: &Answer, say: &impl Fn(&str)) {
     if let Event::Health(device, health) = &answer.event {
         say(&format!("{device} {health}"));
     }

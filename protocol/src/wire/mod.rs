@@ -31,12 +31,20 @@ use std::sync::Arc;
 pub const SUBSCRIPTIONS: [&str; 6] =
     ["actuator/#", "imager/#", "light/#", "display/#", "led-operating-time/#", "planktor/#"];
 
+/// Below these the instrument says what it does, and nobody else says anything.
+pub const STATUSES: [&str; 2] = ["status/", "planktor/status/"];
+
 /// Ours, and no commands: what is published there is published by us or by other clients for each other.
 const NO_COMMANDS: [&str; 2] = ["planktor/status/", "planktor/client/"];
 
 /// Whether a message on a topic is a command, right or wrong.
 pub fn is_command(topic: &str) -> bool {
     !NO_COMMANDS.iter().any(|prefix| topic.starts_with(prefix))
+}
+
+/// Whether a message on a topic is what the instrument says to everybody.
+pub fn is_status(topic: &str) -> bool {
+    STATUSES.iter().any(|prefix| topic.starts_with(prefix))
 }
 
 /// A client's own name for its command; every status that answers it carries it.

@@ -73,14 +73,19 @@ pub(crate) struct Embedded {
     /// Its key (a PEM file)
     #[arg(long, value_name = "FILE", requires = "tls")]
     tls_key: Option<PathBuf>,
-    /// Let in only who is in this password file (planktor password makes its lines)
-    #[arg(long, value_name = "FILE", conflicts_with = "broker")]
+    /// Let in only who is in this password file (planktor password makes its lines): to the embedded broker and to the page
+    #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
 }
 
 impl Embedded {
-    pub(crate) fn listen(self) -> Result<Listen, Failure> {
-        let Self { listen, websockets, tls, tls_certificate, tls_key, users } = self;
+    /// Who may come in, if that is said.
+    pub(crate) fn users(&self) -> Result<Option<Users>, Failure> {
+        Ok(self.users.as_deref().map(Users::read).transpose()?)
+    }
+
+    pub(crate) fn listen(self, users: Option<Users>) -> Result<Listen, Failure> {
+        let Self { listen, websockets, tls, tls_certificate, tls_key, users: _ } = self;
         let usual = (listen.port() == MQTT).then(|| SocketAddr::new(listen.ip(), WEBSOCKETS));
         let tls = tls.zip(tls_certificate).zip(tls_key);
         for ((_, certificate), key) in tls.iter() {
@@ -90,12 +95,11 @@ impl Embedded {
             }
         }
         let own = || Login { name: "planktor".into(), password: uuid::Uuid::new_v4().to_string() };
-        let door = users.map(|path| Ok::<_, Failure>((Users::read(&path)?, own()))).transpose()?;
         Ok(Listen {
             mqtt: listen,
             websockets: websockets.or(usual),
             tls: tls.map(|((address, certificate), key)| Tls { address, certificate, key }),
-            door,
+            door: users.map(|users| (users, own())),
         })
     }
 }

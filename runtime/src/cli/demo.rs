@@ -104,6 +104,7 @@ impl Demo {
             signals: false,
             say: Arc::new(|_| {}),
             trouble: None,
+            web: None,
         };
         let service = Service::start(config, options)?;
         let broker = service.broker();

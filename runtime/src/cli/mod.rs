@@ -5,6 +5,7 @@ mod client;
 mod contract;
 mod demo;
 mod hurry;
+mod page;
 mod parameters;
 mod replay;
 mod run;
@@ -32,7 +33,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the instrument until it is told to end (Ctrl-C, SIGTERM)
-    Run(run::Run),
+    Run(Box<run::Run>),
     /// Run a whole acquisition on a simulated instrument and show what came of it
     Demo(demo::Demo),
     #[command(flatten)]

@@ -2,6 +2,7 @@
 
 use super::broker::{Broker, Embedded};
 use super::hurry::hurry;
+use super::page::Page;
 use super::{DataRoot, Failure};
 use planktor_actors::journal::Journal;
 use planktor_drivers::Clock;
@@ -29,7 +30,7 @@ pub(crate) struct Run {
     #[expect(clippy::option_option, reason = "not simulated, simulated, in a scenario")]
     twin: Option<Option<PathBuf>>,
     /// Play the scenario's messages in virtual time, as fast as it goes; without a broker
-    #[arg(long, requires = "twin", conflicts_with_all = ["broker", "listen", "websockets", "tls", "users", "gpsd"])]
+    #[arg(long, requires = "twin", conflicts_with_all = ["broker", "listen", "websockets", "tls", "users", "gpsd", "http", "rtsp_push"])]
     hurry: bool,
     /// Record everything that enters the simulated instrument, for planktor replay
     #[arg(long, value_name = "FILE", requires = "twin")]
@@ -40,6 +41,8 @@ pub(crate) struct Run {
     external: Broker,
     #[command(flatten)]
     embedded: Embedded,
+    #[command(flatten)]
+    page: Page,
     /// The instrument's constants [default: hardware.json in the data folder; of a twin: twin/hardware.json]
     #[arg(long, value_name = "FILE")]
     hardware: Option<PathBuf>,
@@ -67,9 +70,10 @@ impl Run {
         if !scenario.messages.is_empty() {
             eprintln!("planktor: the scenario's messages are said only with --hurry; here a client speaks");
         }
+        let users = self.embedded.users()?;
         let broker = match self.external.asked()? {
             Some(address) => BrokerChoice::External(address),
-            None => BrokerChoice::Embedded(Box::new(self.embedded.listen()?)),
+            None => BrokerChoice::Embedded(Box::new(self.embedded.listen(users.clone())?)),
         };
         warn(&broker);
         let (twin, mut head) = twin(scenario, data.clone());
@@ -91,6 +95,7 @@ impl Run {
             signals: true,
             say: say(),
             trouble: Some(Troublemaker::new(twin.clone(), head.scenario.seed, &head.scenario.faults)),
+            web: self.page.options(users)?,
         };
         let disk = TwinDisk::new(Box::new(FileSystem), twin.clone());
         let config = Config {
@@ -103,6 +108,9 @@ impl Run {
         let [websockets, tls] = service.other_doors();
         let door =
             |name, address: Option<SocketAddr>| address.map_or(String::new(), |at| format!(", {name} {at}"));
+        if let Some(page) = service.page() {
+            eprintln!("planktor: the page is on http://{page}/");
+        }
         eprintln!(
             "planktor: simulated instrument on the MQTT broker {}{}{}, data in {}; Ctrl-C ends it",
             service.broker(),

@@ -1,9 +1,9 @@
 //! A data set at a glance: its frames as thumbnails on one sheet. Never writes into the data set, whose frames viewers
 //! count.
 
-use super::encoder::jpeg;
+use super::encoder::{QUALITY, jpeg};
 use super::looks_like_frame;
-use jpeg_decoder::{Decoder, PixelFormat};
+use super::picture::decode;
 use planktor_protocol::camera::Image;
 use std::fs;
 use std::io;
@@ -15,8 +15,6 @@ const SIDE: u16 = 400;
 const MOST: usize = 100;
 /// White between the thumbnails, in pixels.
 const GAP: usize = 8;
-/// A thumbnail of the largest JPEG there is takes 200 MB.
-const LARGEST_THUMBNAIL: usize = 256 << 20;
 
 /// Why there is no sheet.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +48,7 @@ pub fn contact_sheet(folder: &Path, sheet: &Path) -> Result<PathBuf, Error> {
     }
     let thumbnails = chosen(folder)?.iter().map(|path| thumbnail(path)).collect::<Result<Vec<_>, _>>()?;
     let failed = |why: String| Error::Sheet(sheet.clone(), why);
-    let bytes = jpeg(&arranged(&thumbnails)).map_err(failed)?;
+    let bytes = jpeg(&arranged(&thumbnails), QUALITY).map_err(failed)?;
     fs::write(&sheet, bytes).map_err(|why| failed(why.to_string()))?;
     Ok(sheet)
 }
@@ -71,16 +69,7 @@ fn chosen(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 fn thumbnail(path: &Path) -> Result<Image, Error> {
     let failed = |why: String| Error::Frame(path.into(), why);
     let file = fs::read(path).map_err(|why| failed(why.to_string()))?;
-    let mut decoder = Decoder::new(file.as_slice());
-    decoder.set_max_decoding_buffer_size(LARGEST_THUMBNAIL);
-    let (width, height) = decoder.scale(SIDE, SIDE).map_err(|why| failed(why.to_string()))?;
-    let pixels = decoder.decode().map_err(|why| failed(why.to_string()))?;
-    let rgb = match decoder.info().map(|info| info.pixel_format) {
-        Some(PixelFormat::RGB24) => pixels,
-        Some(PixelFormat::L8) => pixels.into_iter().flat_map(|grey| [grey; 3]).collect(),
-        other => return Err(failed(format!("its pixels are {other:?} and not RGB"))),
-    };
-    Ok(Image { width: width.into(), height: height.into(), rgb })
+    decode(&file, SIDE).map_err(failed)
 }
 
 /// As near to a square of thumbnails as their number allows; each has the room of the largest.

@@ -9,7 +9,7 @@ use planktor_actors::recording::{Encode, Encoded, Picture};
 use planktor_protocol::camera::{Frame, Image, Pixels};
 
 /// High enough that a segmenter finds no blocks; as today's instruments have it.
-const QUALITY: u8 = 95;
+pub(super) const QUALITY: u8 = 95;
 /// Room for a full frame's file, so that it need not grow: a quarter of a byte a pixel is seldom exceeded.
 const PIXELS_PER_BYTE: usize = 4;
 
@@ -41,20 +41,21 @@ fn dng(frame: &Frame) -> Result<Vec<u8>, String> {
 /// A frame's file: what a camera has encoded itself is stored as it comes, if it is whole.
 fn file(pixels: Pixels) -> Result<Vec<u8>, String> {
     match pixels {
-        Pixels::Rgb(image) => jpeg(&image),
-        Pixels::Bayer12(mosaic) => jpeg(&develop(&mosaic)?),
+        Pixels::Rgb(image) => jpeg(&image, QUALITY),
+        Pixels::Bayer12(mosaic) => jpeg(&develop(&mosaic)?, QUALITY),
         Pixels::Jpeg(bytes) if bytes.starts_with(&BEGIN) && bytes.ends_with(&END) => Ok(bytes),
         Pixels::Jpeg(bytes) => Err(format!("the camera's JPEG of {} bytes is not whole", bytes.len())),
     }
 }
 
-pub(super) fn jpeg(image: &Image) -> Result<Vec<u8>, String> {
+/// A picture's JPEG, of a quality from 1 to 100.
+pub(crate) fn jpeg(image: &Image, quality: u8) -> Result<Vec<u8>, String> {
     let side = |pixels: u32| match u16::try_from(pixels) {
         Ok(pixels @ 1..) => Ok(pixels),
         _ => Err(format!("{} x {} pixels do not fit into a JPEG", image.width, image.height)),
     };
     let mut bytes = Vec::with_capacity(image.rgb.len() / 3 / PIXELS_PER_BYTE);
-    let mut encoder = Encoder::new(&mut bytes, QUALITY);
+    let mut encoder = Encoder::new(&mut bytes, quality);
     encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
     encoder
         .encode(&image.rgb, side(image.width)?, side(image.height)?, ColorType::Rgb)

@@ -56,7 +56,8 @@ fn check(key: &str, name: &str) -> Result<(), &'static str> {
     }
 }
 
-fn is_date(text: &str) -> bool {
+/// Whether a text is a day, as `object_date` has it.
+pub(crate) fn is_date(text: &str) -> bool {
     let number = |digits: &str, length, range: std::ops::RangeInclusive<u16>| {
         let plain = digits.len() == length && digits.bytes().all(|byte| byte.is_ascii_digit());
         plain && digits.parse().is_ok_and(|number| range.contains(&number))

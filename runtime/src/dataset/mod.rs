@@ -14,9 +14,10 @@
 mod contact_sheet;
 mod develop;
 mod dng;
-mod encoder;
-mod folder;
+pub(crate) mod encoder;
+pub(crate) mod folder;
 mod metadata;
+pub(crate) mod picture;
 mod recorder;
 mod records;
 mod report;
@@ -26,6 +27,7 @@ mod verify;
 
 pub use contact_sheet::{Error, contact_sheet};
 pub use encoder::encode;
+pub use picture::Figures;
 pub use recorder::Recorder;
 pub use report::{Early, Problem, Reached, Report, Unfinished, Verdict};
 pub use verify::{verify, verify_on};
@@ -35,17 +37,17 @@ use sha1::{Digest, Sha1};
 use std::path::{Component, Path};
 
 /// What was said about the data set.
-const METADATA: &str = "metadata.json";
+pub(crate) const METADATA: &str = "metadata.json";
 /// The record file.
-const RECORDS: &str = "frames.jsonl";
+pub(crate) const RECORDS: &str = "frames.jsonl";
 /// Names, sizes and digests, as every existing tool reads them.
-const INTEGRITY: &str = "integrity.check";
+pub(crate) const INTEGRITY: &str = "integrity.check";
 /// How that one begins.
 const INTEGRITY_HEAD: &str =
     "# planktoscope integrity file, see https://www.planktoscope.org\n# filename,size,sha1\n";
 
 /// SHA-1 over a file's name, a zero byte and its content, in hexadecimal.
-fn digest(name: &str, content: &[u8]) -> String {
+pub(crate) fn digest(name: &str, content: &[u8]) -> String {
     let digest = Sha1::new().chain_update(name).chain_update([0]).chain_update(content).finalize();
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -56,7 +58,7 @@ fn integrity_line(name: &str, size: usize, sha1: &str) -> String {
 }
 
 /// Whether a viewer takes a file of this name for a frame.
-fn looks_like_frame(name: &str) -> bool {
+pub(crate) fn looks_like_frame(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("jpg"))
 }
 

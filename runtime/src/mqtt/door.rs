@@ -16,6 +16,7 @@ use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, Salt
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use planktor_protocol::wire::is_status;
 use std::collections::BTreeMap;
 use std::future::{Future, ready};
 use std::net::SocketAddr;
@@ -27,9 +28,6 @@ use std::str::FromStr;
 const MOST_NAMES: usize = 1_000;
 /// What nobody is called in the file.
 const NOBODY: &str = "*";
-/// What only the instrument says.
-const ITS_OWN: [&str; 2] = ["status/", "planktor/status/"];
-
 /// What clients say to themselves and each other; the instrument does not listen.
 const BETWEEN_CLIENTS: &str = "planktor/client/";
 
@@ -125,11 +123,17 @@ impl Users {
         Ok(())
     }
 
-    fn role(&self, name: Option<&str>, password: &[u8]) -> Option<Role> {
+    /// What somebody may do who comes with this name and password.
+    pub(crate) fn role(&self, name: Option<&str>, password: &[u8]) -> Option<Role> {
         let Some(name) = name else { return self.nameless };
         let (role, hash) = self.names.get(name)?;
         let hash = PasswordHash::new(hash).ok()?;
         Argon2::default().verify_password(password, &hash).is_ok().then_some(*role)
+    }
+
+    /// What somebody may do who has no name.
+    pub(crate) fn nameless(&self) -> Option<Role> {
+        self.nameless
     }
 }
 
@@ -171,7 +175,7 @@ impl Doorkeeper {
             None => self.users.nameless,
         };
         match role {
-            Some(Role::Operator) => !ITS_OWN.iter().any(|prefix| topic.starts_with(prefix)),
+            Some(Role::Operator) => !is_status(topic),
             Some(Role::Viewer) => topic.starts_with(BETWEEN_CLIENTS),
             None => false,
         }

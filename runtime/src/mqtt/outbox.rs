@@ -119,6 +119,12 @@ impl Outbox {
         self.0.changed.notify_one();
     }
 
+    /// How many wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue().waiting.len()
+    }
+
     /// How many accepted messages were dropped since the start, because the outbox was full or the broker takes only
     /// smaller ones.
     #[must_use]

@@ -42,7 +42,7 @@ fn forge(folder: &Path, content: &[u8]) {
 #[test]
 fn a_frame_that_is_no_complete_picture_of_the_right_size_is_found() {
     let right = picture(0).jpeg;
-    let other = encoder::jpeg(&Gradient { width: 48, height: 24 }.image()).unwrap();
+    let other = encoder::jpeg(&Gradient { width: 48, height: 24 }.image(), 95).unwrap();
     let cases: [(&[u8], &str); 4] = [
         (&right[..right.len() - 2], "no complete JPEG"),
         (&[0xff, 0xd8, 0xff, 0xd9], "no JPEG of 32 x 24"),
