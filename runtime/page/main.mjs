@@ -1,1 +1,145 @@
+// The frame around everything: which part is shown, who is here, STOP, and what went wrong.
 
+import { connect, disconnect, get, instrument, post, stop } from "./api.mjs";
+import { acquire } from "./acquire.mjs";
+import { el, field, memory } from "./dom.mjs";
+import { gallery } from "./gallery.mjs";
+import { health } from "./health.mjs";
+import { operate } from "./operate.mjs";
+import { protocols } from "./protocols.mjs";
+import { language, setLanguage, t } from "./words.mjs";
+
+const PARTS = { operate, acquire, gallery, protocols, health };
+const main = document.getElementById("main");
+const message = document.getElementById("message");
+const stopButton = document.getElementById("stop");
+const languageButton = document.getElementById("language");
+let leave = () => {};
+
+function say(text, good = false) {
+  message.className = good ? "good" : "";
+  message.textContent = text;
+}
+
+/** Does something that can fail; what went wrong is said, and stays until something goes well. */
+async function act(what, tellDone = false) {
+  try {
+    await what();
+    say(tellDone ? t("done") : "", true);
+  } catch (error) {
+    if (error.status === 401) await known();
+    say(error.message);
+  }
+}
+
+async function known() {
+  try {
+    const before = instrument.session?.boot;
+    instrument.session = await get("session");
+    if (before && before !== instrument.session.boot) instrument.states.clear();
+  } catch { /* the connection says so */ }
+  drawWho();
+  instrument.tell("session");
+}
+
+function drawWho() {
+  const { role, login, name, board } = instrument.session ?? {};
+  const who = document.getElementById("who");
+  const words = [board === "twin" && t("twin"), t(`who.${role ?? "nobody"}`), name].filter(Boolean).join(" · ");
+  const out = name || (login && role === "operator")
+    ? el("button", { type: "button", onclick: () => act(async () => { await post("logout"); await known(); show(); }) }, t("logout.do")) : null;
+  who.replaceChildren(words, " ", ...(out ? [out] : []));
+}
+
+/** Where somebody has to log in to look, or wants to, to operate. */
+function login() {
+  const { login, role } = instrument.session ?? {};
+  if (!login || role === "operator") return null;
+  const name = el("input", { type: "text", autocomplete: "username", required: true });
+  const secret = el("input", login === "code"
+    ? { type: "text", inputMode: "numeric", autocomplete: "one-time-code", required: true, id: "code" }
+    : { type: "password", autocomplete: "current-password", required: true, id: "password" });
+  const go = (event) => {
+    event.preventDefault();
+    act(async () => {
+      await post("login", login === "code" ? { code: secret.value.trim() } : { name: name.value.trim(), password: secret.value });
+      await known();
+      connect();
+      show();
+    });
+  };
+  return el("form", { onsubmit: go, id: "login" }, el("h1", {}, t("login.title")), el("p", {}, t("login.to")),
+    login === "code" ? field(t("login.code"), secret, t("login.code.hint")) : [field(t("login.name"), name), field(t("login.password"), secret)],
+    el("button", { type: "submit", className: "main" }, t("login.do")));
+}
+
+/** What the address says: `#part/…`. */
+function show() {
+  const [part = "", ...rest] = location.hash.slice(1).split("/");
+  const name = part in PARTS ? part : "operate";
+  leave();
+  leave = () => {};
+  const form = login();
+  if (instrument.session?.role) {
+    const parts = rest.map(decodeURIComponent);
+    const [element, end] = PARTS[name](act, { parts, protocol: parts[0] });
+    leave = end;
+    main.replaceChildren(...(form ? [el("details", {}, el("summary", {}, t("login.title")), form)] : []), element);
+  } else {
+    main.replaceChildren(...(form ? [form] : []));
+  }
+  document.title = `${t(`tab.${name}`)} – Planktor`;
+  for (const link of document.querySelectorAll("#tabs a")) {
+    if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+function drawFrame() {
+  setLanguage(language);
+  const tabs = Object.keys(PARTS).map((name) => el("a", { href: `#${name}` }, t(`tab.${name}`)));
+  document.getElementById("tabs").replaceChildren(...tabs);
+  stopButton.textContent = t("stop.label");
+  languageButton.textContent = t("language");
+  languageButton.lang = language === "fr" ? "en" : "fr";
+  drawConnection();
+  drawWho();
+  show();
+}
+
+function drawConnection() {
+  const connection = document.getElementById("connection");
+  connection.textContent = t(instrument.connected ? "connection.on" : "connection.off");
+  connection.className = instrument.connected ? "good" : "bad";
+}
+
+stopButton.addEventListener("click", async () => {
+  try {
+    await stop();
+    say(t("stop.done"), true);
+  } catch (error) {
+    if (error.status === 401) await known();
+    say(t("stop.failed", error.message));
+  }
+});
+languageButton.addEventListener("click", () => {
+  setLanguage(language === "fr" ? "en" : "fr");
+  drawFrame();
+});
+addEventListener("hashchange", () => {
+  say("");
+  show();
+  main.focus();
+  scrollTo(0, 0);
+});
+document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
+instrument.owner = memory.get("name");
+instrument.listen((kind, now) => {
+  if (kind !== "connection") return;
+  drawConnection();
+  if (now) known();
+});
+
+await known();
+connect();
+drawFrame();

@@ -1,1 +1,84 @@
+// The live picture with its figures: sharpness and brightness as numbers and as a small trace, to focus by.
 
+import { instrument } from "./api.mjs";
+import { el } from "./dom.mjs";
+import { n, t } from "./words.mjs";
+
+/** Pictures that the trace shows. */
+const TRACE = 120;
+const EMPTY = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=";
+
+/** The picture, and a function that ends it. */
+export function picture() {
+  const values = [];
+  let zoom = null;
+  let again = null;
+  const image = el("img", { alt: t("picture.alt"), tabIndex: 0, onclick: point, onkeydown: key, onerror: retry });
+  const sharpness = el("dd", { id: "sharpness" }, "–");
+  const brightness = el("dd", { id: "brightness" }, "–");
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("class", "trace");
+  svg.setAttribute("viewBox", `0 0 ${TRACE} 100`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", t("picture.trace"));
+  const line = svg.appendChild(document.createElementNS(svg.namespaceURI, "polyline"));
+  const best = svg.appendChild(document.createElementNS(svg.namespaceURI, "line"));
+  const whole = el("button", { type: "button", hidden: true, onclick: () => look(null) }, t("picture.whole"));
+  const middle = el("button", { type: "button", onclick: () => look({ x: 50, y: 50 }) }, t("picture.zoom"));
+  const forget = el("button", { type: "button", onclick: () => { values.length = 0; draw(); } }, t("picture.forget"));
+  const box = el("section", { className: "picture", "aria-label": t("picture.title") },
+    image,
+    el("dl", { className: "figures" },
+      el("div", {}, el("dt", {}, t("picture.sharpness")), sharpness),
+      el("div", {}, el("dt", {}, t("picture.brightness")), brightness)),
+    svg,
+    el("div", { className: "row" }, middle, whole, forget));
+
+  function look(at) {
+    zoom = at;
+    box.classList.toggle("zoomed", at !== null);
+    whole.hidden = at === null;
+    middle.hidden = at !== null;
+    image.src = `preview.mjpg${at ? `?zoom=1&x=${at.x}&y=${at.y}` : ""}`;
+  }
+  function point(event) {
+    if (zoom) return look(null);
+    const { left, top, width, height } = image.getBoundingClientRect();
+    const part = (at, from, side) => Math.min(100, Math.max(0, Math.round((100 * (at - from)) / side)));
+    look({ x: part(event.clientX, left, width), y: part(event.clientY, top, height) });
+  }
+  function key(event) {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    look(zoom ? null : { x: 50, y: 50 });
+  }
+  function retry() {
+    clearTimeout(again);
+    again = setTimeout(() => document.hidden || look(zoom), 2000);
+  }
+  function draw() {
+    const most = Math.max(...values, 1);
+    line.setAttribute("points", values.map((value, x) => `${x},${96 - (92 * value) / most}`).join(" "));
+    for (const [name, value] of Object.entries({ x1: 0, x2: TRACE, y1: 4, y2: 4 })) best.setAttribute(name, value);
+  }
+  const deaf = instrument.listen((kind, what) => {
+    if (kind === "connection" && what) return look(zoom);
+    if (kind !== "picture") return;
+    values.push(what.sharpness);
+    if (values.length > TRACE) values.shift();
+    sharpness.textContent = n(what.sharpness, 0);
+    brightness.textContent = `${n(100 * what.brightness, 0)} %`;
+    draw();
+  });
+  const hide = () => (document.hidden ? (image.src = EMPTY) : look(zoom));
+  document.addEventListener("visibilitychange", hide);
+  look(null);
+  return [box, () => {
+    deaf();
+    clearTimeout(again);
+    document.removeEventListener("visibilitychange", hide);
+    image.onerror = null;
+    image.src = EMPTY;
+  }];
+}

@@ -1,1 +1,282 @@
+// Every word that the page says, in English and French, and how numbers and times are written. What the instrument itself
+// says as a reason is English.
 
+import { memory } from "./dom.mjs";
+
+const WORDS = {
+  "tab.operate": ["Operate", "Piloter"],
+  "tab.acquire": ["Acquire", "Acquérir"],
+  "tab.gallery": ["Data sets", "Données"],
+  "tab.protocols": ["Protocols", "Protocoles"],
+  "tab.health": ["Health", "État"],
+  "language": ["Français", "English"],
+  "stop.label": ["STOP", "STOP"],
+  "stop.done": ["Stopped.", "Arrêté."],
+  "stop.failed": ["STOP was not answered: {0}", "STOP sans réponse : {0}"],
+  "skip": ["Skip to content", "Aller au contenu"],
+  "connection.on": ["Connected", "Connecté"],
+  "connection.off": ["No connection to the instrument – trying again", "Pas de connexion à l’instrument – nouvel essai"],
+  "twin": ["simulated", "simulé"],
+  "who.operator": ["You operate", "Vous pilotez"],
+  "who.viewer": ["You may look", "Vous pouvez regarder"],
+  "who.nobody": ["Not logged in", "Non connecté"],
+  "login.title": ["Log in", "Se connecter"],
+  "login.to": ["Log in to operate the instrument.", "Connectez-vous pour piloter l’instrument."],
+  "login.name": ["Name", "Nom"],
+  "login.password": ["Password", "Mot de passe"],
+  "login.code": ["Code", "Code"],
+  "login.code.hint": ["as the instrument shows it", "affiché par l’instrument"],
+  "login.do": ["Log in", "Se connecter"],
+  "logout.do": ["Log out", "Se déconnecter"],
+  "picture.title": ["Live picture", "Image en direct"],
+  "picture.alt": ["What the camera sees now", "Ce que voit la caméra"],
+  "picture.trace": ["Sharpness of the last pictures", "Netteté des dernières images"],
+  "picture.sharpness": ["Sharpness", "Netteté"],
+  "picture.brightness": ["Brightness", "Luminosité"],
+  "picture.zoom": ["Zoom 1:1", "Zoom 1:1"],
+  "picture.whole": ["Whole picture", "Image entière"],
+  "picture.forget": ["Clear trace", "Effacer la courbe"],
+  "light.title": ["Light", "Lumière"],
+  "light.on": ["On", "Allumer"],
+  "light.off": ["Off", "Éteindre"],
+  "light.level": ["Brightness of the lamp", "Intensité de la lampe"],
+  "light.save": ["Keep this level", "Garder ce niveau"],
+  "light.is": ["The light is on at {0} %.", "La lumière est à {0} %."],
+  "light.dark": ["The light is off.", "La lumière est éteinte."],
+  "focus.title": ["Focus", "Mise au point"],
+  "focus.up": ["Up {0} µm", "Monter {0} µm"],
+  "focus.down": ["Down {0} µm", "Descendre {0} µm"],
+  "focus.moves": ["The stage moves.", "La platine bouge."],
+  "focus.rests": ["The stage stands still.", "La platine est immobile."],
+  "pump.title": ["Pump", "Pompe"],
+  "pump.flow": ["Flow rate, mL/min", "Débit, mL/min"],
+  "pump.forward": ["Forwards {0}", "Avant {0}"],
+  "pump.backward": ["Backwards {0}", "Arrière {0}"],
+  "pump.moves": ["The pump runs.", "La pompe tourne."],
+  "pump.rests": ["The pump stands still.", "La pompe est arrêtée."],
+  "lease.title": ["Who operates", "Qui pilote"],
+  "lease.name": ["Your name", "Votre nom"],
+  "lease.take": ["Take control for 10 min", "Prendre la main 10 min"],
+  "lease.over": ["Take over", "Reprendre la main"],
+  "lease.release": ["Release", "Rendre la main"],
+  "lease.free": ["Nobody has reserved the instrument.", "Personne n’a réservé l’instrument."],
+  "lease.held": ["{0} operates the instrument.", "{0} pilote l’instrument."],
+  "lease.needs": ["Enter your name first.", "Entrez d’abord votre nom."],
+  "capture.title": ["Single picture", "Image unique"],
+  "capture.do": ["Take a picture", "Prendre une image"],
+  "capture.done": ["The picture is on disk:", "L’image est enregistrée :"],
+  "bubbler.title": ["Bubbler", "Bulleur"],
+  "camera.title": ["Camera", "Caméra"],
+  "camera.shutter": ["Exposure, µs", "Exposition, µs"],
+  "camera.iso": ["ISO", "ISO"],
+  "camera.set": ["Set", "Régler"],
+  "done": ["Done.", "Fait."],
+  "acquire.title": ["New acquisition", "Nouvelle acquisition"],
+  "acquire.sample": ["The sample", "L’échantillon"],
+  "acquire.place": ["Where and when it was taken", "Où et quand il a été prélevé"],
+  "acquire.optics": ["Preparation", "Préparation"],
+  "acquire.how": ["How pictures are taken", "Prise de vue"],
+  "sample_project": ["Project", "Projet"],
+  "sample_id": ["Sample", "Échantillon"],
+  "acq_id": ["Acquisition", "Acquisition"],
+  "sample_operator": ["Operator", "Opérateur"],
+  "sample_ship": ["Ship", "Navire"],
+  "sample_sampling_gear": ["Sampling gear", "Engin de prélèvement"],
+  "acq_minimum_mesh": ["Finest mesh, µm", "Maille min., µm"],
+  "acq_maximum_mesh": ["Coarsest mesh, µm", "Maille max., µm"],
+  "acq_celltype": ["Flow cell, µm thick", "Cellule, épaisseur µm"],
+  "object_date": ["Date (UTC)", "Date (UTC)"],
+  "object_time": ["Time (UTC)", "Heure (UTC)"],
+  "object_lat": ["Latitude, °", "Latitude, °"],
+  "object_lon": ["Longitude, °", "Longitude, °"],
+  "object_depth_min": ["Depth from, m", "Profondeur de, m"],
+  "object_depth_max": ["Depth to, m", "Profondeur à, m"],
+  "acq_nb_frame": ["Frames", "Images"],
+  "acq_imaged_volume": ["Imaged volume, mL", "Volume imagé, mL"],
+  "acq_local_datetime": ["Acquired", "Acquis"],
+  "planktor_board": ["Instrument", "Instrument"],
+  "planktor_version": ["Planktor", "Planktor"],
+  "planktor_time": ["Time known from", "Heure connue par"],
+  "planktor_position": ["Position of the instrument", "Position de l’instrument"],
+  "hint.north": ["north positive", "nord positif"],
+  "hint.east": ["east positive", "est positif"],
+  "fix.use": ["Use the instrument’s fix", "Utiliser la position de l’instrument"],
+  "fix.none": ["The instrument has no fix. Enter the place by hand, or leave it empty.", "L’instrument n’a pas de position. Saisissez le lieu, ou laissez vide."],
+  "fix.used": ["Position from the instrument, {0} s old, within {1} m.", "Position de l’instrument, âgée de {0} s, à {1} m près."],
+  "how.simple": ["Stop-flow", "Stop-flow"],
+  "how.protocol": ["Protocol: {0}", "Protocole : {0}"],
+  "how.what": ["What is done", "Déroulement"],
+  "how.frames": ["Frames", "Images"],
+  "how.volume": ["Pumped before each, µL", "Pompé avant chacune, µL"],
+  "how.flow": ["Flow rate, mL/min", "Débit, mL/min"],
+  "how.settle": ["Settling, s", "Repos, s"],
+  "estimate.title": ["This will take", "Estimation"],
+  "estimate.time": ["Time", "Durée"],
+  "estimate.ends": ["Ends at", "Fin vers"],
+  "estimate.pumped": ["Pumped", "Pompé"],
+  "estimate.imaged": ["Imaged", "Imagé"],
+  "estimate.disk": ["Disk", "Disque"],
+  "estimate.free": ["{0} of {1} free", "{0} sur {1} libres"],
+  "estimate.toobig": ["It does not fit on the disk.", "Le disque est trop plein."],
+  "acquire.start": ["Start", "Démarrer"],
+  "acquire.pause": ["Pause", "Pause"],
+  "acquire.resume": ["Go on", "Reprendre"],
+  "acquire.progress": ["{0} of {1} frames", "{0} images sur {1}"],
+  "acquire.open": ["Show the data set", "Voir les données"],
+  "acquire.again": ["New acquisition", "Nouvelle acquisition"],
+  "acquire.next": ["Next acquisition of this sample", "Acquisition suivante de cet échantillon"],
+  "state.idle": ["No acquisition is running.", "Aucune acquisition en cours."],
+  "state.starting": ["Starting", "Démarrage"],
+  "state.acquiring": ["Acquiring", "Acquisition en cours"],
+  "state.pausing": ["Pausing before the next stroke", "Pause avant le prochain pompage"],
+  "state.paused": ["Paused", "En pause"],
+  "state.closing": ["Finishing", "Finalisation"],
+  "ended.Done": ["Complete: every frame is on disk.", "Complet : toutes les images sont enregistrées."],
+  "ended.Interrupted": ["Stopped. What was taken is kept.", "Arrêté. Les images prises sont conservées."],
+  "ended.other": ["Ended early: {0}", "Terminé plus tôt : {0}"],
+  "gallery.title": ["Data sets", "Jeux de données"],
+  "gallery.none": ["There are no data sets yet.", "Il n’y a pas encore de données."],
+  "gallery.more": ["Older", "Plus anciens"],
+  "gallery.frames": ["{0} of {1} frames", "{0} images sur {1}"],
+  "gallery.count": ["{0} frames", "{0} images"],
+  "end.complete": ["complete", "complet"],
+  "end.stopped": ["stopped", "arrêté"],
+  "end.failed": ["ended early", "interrompu"],
+  "end.open": ["not ended", "non terminé"],
+  "set.back": ["All data sets", "Toutes les données"],
+  "set.frames": ["Frames", "Images"],
+  "set.metadata": ["Metadata", "Métadonnées"],
+  "set.others": ["All other fields", "Tous les autres champs"],
+  "set.verify": ["Verify", "Vérifier"],
+  "set.verifying": ["Reading every file …", "Lecture de tous les fichiers …"],
+  "set.valid": ["verified", "vérifié"],
+  "set.partly": ["valid, not complete", "valide, incomplet"],
+  "set.invalid": ["NOT valid", "NON valide"],
+  "set.zip": ["Download (zip)", "Télécharger (zip)"],
+  "frame.of": ["Frame {0} of {1}", "Image {0} sur {1}"],
+  "frame.before": ["Previous", "Précédente"],
+  "frame.after": ["Next", "Suivante"],
+  "frame.exposed": ["Exposed (UTC)", "Exposée (UTC)"],
+  "frame.size": ["File", "Fichier"],
+  "frame.settled": ["Settled before", "Repos préalable"],
+  "frame.pumped": ["Pumped so far", "Pompé jusque-là"],
+  "frame.height": ["Stage height", "Hauteur de la platine"],
+  "frame.light": ["Light", "Lumière"],
+  "frame.position": ["Position", "Position"],
+  "frame.save": ["Save this frame", "Enregistrer cette image"],
+  "protocols.title": ["Protocols", "Protocoles"],
+  "protocols.use": ["Use it", "Utiliser"],
+  "protocols.show": ["Show", "Voir"],
+  "protocols.delete": ["Delete", "Supprimer"],
+  "protocols.sure": ["Really delete?", "Vraiment supprimer ?"],
+  "protocols.new": ["New or changed protocol", "Protocole nouveau ou modifié"],
+  "protocols.name": ["Name", "Nom"],
+  "protocols.json": ["Protocol (JSON)", "Protocole (JSON)"],
+  "protocols.store": ["Check and keep", "Vérifier et garder"],
+  "protocols.badjson": ["This is not JSON: {0}", "Ce n’est pas du JSON : {0}"],
+  "protocols.kept": ["{0} is kept.", "{0} est gardé."],
+  "health.title": ["Health", "État de l’instrument"],
+  "health.devices": ["Devices", "Appareils"],
+  "health.rest": ["Clock, place, connections", "Heure, lieu, connexions"],
+  "device.pump": ["Pump", "Pompe"],
+  "device.focus": ["Stage", "Platine"],
+  "device.light": ["Lamp", "Lampe"],
+  "device.camera": ["Camera", "Caméra"],
+  "device.bubbler": ["Bubbler", "Bulleur"],
+  "device.display": ["Display", "Écran"],
+  "health.present": ["there", "présent"],
+  "health.lost": ["lost", "perdu"],
+  "health.given up": ["off", "hors service"],
+  "health.clock": ["Clock", "Heure"],
+  "source.gps": ["from GPS", "par GPS"],
+  "source.computer": ["from the computer; nothing vouches for it", "de l’ordinateur ; sans garantie"],
+  "source.unset": ["NOT SET: no clock was believed", "NON RÉGLÉE : aucune horloge crédible"],
+  "health.position": ["Position", "Position"],
+  "health.nofix": ["no fix", "pas de position"],
+  "health.age": ["{0} s old", "âgée de {0} s"],
+  "health.within": ["within {0} m", "à {0} m près"],
+  "health.broker": ["MQTT broker", "Serveur MQTT"],
+  "health.disk": ["Disk", "Disque"],
+  "health.lease": ["Operated by", "Piloté par"],
+  "health.nobody": ["anybody", "tout le monde"],
+  "health.led": ["LED lit for", "LED allumée depuis"],
+  "health.uptime": ["Program runs for", "Programme lancé depuis"],
+  "health.stage": ["Stage height", "Hauteur de la platine"],
+  "health.uncertain": ["in doubt", "incertaine"],
+  "journal.title": ["Journal", "Journal"],
+  "topic.status/pump": ["Pump", "Pompe"],
+  "topic.status/focus": ["Stage", "Platine"],
+  "topic.status/light": ["Light", "Lumière"],
+  "topic.status/bubbler": ["Bubbler", "Bulleur"],
+  "topic.status/imager": ["Imager", "Imageur"],
+  "topic.status/led-operating-time": ["LED", "LED"],
+  "topic.planktor/status/acquisition": ["Acquisition", "Acquisition"],
+  "topic.planktor/status/protocol": ["Protocol", "Protocole"],
+  "topic.planktor/status/lease": ["Control", "Pilotage"],
+  "topic.planktor/status/preview": ["Live picture", "Image en direct"],
+  "topic.planktor/status/display": ["Display", "Écran"],
+  "topic.planktor/status/refusal": ["Refused", "Refusé"],
+  "topic.planktor/status/twin": ["Simulation", "Simulation"],
+  "topic.log": ["Program", "Programme"],
+  "said.Started": ["started", "démarré"],
+  "said.Done": ["done", "terminé"],
+  "said.Interrupted": ["stopped", "arrêté"],
+  "said.Idle": ["stands still", "au repos"],
+  "said.On": ["on", "allumé"],
+  "said.Off": ["off", "éteint"],
+  "said.Busy": ["busy", "occupé"],
+  "said.Refused": ["refused", "refusé"],
+  "said.Held": ["reserved by {0}", "réservé par {0}"],
+  "said.Free": ["free", "libre"],
+  "said.Config updated": ["metadata kept", "métadonnées gardées"],
+  "said.Camera settings updated": ["camera set", "caméra réglée"],
+  "wait.loading": ["Loading …", "Chargement …"],
+};
+
+export let language = memory.get("language") ?? (navigator.language?.startsWith("fr") ? "fr" : "en");
+
+export function setLanguage(to) {
+  language = to;
+  memory.set("language", to);
+  document.documentElement.lang = to;
+}
+
+/** The word for a key; `{0}`, `{1}`… are filled in. A key that has none is itself: words of the instrument. */
+export function t(key, ...values) {
+  const word = WORDS[key]?.[language === "fr" ? 1 : 0] ?? key;
+  return word.replace(/\{(\d)\}/g, (_, i) => values[i] ?? "");
+}
+
+/** Whether there is a word for a key. */
+export const has = (key) => key in WORDS;
+
+/** A number with so many digits after the point. */
+export const n = (value, digits = 2) =>
+  value === undefined || value === null ? "–"
+    : value.toLocaleString(language, { maximumFractionDigits: digits, minimumFractionDigits: 0 });
+
+/** A duration in s. */
+export function duration(seconds) {
+  const s = Math.round(seconds);
+  if (s < 60) return `${n(seconds, 1)} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+}
+
+/** A number of bytes. */
+export function bytes(count) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let i = 0;
+  while (count >= 1000 && i < units.length - 1) { count /= 1000; i += 1; }
+  return `${n(count, i ? 1 : 0)} ${units[i]}`;
+}
+
+/** A volume in uL. */
+export const volume = (ul) => (Math.abs(ul) < 1000 ? `${n(ul, 1)} µL` : `${n(ul / 1000, 2)} mL`);
+
+/** A place, degrees. */
+export const place = (latitude, longitude) =>
+  `${n(Math.abs(latitude), 4)}° ${latitude < 0 ? "S" : "N"}, ${n(Math.abs(longitude), 4)}° ${longitude < 0 ? (language === "fr" ? "O" : "W") : "E"}`;
+
+/** The time of day of an instant in UTC. */
+export const clock = (utc) => utc.replace("T", " ").slice(11, 19);

@@ -31,9 +31,10 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a run of the program")]
 enum Command {
     /// Run the instrument until it is told to end (Ctrl-C, SIGTERM)
-    Run(Box<run::Run>),
+    Run(run::Run),
     /// Run a whole acquisition on a simulated instrument and show what came of it
     Demo(demo::Demo),
     #[command(flatten)]

@@ -13,7 +13,7 @@ const CODES: u128 = 1_000_000;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Page {
     /// Serve the page, the live picture and the HTTP API there [default: 127.0.0.1:8080, if that is free]
-    #[arg(long, value_name = "ADDRESS:PORT|off", value_parser = http)]
+    #[arg(long, value_name = "ADDRESS:PORT|off", value_parser = http, env = "PLANKTOR_HTTP")]
     http: Option<Http>,
     /// What may be done on the page without a login, if there is no password file [default: operate if it is served for
     /// this computer only, else nothing]

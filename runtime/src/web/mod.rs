@@ -28,7 +28,7 @@ mod view;
 
 pub use door::Access;
 pub use hub::Hub;
-pub use openapi::document;
+pub use openapi::file;
 pub use site::{Ask, Identity};
 
 use crate::eyepiece::Eyepiece;

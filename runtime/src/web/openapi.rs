@@ -12,7 +12,7 @@ const VERSION: &str = "1.0.0";
 const DEFINITIONS: &str = "#/components/schemas/";
 
 /// The document.
-pub fn document() -> Value {
+fn document() -> Value {
     let settings = SchemaSettings::draft2020_12();
     let mut schemas = settings.with(|s| s.definitions_path = DEFINITIONS[1..].into()).into_generator();
     let refused = schemas.subschema_for::<Refused>();
@@ -84,6 +84,11 @@ pub fn document() -> Value {
             },
         },
     })
+}
+
+/// The document as it is committed: its name and its text.
+pub fn file() -> (String, String) {
+    ("openapi.json".into(), format!("{:#}\n", document()))
 }
 
 pub(super) async fn served() -> Response {

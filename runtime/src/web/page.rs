@@ -20,7 +20,7 @@ macro_rules! files {
 files! {
     "index.html" HTML, "bare.html" HTML, "style.css" CSS, "icon.svg" SVG,
     "main.mjs" SCRIPT, "api.mjs" SCRIPT, "words.mjs" SCRIPT, "dom.mjs" SCRIPT, "picture.mjs" SCRIPT,
-    "operate.mjs" SCRIPT, "acquire.mjs" SCRIPT, "gallery.mjs" SCRIPT, "health.mjs" SCRIPT, "bare.mjs" SCRIPT,
+    "operate.mjs" SCRIPT, "acquire.mjs" SCRIPT, "gallery.mjs" SCRIPT, "health.mjs" SCRIPT, "protocols.mjs" SCRIPT, "bare.mjs" SCRIPT,
 }
 
 fn file(wanted: &str, headers: &HeaderMap) -> Result<Response, Refusal> {

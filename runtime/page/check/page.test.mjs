@@ -1,0 +1,323 @@
+// The page in a real browser against the program with a twin: what a person sees and does.
+
+import assert from "node:assert/strict";
+import { readFileSync, mkdirSync } from "node:fs";
+import { createServer, request as ask } from "node:http";
+import { createRequire } from "node:module";
+import { after, before, test } from "node:test";
+import { DESK, PHONE, api, browser, open, program } from "./program.mjs";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+let chromium;
+before(async () => { chromium = await browser(); });
+after(() => chromium.close());
+
+/** A test with a program of its own, which ends in any case. */
+const alone = (name, options, body) => test(name, async () => {
+  const twin = await program(options);
+  try {
+    await body(twin);
+  } finally {
+    await twin.end();
+  }
+});
+
+/** The figures as the page shows them, once a picture has come after now. */
+async function figures(page) {
+  const read = () => page.evaluate(() => ["sharpness", "brightness"].map((id) => document.getElementById(id).textContent));
+  // Two more pictures: the one that is being made may be from before.
+  await page.evaluate(() => new Promise((done) => {
+    let left = 3;
+    const observer = new MutationObserver(() => { if (--left === 0) { observer.disconnect(); done(); } });
+    observer.observe(document.querySelector(".trace polyline"), { attributes: true });
+  }));
+  const [sharpness, brightness] = (await read()).map((text) => Number(text.replace(/[^\d.-]/g, "")));
+  return { sharpness, brightness };
+}
+
+/** The picture's pixels as the browser shows them, 64 x 48, green. */
+const pixels = (page) => page.evaluate(() => {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [64, 48];
+  const drawn = canvas.getContext("2d");
+  drawn.drawImage(document.querySelector(".picture img"), 0, 0, 64, 48);
+  return [...drawn.getImageData(0, 0, 64, 48).data].filter((_, i) => i % 4 === 1);
+});
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+const difference = (a, b) => mean(a.map((value, i) => Math.abs(value - b[i])));
+
+/** Does something, and waits until the instrument has said that it is done. */
+async function does(page, selector) {
+  const [answer] = await Promise.all([
+    page.waitForResponse((response) => response.url().includes("/api/commands/")), page.click(selector),
+  ]);
+  assert.equal(answer.status(), 200, await answer.text());
+}
+
+alone("the picture follows light, pump and focus", {}, async ({ page: url }) => {
+  const page = await open(chromium, url);
+  await does(page, "#light-on");
+  const lit = await figures(page);
+  assert.ok(lit.brightness > 30, `lit: ${lit.brightness}`);
+  const [before, still] = [await pixels(page), (await figures(page), await pixels(page))];
+  await does(page, "[data-jog='FORWARD-0.1']");
+  await figures(page);
+  const after = await pixels(page);
+  const [noise, moved] = [difference(before, still), difference(still, after)];
+  assert.ok(moved > 2 * noise, `a stroke changes the picture: ${moved} against ${noise} without one`);
+
+  for (let i = 0; i < 2; i += 1) await does(page, "[data-jog='UP-1000']");
+  const far = await figures(page);
+  for (let i = 0; i < 2; i += 1) await does(page, "[data-jog='DOWN-1000']");
+  const near = await figures(page);
+  assert.ok(near.sharpness > 1.2 * far.sharpness, `sharper in focus: ${near.sharpness} against ${far.sharpness}`);
+
+  await does(page, "#light-off");
+  const dark = await figures(page);
+  assert.ok(dark.brightness < 10, `dark: ${dark.brightness}`);
+  assert.ok(mean(await pixels(page)) < 25);
+  assert.deepEqual(page.wrong, []);
+  await page.context().close();
+});
+
+alone("one to one shows a piece, and a click shows where", {}, async ({ page: url }) => {
+  const page = await open(chromium, url);
+  await page.click("text=Zoom 1:1");
+  await page.waitForFunction(() => document.querySelector(".picture img").src.endsWith("preview.mjpg?zoom=1&x=50&y=50"));
+  await page.click("text=Whole picture");
+  const image = page.locator(".picture img");
+  const { width, height } = await image.boundingBox();
+  await image.click({ position: { x: width / 4, y: height / 2 } });
+  await page.waitForFunction(() => document.querySelector(".picture img").src.endsWith("?zoom=1&x=25&y=50"));
+  await figures(page);
+  await page.context().close();
+});
+
+/** Fills the form for so many frames. */
+async function fill(page, frames, acquisition = "a1") {
+  await page.click("#tabs a[href='#acquire']");
+  for (const [name, value] of Object.entries({
+    sample_project: "test", sample_id: "S 1", acq_id: acquisition, sample_operator: "Ada", acq_minimum_mesh: "20",
+    acq_celltype: "300", frames, volume: "6", flow: "3", settle: "0.5",
+  })) await page.fill(`#field-${name}`, String(value));
+}
+
+alone("a whole acquisition, from the form to the gallery", {}, async ({ page: url, folder }) => {
+  const page = await open(chromium, url);
+  await does(page, "#light-on");
+  await fill(page, 3);
+  await page.click("#use-fix");
+  await page.waitForSelector("#fix:has-text('Position from the instrument')");
+  await page.waitForSelector("#estimate:has-text('Imaged')");
+  await page.click("#start");
+  await page.waitForSelector("#arriving img");
+  await page.waitForSelector("#progress:has-text('Complete')", { timeout: 60_000 });
+  assert.equal(await page.locator("#arriving img").count(), 3);
+  await page.waitForFunction(() => [...document.querySelectorAll("#arriving img")].every((image) => image.naturalWidth >= 400));
+  await page.click("#open-set");
+  await page.waitForSelector("#frames img");
+  assert.equal(await page.locator("#frames img").count(), 3);
+  const text = await page.innerText("main");
+  for (const word of ["3 of 3 frames", "complete", "Finest mesh, µm", "from GPS", "48.7273° N, 3.9814° W"]) assert.ok(text.includes(word), `${word} in ${text}`);
+  await page.click("#verify");
+  await page.waitForSelector("#verdict:has-text('verified')");
+  await page.click("#frames li:nth-child(2) a");
+  await page.waitForFunction(() => document.getElementById("full")?.naturalWidth === 1014);
+  assert.ok((await page.innerText("main")).includes("12 µL"));
+
+  const { body } = await api(url, "datasets");
+  const { date, sample, acquisition } = body.datasets[0];
+  assert.deepEqual([sample, acquisition], ["S_1", "a1"]);
+  const zip = Buffer.from(await (await fetch(`${url}api/datasets/${date}/${sample}/${acquisition}/zip`)).arrayBuffer());
+  assert.equal(zip.subarray(0, 4).toString("latin1"), "PK\x03\x04");
+  const frame = readFileSync(`${folder}/data/img/${date}/${sample}/${acquisition}/${(await api(url, `datasets/${date}/${sample}/${acquisition}`)).body.frames[0].name}`);
+  assert.ok(zip.includes(frame), "a frame is in the zip as it is on disk");
+
+  await page.click("#tabs a[href='#health']");
+  await page.waitForSelector("#journal:has-text('Imager: done')");
+  assert.deepEqual(page.wrong, []);
+  await page.context().close();
+});
+
+alone("STOP ends an acquisition, and what was taken is kept", {}, async ({ page: url }) => {
+  const page = await open(chromium, url, PHONE);
+  await fill(page, 500);
+  await page.click("#start");
+  await page.waitForSelector("#arriving img");
+  const bar = await page.locator("#stop").boundingBox();
+  assert.ok(bar.y + bar.height <= 844 && bar.height >= 48, "STOP is in reach");
+  await page.click("#stop");
+  await page.waitForSelector("#progress:has-text('Stopped')");
+  const { body } = await api(url, "datasets");
+  assert.equal(body.datasets[0].end, "stopped");
+  assert.ok(body.datasets[0].frames >= 1);
+  await page.context().close();
+});
+
+alone("of two browsers one has the say, and both can stop", {}, async ({ page: url }) => {
+  const [ada, bob] = [await open(chromium, url), await open(chromium, url)];
+  await ada.fill("#lease-name", "Ada");
+  await does(ada, "#lease-take");
+  await bob.waitForSelector("#lease-is:has-text('Ada operates the instrument')");
+  await bob.click("#light-on");
+  await bob.waitForSelector("#message:has-text('Ada operates the instrument for')");
+  await does(ada, "[data-jog='FORWARD-0.01']");
+  await ada.click("[data-jog='FORWARD-1']");
+  await bob.waitForSelector("#pump-is:has-text('The pump runs')");
+  await bob.click("#stop");
+  await bob.waitForSelector("#message:has-text('Stopped')");
+  await ada.waitForSelector("#pump-is:has-text('stands still')");
+  await bob.fill("#lease-name", "Bob");
+  await does(bob, "#lease-over");
+  await ada.waitForSelector("#lease-is:has-text('Bob operates the instrument')");
+  await Promise.all([ada.context().close(), bob.context().close()]);
+});
+
+alone("without its MQTT broker the page goes on", {}, async ({ page: url }) => {
+  const page = await open(chromium, url);
+  const twin = (verb, order) => api(url, `commands/planktor/twin/${verb}`, order);
+  assert.equal((await twin("fault", { what: "broker-gone" })).status, 200);
+  await page.click("#tabs a[href='#health']");
+  await page.waitForSelector("main:has-text('MQTT broker'):has-text('lost')");
+  await page.click("#tabs a[href='#operate']");
+  await does(page, "#light-on");
+  await page.waitForSelector("#light-is:has-text('100 %')");
+  assert.equal((await twin("mend", {})).status, 200);
+  await page.click("#tabs a[href='#health']");
+  await page.waitForFunction(() => !document.getElementById("main").innerText.includes("lost\n"));
+  await page.context().close();
+});
+
+test("a program that comes back is found again, without a reload", async () => {
+  let twin = await program();
+  const port = new URL(twin.page).port;
+  const page = await open(chromium, twin.page);
+  await does(page, "#light-on");
+  await twin.end();
+  await page.waitForSelector("#connection:has-text('No connection')");
+  twin = await program({ http: `127.0.0.1:${port}` });
+  try {
+    await page.waitForSelector("#connection:has-text('Connected')");
+    await page.waitForSelector("#light-is:has-text('The light is off')");
+    await page.reload();
+    await does(page, "#light-on");
+    await figures(page);
+    assert.deepEqual(page.wrong.filter((url) => !url.includes("ERR_")), [], "nothing was fetched from elsewhere");
+    await page.context().close();
+  } finally {
+    await twin.end();
+  }
+});
+
+alone("a code lets in who knows it", { options: ["--http-without-login", "look"] }, async ({ page: url, said }) => {
+  const [, code] = await said(/log in with the code (\d{6})/);
+  const page = await open(chromium, url);
+  await page.waitForSelector("#who:has-text('You may look')");
+  await page.click("#light-on");
+  await page.waitForSelector("#message:has-text('log in to operate')");
+  await page.click("summary:has-text('Log in')");
+  await page.fill("#code", "no");
+  await page.click("#login button");
+  await page.waitForSelector("#message:has-text('wrong name, password or code')");
+  await page.fill("#code", code);
+  await page.click("#login button");
+  await page.waitForSelector("#who:has-text('You operate')");
+  await does(page, "#light-on");
+  await page.click("text=Log out");
+  await page.waitForSelector("#who:has-text('You may look')");
+  await page.context().close();
+});
+
+alone("behind a proxy below a path everything works", {}, async ({ page: url }) => {
+  const { port } = new URL(url);
+  const proxy = createServer((incoming, outgoing) => {
+    assert.ok(incoming.url.startsWith("/deep/planktor/"), incoming.url);
+    const headers = { ...incoming.headers, "x-forwarded-host": incoming.headers.host };
+    const on = ask({ port, host: "127.0.0.1", path: incoming.url.slice("/deep/planktor".length), method: incoming.method, headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(outgoing);
+    });
+    outgoing.on("close", () => on.destroy());
+    on.on("error", () => outgoing.destroy());
+    incoming.pipe(on);
+  });
+  await new Promise((done) => proxy.listen(0, "127.0.0.1", done));
+  try {
+    const page = await open(chromium, `http://127.0.0.1:${proxy.address().port}/deep/planktor/`);
+    await does(page, "#light-on");
+    await figures(page);
+    await page.goto(`http://127.0.0.1:${proxy.address().port}/deep/planktor/preview/node-red`);
+    await page.waitForFunction(() => document.getElementById("picture").naturalWidth === 1014);
+    assert.deepEqual(page.wrong, []);
+    await page.context().close();
+  } finally {
+    proxy.closeAllConnections();
+    proxy.close();
+  }
+});
+
+alone("every part is accessible, on a phone and on a desk, in both languages", {}, async ({ page: url }) => {
+  for (const [options, locale] of [[PHONE, "fr-FR"], [DESK, "en-GB"]]) {
+    const page = await open(chromium, url, { ...options, locale });
+    await page.addScriptTag({ content: axe }).catch(() => page.evaluate(axe));
+    for (const part of ["operate", "acquire", "gallery", "protocols", "health"]) {
+      await page.evaluate((part) => { location.hash = part; }, part);
+      await page.waitForSelector(`#tabs a[href='#${part}'][aria-current]`);
+      await page.waitForLoadState("load");
+      const { violations } = await page.evaluate(() => window.axe.run());
+      const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
+      assert.deepEqual(serious.map(({ id, nodes }) => [part, id, nodes.map((node) => node.html)]), []);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      assert.ok(wide <= 0, `${part} is ${wide} pixels too wide`);
+    }
+    assert.equal(await page.evaluate(() => document.documentElement.lang), locale.slice(0, 2));
+    // By keyboard: STOP is the first stop.
+    await page.evaluate(() => document.activeElement?.blur());
+    await page.keyboard.press("Tab");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "stop");
+    await page.context().close();
+  }
+});
+
+alone("the page is light and there at once", {}, async ({ page: url }) => {
+  const page = await open(chromium, "about:blank");
+  let weight = 0;
+  const sized = [];
+  page.on("response", (response) => {
+    if (/\/(page\/.*)?$/.test(new URL(response.url()).pathname)) sized.push(response.body().then((body) => { weight += body.length; }));
+  });
+  await page.goto(url);
+  await page.waitForSelector("#light-on");
+  await Promise.all(sized);
+  const painted = await page.evaluate(() => new Promise((done) => {
+    const look = () => {
+      const paint = performance.getEntriesByName("first-contentful-paint")[0];
+      if (paint) done(paint.startTime); else requestAnimationFrame(look);
+    };
+    look();
+  }));
+  console.log(`page weight ${(weight / 1024).toFixed(0)} KiB in ${sized.length} files, first contentful paint after ${painted.toFixed(0)} ms`);
+  assert.ok(sized.length > 8 && weight < 300 * 1024, `${weight} bytes`);
+  await page.context().close();
+});
+
+alone("pictures of the page", { world: "" }, async ({ page: url }) => {
+  if (!process.env.SCREENSHOTS) return;
+  mkdirSync(process.env.SCREENSHOTS, { recursive: true });
+  const page = await open(chromium, url, DESK);
+  await does(page, "#light-on");
+  await fill(page, 4);
+  await page.click("#start");
+  await page.waitForSelector("#progress:has-text('Complete')", { timeout: 60_000 });
+  await page.click("#tabs a[href='#operate']");
+  for (let i = 0; i < 8; i += 1) { await does(page, `[data-jog='${i < 4 ? "UP" : "DOWN"}-100']`); await figures(page); }
+  await page.screenshot({ path: `${process.env.SCREENSHOTS}/desk.png` });
+  const phone = await open(chromium, url, PHONE);
+  await fill(phone, 8, "a2");
+  await phone.click("#start");
+  await phone.waitForSelector("#arriving li:nth-child(4)");
+  await phone.evaluate(() => scrollTo(0, 0));
+  await phone.screenshot({ path: `${process.env.SCREENSHOTS}/phone.png` });
+  await phone.waitForSelector("#progress:has-text('Complete')", { timeout: 60_000 });
+  await Promise.all([page.context().close(), phone.context().close()]);
+});
