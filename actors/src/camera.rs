@@ -23,6 +23,8 @@ use std::time::Duration;
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// After three more frames the pool has no room for it.
 const PATIENCE: u32 = 4;
+/// A camera that streams for viewers and misses so many one after the other is none.
+const MOST_MISSED: u32 = 8;
 
 struct Awaited {
     run: Run,
@@ -36,6 +38,8 @@ struct Shown {
     seq: u64,
     ready: Instant,
     look: Ticket,
+    /// Frames before it that never came.
+    missed: u32,
 }
 
 /// Who it streams for: an acquisition, or those who look, or both. An acquisition's frames are shown as well, and no
@@ -73,7 +77,7 @@ impl Eye {
     fn next(&mut self, state: State, input: Input<Command>) -> Result<State, Fault> {
         match input {
             Input::Order(Order { run, command, .. }) => self.ordered(state, run, command),
-            Input::Alarm(ticket) => Ok(self.rung(state, ticket)),
+            Input::Alarm(ticket) => self.rung(state, ticket),
         }
     }
 
@@ -161,8 +165,8 @@ impl Eye {
         })
     }
 
-    fn rung(&mut self, state: State, ticket: Ticket) -> State {
-        match state {
+    fn rung(&mut self, state: State, ticket: Ticket) -> Result<State, Fault> {
+        Ok(match state {
             State::Streaming(mode, For::Acquisition { mut awaited, watched }) => {
                 if let Some(i) = awaited.iter().position(|frame| frame.look == ticket) {
                     let frame = awaited.remove(i);
@@ -171,24 +175,38 @@ impl Eye {
                 State::Streaming(mode, For::Acquisition { awaited, watched })
             }
             State::Streaming(mode, For::Viewers(Some(shown))) if shown.look == ticket => {
-                State::Streaming(mode, For::Viewers(self.show(&shown, mode)))
+                State::Streaming(mode, For::Viewers(self.show(shown, mode)?))
             }
             // A ticket that the state does not hold any more.
             state @ (State::Streaming(_, For::Viewers(_)) | State::Closed) => state,
-        }
+        })
     }
 
-    /// Shows a frame, and says which is next: the one after it; if it is not there, whichever comes then.
-    fn show(&mut self, Shown { seq, ready, .. }: &Shown, mode: Mode) -> Option<Shown> {
-        let Some(frame) = self.camera.take(*seq) else { return self.next_shown() };
-        self.viewfinder.show(frame);
-        let ready = *ready + mode.cadence;
-        Some(Shown { seq: seq + 1, ready, look: self.bell.at(ready) })
+    /// Shows the frame, or one after it if that is here and the frame is not, and says which is next.
+    fn show(&mut self, shown: Shown, mode: Mode) -> Result<Option<Shown>, Fault> {
+        let now = self.bell.now();
+        let mut next = (shown.seq, shown.ready);
+        for _ in 0..=PATIENCE {
+            let (seq, ready) = next;
+            if ready > now {
+                return Ok(Some(Shown { look: self.bell.at(now + LOOK_AGAIN), ..shown }));
+            }
+            next = (seq + 1, ready + mode.cadence);
+            if let Some(frame) = self.camera.take(seq) {
+                self.viewfinder.show(frame);
+                let (seq, ready) = next;
+                return Ok(Some(Shown { seq, ready, look: self.bell.at(ready), missed: 0 }));
+            }
+        }
+        if shown.missed + 1 >= MOST_MISSED {
+            return Err(Fault::CameraSilent);
+        }
+        Ok(self.next_shown().map(|next| Shown { missed: shown.missed + 1, ..next }))
     }
 
     fn next_shown(&self) -> Option<Shown> {
         let next = self.camera.predict(self.bell.now())?;
-        Some(Shown { seq: next.seq, ready: next.ready, look: self.bell.at(next.ready) })
+        Some(Shown { seq: next.seq, ready: next.ready, look: self.bell.at(next.ready), missed: 0 })
     }
 
     /// Gives the frame back if it is still to be waited for.

@@ -11,7 +11,14 @@ pub struct Viewfinder(Option<Sender<Frame>>);
 /// A viewfinder, and who looks through it: it gets a frame only while it waits for one.
 pub fn viewfinder() -> (Viewfinder, Receiver<Frame>) {
     let (show, see) = bounded(0);
-    (Viewfinder(Some(show)), see)
+    (show.into(), see)
+}
+
+impl From<Sender<Frame>> for Viewfinder {
+    /// Whoever has a queue of their own: what finds no room in it is not shown.
+    fn from(show: Sender<Frame>) -> Self {
+        Self(Some(show))
+    }
 }
 
 impl Viewfinder {

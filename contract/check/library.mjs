@@ -87,7 +87,7 @@ const data = mkdtempSync(join(tmpdir(), "planktor-"));
 const [tcp, websockets] = [await freePort(), await freePort()];
 const program = spawn(
   process.argv[2],
-  ["run", "--twin", "--listen", `127.0.0.1:${tcp}`, "--websockets", `127.0.0.1:${websockets}`, "--data", data],
+  ["run", "--twin", "--listen", `127.0.0.1:${tcp}`, "--websockets", `127.0.0.1:${websockets}`, "--data", data, "--http", "off"],
   { stdio: ["ignore", "ignore", "pipe"] },
 );
 const limit = setTimeout(() => {

@@ -8,6 +8,7 @@ pub mod wire;
 
 use planktor_actors::alarm::VirtualClock;
 use planktor_actors::journal::{Journal, Line};
+use planktor_actors::viewfinder::Viewfinder;
 use planktor_drivers::Board;
 use planktor_drivers::disk::FileSystem;
 use planktor_protocol::{Instant, Utc};
@@ -65,6 +66,8 @@ pub struct Scenario {
     pub data: Option<PathBuf>,
     /// How long the twin's computer and disk take, if not as the twin says.
     pub models: Option<Models>,
+    /// Who looks through the camera.
+    pub viewfinder: Viewfinder,
 }
 
 impl Scenario {
@@ -83,6 +86,7 @@ impl Scenario {
             wrap: None,
             data: None,
             models: None,
+            viewfinder: Viewfinder::default(),
         }
     }
 
@@ -128,7 +132,8 @@ impl Scenario {
         let kept = snapshot(&data, None);
         let mut play = Play::of(&world, Instant::ZERO, began(), Box::new(FileSystem), data.clone());
         let journal = Journal::kept();
-        play.config = Config { journal: journal.clone(), encoders: 2, ..play.config };
+        play.config =
+            Config { journal: journal.clone(), encoders: 2, viewfinder: self.viewfinder, ..play.config };
         if let Some(wrap) = self.wrap {
             play.config.board = wrap(play.twin.clone());
         }
