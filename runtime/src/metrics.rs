@@ -11,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -79,7 +80,7 @@ struct Shared {
     stages: Family<Label, Histogram>,
     queued: Family<Label, Gauge>,
     room: Family<Label, Gauge>,
-    lost: Family<Label, Gauge>,
+    lost: Family<Label, Counter>,
     broker: Gauge,
     disk_free: Gauge,
     disk_size: Gauge,
@@ -96,7 +97,7 @@ struct Shared {
     turned_away: Counter,
     requests: Family<Label, Counter>,
     memory: Gauge,
-    cpu: Number,
+    cpu: Counter<f64, AtomicU64>,
 }
 
 /// From 10 us to 5 s, three a decade.
@@ -143,7 +144,7 @@ impl Default for Metrics {
             turned_away: counted(r, "http_connections_refused", "Connections closed at once: too many"),
             requests: counted(r, "http_requests", "Requests answered, by status"),
             memory: bytes(r, "memory_resident", "Of the program"),
-            cpu: seconds(r, "cpu_used", "Of all cores, by the program since its start"),
+            cpu: spent(r, "cpu", "Of all cores, by the program since its start"),
             registry,
         };
         shared.position_age.set(f64::NAN);
@@ -174,9 +175,33 @@ fn seconds(registry: &mut Registry, name: &str, help: &str) -> Number {
     metric
 }
 
+fn spent(registry: &mut Registry, name: &str, help: &str) -> Counter<f64, AtomicU64> {
+    let metric = Counter::default();
+    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
+}
+
 fn timed(registry: &mut Registry, stages: Family<Label, Histogram>) -> Family<Label, Histogram> {
     registry.register_with_unit("stage", "How long a stage of the work takes", Unit::Seconds, stages.clone());
     stages
+}
+
+/// The same text in Prometheus' older form, which many tools read: there a counter is called by its whole name everywhere.
+pub fn older(openmetrics: &str) -> String {
+    let counter = |line: &str| Some(line.strip_prefix("# TYPE ")?.strip_suffix(" counter")?.to_owned());
+    let counters: BTreeSet<String> = openmetrics.lines().filter_map(counter).collect();
+    let mut text = String::with_capacity(openmetrics.len());
+    for line in openmetrics.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("EOF" | "UNIT"), ..) => {}
+            (Some("#"), Some(what), Some(name), Some(rest)) if counters.contains(name) => {
+                text.push_str(&format!("# {what} {name}_total {rest}\n"));
+            }
+            _ => text.push_str(&format!("{line}\n")),
+        }
+    }
+    text
 }
 
 /// Seconds of all cores, and bytes of memory, as proc(5) has them: `/proc/self/stat`.
@@ -283,7 +308,8 @@ impl Metrics {
             all.room.get_or_create(&queue()).set(signed(*room));
         }
         for (queue, lost) in &reading.lost {
-            all.lost.get_or_create(&[("queue", (*queue).into())]).set(signed(*lost));
+            let counter = all.lost.get_or_create_owned(&[("queue", (*queue).into())]);
+            counter.inc_by(lost.saturating_sub(counter.get()));
         }
         all.broker.set(i64::from(reading.broker));
         if let Some([free, size]) = reading.disk {
@@ -301,7 +327,7 @@ impl Metrics {
         all.viewers.set(reading.viewers.into());
         all.connections.set(signed(reading.connections));
         if let Some((cpu, memory)) = own_usage() {
-            all.cpu.set(cpu);
+            all.cpu.inc_by((cpu - all.cpu.get()).max(0.0));
             all.memory.set(memory);
         }
         let mut text = String::new();

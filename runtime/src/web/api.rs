@@ -124,8 +124,8 @@ pub(super) fn routes() -> Vec<Route> {
         get(
             "/metrics",
             Viewers,
-            "For Prometheus.",
-            Bytes("application/openmetrics-text"),
+            "For Prometheus: OpenMetrics for who asks for it, else the older text form.",
+            Bytes("text/plain"),
             routing::get(commands::metrics),
         ),
         get(

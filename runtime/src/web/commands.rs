@@ -5,6 +5,7 @@ use super::hub::Said;
 use super::listener::Peer;
 use super::refusal::Refusal;
 use super::site::Site;
+use crate::metrics::older;
 use crate::mqtt::door::Role;
 use crate::mqtt::message::LARGEST_PACKET;
 use axum::Json;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// A body must be here in this time.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
+const BODY_WITHIN: Duration = Duration::from_secs(5);
 /// How long an answer is waited for.
 const USUAL_WAIT: f64 = 30.0;
 const LONGEST_WAIT: f64 = 60.0;
@@ -249,8 +250,13 @@ pub(super) async fn protocol(
     site.ask("planktor/protocol/get", &json!({ "name": name })).await.map(Json)
 }
 
-pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
+pub(super) async fn metrics(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
     let text = site.metrics.text(&site.reading().await);
+    let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok());
+    if !accepted.is_some_and(|accepted| accepted.contains("openmetrics")) {
+        return ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], older(&text))
+            .into_response();
+    }
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
         .into_response()
 }

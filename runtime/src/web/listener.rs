@@ -21,7 +21,7 @@ const MOST: usize = 256;
 /// Of one address: a few pages, or everybody behind a proxy.
 const MOST_FROM_ONE: usize = 96;
 /// A request's head, and the wait for the next one on the same connection.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// A viewer who takes no byte for so long is gone.
 const STALLED: Duration = Duration::from_secs(30);
 /// Headers that a request may have, and bytes of them.
