@@ -1,6 +1,6 @@
 //! What an acquisition costs beyond moving, settling and exposing, and what the idle program costs.
 //!
-//! `cargo bench --bench first_light [-- FRAMES]`: the twin in real time, full-size frames at JPEG quality 95, hashed
+//! `cargo bench -p planktor-hil-tests --bench first_light [-- FRAMES]`: the twin in real time, full-size frames at JPEG quality 95, hashed
 //! and synced beside the next stroke; an ordinary MQTT client over the embedded broker. Prints figures, asserts none.
 
 #![expect(clippy::print_stdout, reason = "figures")]

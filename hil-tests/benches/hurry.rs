@@ -1,6 +1,6 @@
 //! How fast time passes when nobody waits for it: simulated seconds per second for three workloads.
 //!
-//! `cargo bench --bench hurry`: a week of idling; 400 frames of the medium preset with rendering off, on the twin's own
+//! `cargo bench -p planktor-hil-tests --bench hurry`: a week of idling; 400 frames of the medium preset with rendering off, on the twin's own
 //! disk in memory; frames of full size, rendered and encoded on all cores. Medians of five runs. Prints figures,
 //! asserts none.
 

@@ -1,7 +1,7 @@
 //! How long a command takes: from the gateway's reading to the first write on the motor's bus, and from the client's
 //! command to the status that answers it, beside a bare publish-echo over the same broker in the same run, in turn.
 //!
-//! `cargo bench --bench latency [-- ROUNDS]`: the twin in real time, the embedded broker, an ordinary client. The journal
+//! `cargo bench -p planktor-hil-tests --bench latency [-- ROUNDS]`: the twin in real time, the embedded broker, an ordinary client. The journal
 //! is on, because it says when the gateway read a message. Prints figures, asserts none.
 
 #![expect(clippy::print_stdout, reason = "figures")]

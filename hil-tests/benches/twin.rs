@@ -1,6 +1,6 @@
 //! What a full frame of the twin costs on one core: rendering, and encoding at JPEG quality 95.
 //!
-//! `cargo bench --bench twin` (pure Rust encoder), and beside it turbojpeg's with `--features turbojpeg`, which needs
+//! `cargo bench -p planktor-hil-tests --bench twin` (pure Rust encoder), and beside it turbojpeg's with `--features turbojpeg`, which needs
 //! cmake and nasm. Medians of 15 runs. Prints figures, asserts none.
 
 #![expect(clippy::print_stdout, reason = "figures")]

@@ -1,6 +1,6 @@
 //! What an acquisition notices of those who look at the live picture: nothing.
 //!
-//! `cargo bench --bench viewers [-- FRAMES]`: the twin in real time, full-size frames; acquisitions without viewers and with
+//! `cargo bench -p planktor-hil-tests --bench viewers [-- FRAMES]`: the twin in real time, full-size frames; acquisitions without viewers and with
 //! eight, one of which has stalled, in turn. Then the live picture alone. Prints figures, asserts none.
 
 #![expect(clippy::print_stdout, reason = "figures")]

@@ -60,6 +60,8 @@ fn right() -> Vec<(&'static str, Value)> {
         ("planktor/protocol/run", json!({"name": "mine"})),
         ("planktor/protocol/pause", json!({})),
         ("planktor/protocol/resume", json!({})),
+        ("planktor/preview", json!({"action": "watch", "seconds": 1})),
+        ("planktor/health", json!({"action": "get"})),
         ("planktor/elsewhere", json!({})),
     ]
 }

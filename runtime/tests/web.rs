@@ -445,6 +445,12 @@ fn commands_are_answered_as_over_mqtt() {
     assert!(status == 409 && text.contains("refused"), "{status} {text}");
     assert_eq!(answer("actuator/pump", "{\"action\":\"stop\"}").0, 200);
     page.works();
+    let captured = page.command("imager/image", &json!({"action": "capture", "dng": true})).json();
+    for (kind, begins) in [("jpeg", &b"\xff\xd8"[..]), ("dng", b"II*\0")] {
+        let name = captured[kind].as_str().unwrap().rsplit('/').next().unwrap();
+        let file = page.get(&format!("/api/captures/{name}"), &[]);
+        assert!(file.status == 200 && file.body.starts_with(begins), "{name}: {}", file.head);
+    }
 }
 
 /// Reads events until one contains this; gives back its id.

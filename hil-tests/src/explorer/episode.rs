@@ -148,13 +148,17 @@ impl Script {
     }
 
     fn something(&mut self, draw: &mut Draw) {
-        match draw.below(10) {
+        match draw.below(11) {
             0..=2 => self.acquisition(draw),
             3 | 4 => self.stroke(draw),
             5 => self.focus(draw),
             6 => self.stop(draw),
             7 => self.light(draw),
             8 => {
+                let watch = json!({"action": "watch", "seconds": draw.below(61)});
+                self.say("planktor/preview", watch);
+            }
+            9 => {
                 self.acquisition(draw);
                 self.at += Duration::from_millis(draw.below(4_000));
                 self.stop(draw);

@@ -11,7 +11,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub(super) const TOPIC: &str = "planktor/health";
-pub(super) const STATUS: &str = "planktor/status/health";
+/// Where it is told.
+pub const STATUS: &str = "planktor/status/health";
 
 tagged! {
     /// A question to the instrument.

@@ -418,23 +418,21 @@ pub(super) async fn zip(State(site): State<Arc<Site>>, Path(set): Path<Set>) -> 
     if names.is_empty() {
         return Err(Refusal::nothing("such data set"));
     }
-    let own = site.clone();
-    // Held until the last piece is sent: a zip reads as much as the disk gives.
-    let one = tokio::time::timeout(std::time::Duration::from_secs(5), async move {
-        let permit = own.heavy.acquire().await.map(tokio::sync::SemaphorePermit::forget);
-        (own, permit)
-    });
-    let (own, _) =
-        one.await.map_err(|_| Refusal::busy("other data sets are being packed or checked; try again"))?;
+    let Ok(place) = site.zips.try_acquire() else {
+        return Err(Refusal::busy("other data sets are being sent; try again when they are there"));
+    };
+    // Given back when the last piece is sent, which may be long after this.
+    place.forget();
     let name = format!("{}_{}_{}.zip", set.date, set.sample, set.acquisition);
     let (to, pieces) = mpsc::channel(PIECES);
+    let own = site.clone();
     tokio::task::spawn_blocking(move || {
         let failed = to.clone();
         if let Err(why) = pack(&own, &set, &names, Pieces { to, piece: Vec::new() }) {
             // A client that reads it knows from this that it is not whole.
             let _ = failed.blocking_send(Err(why));
         }
-        own.heavy.add_permits(1);
+        own.zips.add_permits(1);
     });
     let body =
         Body::from_stream(stream::unfold(pieces, async |mut pieces| Some((pieces.recv().await?, pieces))));

@@ -60,7 +60,8 @@ impl Default for Hub {
 impl Hub {
     /// Takes a message that is published; what is no status goes to one client only.
     pub fn publish(&self, message: &Message) {
-        if wire::is_status(&message.topic) {
+        // Whoever asks how the instrument is gets an answer; a page that asks every few seconds would fill the memory with it.
+        if wire::is_status(&message.topic) && message.topic != wire::survey::STATUS {
             // We wrote it ourselves.
             let payload = serde_json::from_slice(&message.payload).unwrap_or_default();
             self.add(&message.topic, payload, message.retain);

@@ -44,12 +44,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// What was begun when the program ends may take so long.
 const END_LIMIT: Duration = Duration::from_secs(1);
 /// The camera streams for so long without being told again that somebody looks; it is told when half of that is over.
 const WATCHED_S: u32 = 40;
+/// A camera that is away is asked for again.
+const SOON: Duration = Duration::from_secs(1);
 /// A viewer who changes what he looks at is gone for a moment.
 const GONE_FOR: Duration = Duration::from_secs(2);
 
@@ -179,9 +181,9 @@ async fn say_who_looks(site: &Site) {
     loop {
         // The eyepiece outlives this.
         let _ = viewers.wait_for(|viewers| *viewers > 0).await;
-        watch(site, WATCHED_S).await;
-        let half = Duration::from_secs(u64::from(WATCHED_S) / 2);
-        let gone = timeout(half, async {
+        let told = watch(site, WATCHED_S).await;
+        let again = if told { Duration::from_secs(u64::from(WATCHED_S) / 2) } else { SOON };
+        let gone = timeout(again, async {
             loop {
                 let _ = viewers.wait_for(|viewers| *viewers == 0).await;
                 if timeout(GONE_FOR, viewers.wait_for(|viewers| *viewers > 0)).await.is_err() {
@@ -195,12 +197,10 @@ async fn say_who_looks(site: &Site) {
     }
 }
 
-async fn watch(site: &Site, seconds: u32) {
+/// Whether it was taken: a camera that is away is said on its topic.
+async fn watch(site: &Site, seconds: u32) -> bool {
     let order = json!({"action": "watch", "seconds": seconds});
-    // A camera that is away is said on its topic; it is asked again.
-    if site.ask("planktor/preview", &order).await.is_err() {
-        sleep(Duration::from_secs(1)).await;
-    }
+    site.ask("planktor/preview", &order).await.is_ok()
 }
 
 async fn push(site: &Site, url: Option<String>) {

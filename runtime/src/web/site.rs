@@ -64,12 +64,14 @@ pub(super) struct Site {
     pub(super) root: Root,
     pub(super) identity: Identity,
     pub(super) connections: AtomicUsize,
-    /// What reads whole frames: decoding, checking, packing.
+    /// What reads whole frames as fast as it can: decoding, checking.
     pub(super) heavy: Semaphore,
+    /// What reads them as fast as a client takes them.
+    pub(super) zips: Semaphore,
     thumbnails: Mutex<VecDeque<(PathBuf, Bytes)>>,
 }
 
-/// So much at the same time that reads whole frames: one of two cores.
+/// So much of each at the same time.
 const HEAVY: usize = 2;
 
 impl Site {
@@ -82,9 +84,10 @@ impl Site {
         root: Root,
         identity: Identity,
     ) -> Self {
-        let (connections, heavy) = (AtomicUsize::new(0), Semaphore::new(HEAVY));
+        let connections = AtomicUsize::new(0);
+        let [heavy, zips] = [Semaphore::new(HEAVY), Semaphore::new(HEAVY)];
         let thumbnails = Mutex::default();
-        Self { hub, asks, eyepiece, metrics, door, root, identity, connections, heavy, thumbnails }
+        Self { hub, asks, eyepiece, metrics, door, root, identity, connections, heavy, zips, thumbnails }
     }
 
     /// Gives a command, and waits for its answer for so long. `None`: it is under way.
