@@ -117,6 +117,11 @@ pub trait Picture: Debug + Send + Sync {
     /// Makes the pixels. May take a tenth of a second; done beside the hardware, never on its thread.
     fn develop(&self) -> Pixels;
 
+    /// All of it in fewer pixels, but not less than these, if that costs less than to develop it.
+    fn small(&self, _least: u32) -> Option<Image> {
+        None
+    }
+
     /// What the sensor gave, before anything was made of it; `None` if the camera does not tell.
     fn raw(&self) -> Option<Mosaic> {
         None

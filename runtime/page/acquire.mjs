@@ -65,6 +65,7 @@ export function acquire(act, { protocol }) {
   const what = el("select", { id: "field-protocol", onchange: changed }, el("option", { value: "" }, t("how.simple")));
   const how = el("div", { className: "fields" }, HOW.map(make("how.")));
   const estimate = el("div", { id: "estimate", role: "status" });
+  const warnings = el("ul", { id: "warnings", className: "warn" });
   const start = el("button", { type: "submit", className: "main", id: "start" }, t("acquire.start"));
   const form = el("form", { onsubmit: begin, oninput: changed, id: "acquire-form" },
     el("h1", {}, t("acquire.title")),
@@ -72,6 +73,7 @@ export function acquire(act, { protocol }) {
     fields("acquire.place", PLACE, "", el("div", { className: "row" }, use), fix),
     fields("acquire.optics", OPTICS, ""),
     el("fieldset", {}, el("legend", {}, t("acquire.how")), field(t("how.what"), what), how, estimate),
+    el("section", { "aria-label": t("warn.title") }, warnings),
     start);
   if (!inputs.object_date.value || inputs.object_date.value < now().slice(0, 10)) inputs.object_date.value = now().slice(0, 10);
 
@@ -120,6 +122,20 @@ export function acquire(act, { protocol }) {
     } catch (error) {
       estimate.replaceChildren(el("p", { className: "bad" }, error.message));
     }
+  }
+
+  /** What somebody would regret afterwards. It keeps nobody from starting. */
+  async function showWarnings() {
+    const { clock, position } = (await get("health")).instrument;
+    const lost = ["pump", "focus", "light", "camera"].map((device) => [device, instrument.state(`planktor/status/device/${device}`)])
+      .filter(([, { health }]) => health && health !== "present");
+    const all = [
+      ...lost.map(([device, { health, reason }]) => t("warn.device", t(`device.${device}`), reason ?? t(`health.${health}`))),
+      instrument.state("status/light").status !== "On" && t("warn.light"),
+      { unset: t("warn.clock"), computer: t("warn.computer") }[clock.source],
+      !position && t("warn.fix"),
+    ].filter(Boolean);
+    warnings.replaceChildren(...all.map((warning) => el("li", {}, warning)));
   }
 
   async function useFix() {
@@ -189,6 +205,7 @@ export function acquire(act, { protocol }) {
   }
 
   function heard({ topic, message }) {
+    if (topic === "status/light" || topic.startsWith("planktor/status/device/")) showWarnings().catch(() => {});
     if (topic === "status/imager" && message.type === "progress") {
       const [date, sample, acquisition, name] = parts(message.path);
       const address = `#gallery/${[date, sample, acquisition, name].map(encodeURIComponent).join("/")}`;
@@ -228,6 +245,7 @@ export function acquire(act, { protocol }) {
     for (const { name } of protocols) what.append(el("option", { value: name }, t("how.protocol", name)));
     if (protocol && protocols.some(({ name }) => name === protocol)) what.value = protocol;
     changed();
+    await showWarnings();
   });
   return [
     el("div", { className: "split" }, live, el("div", {}, run, form)),

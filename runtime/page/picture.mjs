@@ -36,6 +36,8 @@ export function picture() {
     el("div", { className: "row" }, middle, whole, forget));
 
   function look(at) {
+    // Another view may have other figures.
+    if (JSON.stringify(at) !== JSON.stringify(zoom)) values.length = 0;
     zoom = at;
     box.classList.toggle("zoomed", at !== null);
     whole.hidden = at === null;

@@ -10,14 +10,14 @@ use crate::dataset::picture::{figures, image, piece, reduced};
 use crate::metrics::{Metrics, Stage};
 use axum::body::Bytes;
 use crossbeam_channel::Receiver;
-use planktor_protocol::camera::{Frame, Image};
+use planktor_protocol::camera::Frame;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// The whole picture has at least so many pixels, and less than four times as many.
-const ABOUT: f64 = 1e6;
+const ABOUT: u32 = 1_000_000;
 /// The size of a piece.
 const PIECE: (u32, u32) = (1_200, 900);
 /// Enough to focus by; a frame of a data set has 95.
@@ -158,12 +158,7 @@ impl Eyepiece {
             return;
         }
         let seq = frame.seq;
-        let made = self.0.metrics.timed(Stage::Preview, || {
-            let image = image(frame.picture.develop())?;
-            // The frame may hold a place in the camera's pool.
-            drop(frame);
-            shots(&image, &wanted)
-        });
+        let made = self.0.metrics.timed(Stage::Preview, || shots(frame, &wanted));
         let Ok((figures, jpegs)) = made else {
             self.0.metrics.no_picture();
             return;
@@ -183,15 +178,22 @@ impl Eyepiece {
     }
 }
 
-fn shots(image: &Image, wanted: &[View]) -> Result<(Figures, Vec<(View, Bytes)>), String> {
-    let pixels = f64::from(image.width) * f64::from(image.height);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
-    let factor = (pixels / ABOUT).sqrt() as u32;
-    let whole = reduced(image, factor);
+/// Takes the frame: it may hold a place in the camera's pool, and gives it back when it is developed.
+fn shots(frame: Frame, wanted: &[View]) -> Result<(Figures, Vec<(View, Bytes)>), String> {
+    let in_detail = wanted.iter().any(|view| *view != View::Whole);
+    let small = if in_detail { None } else { frame.picture.small(ABOUT) };
+    let (whole, all) = match small {
+        Some(small) => (small, None),
+        None => {
+            let all = image(frame.picture.develop())?;
+            (reduced(&all, (all.width * all.height / ABOUT).isqrt()), Some(all))
+        }
+    };
+    drop(frame);
     let shot = |view: &View| {
-        let jpeg = match view {
-            View::Whole => jpeg(&whole, QUALITY),
-            View::Piece { x, y } => jpeg(&piece(image, PIECE, (*x, *y)), QUALITY),
+        let jpeg = match (view, &all) {
+            (View::Piece { x, y }, Some(all)) => jpeg(&piece(all, PIECE, (*x, *y)), QUALITY),
+            _ => jpeg(&whole, QUALITY),
         };
         jpeg.map(|jpeg| (*view, Bytes::from(jpeg)))
     };
@@ -228,7 +230,7 @@ mod tests {
     use super::*;
     use planktor_protocol::Instant;
     use planktor_protocol::Interval;
-    use planktor_protocol::camera::{Picture, Pixels};
+    use planktor_protocol::camera::{Image, Picture, Pixels};
 
     #[derive(Debug)]
     struct Grey(u8);

@@ -427,7 +427,8 @@ fn commands_are_answered_as_over_mqtt() {
         ("light", "{", 400, "not valid JSON"),
         ("light", "{\"action\":\"on\",\"value\":7}", 400, "value: expected a number from 0.0 to 1.0"),
         ("no/such", "{\"action\":\"on\"}", 400, "nothing listens"),
-        ("status/light", "{\"action\":\"on\"}", 404, "no such command"),
+        ("status/light", "{\"action\":\"on\"}", 400, "nothing listens"),
+        ("planktor/status/lease", "{}", 404, "no such command"),
         (
             "imager/image",
             "{\"action\":\"image\",\"pump_direction\":\"FORWARD\",\"volume\":0.001,\"nb_frame\":1,\"sleep\":0.1}",

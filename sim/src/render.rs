@@ -60,6 +60,18 @@ impl Picture for Scene {
         }
     }
 
+    /// The same field of view in larger pixels.
+    fn small(&self, least: u32) -> Option<Image> {
+        let factor = (self.width * self.height / least.max(1)).isqrt();
+        if self.format != Format::Rgb || factor < 2 {
+            return None;
+        }
+        let (width, height) = (self.width / factor, self.height / factor);
+        let um_per_px = self.um_per_px * factor as f32;
+        let scene = Self { width, height, um_per_px, ..self.clone() };
+        Some(Image { width, height, rgb: render(&scene) })
+    }
+
     /// A camera that encodes by itself keeps that to itself.
     fn raw(&self) -> Option<Mosaic> {
         let Self { width, height, .. } = *self;

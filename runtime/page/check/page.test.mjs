@@ -104,8 +104,10 @@ async function fill(page, frames, acquisition = "a1") {
 
 alone("a whole acquisition, from the form to the gallery", {}, async ({ page: url, folder }) => {
   const page = await open(chromium, url);
-  await does(page, "#light-on");
   await fill(page, 3);
+  await page.waitForSelector("#warnings:has-text('The light is off')");
+  await api(url, "commands/light", { action: "on" });
+  await page.waitForFunction(() => document.getElementById("warnings").children.length === 0);
   await page.click("#use-fix");
   await page.waitForSelector("#fix:has-text('Position from the instrument')");
   await page.waitForSelector("#estimate:has-text('Imaged')");

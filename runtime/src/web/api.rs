@@ -1,14 +1,17 @@
 //! Every address, once: who may ask, what is answered, and who answers. The router and the OpenAPI document are both made of
 //! this list, so they cannot differ.
 
+use super::archive;
 use super::commands::{self, Health, LoggedIn, ProtocolList, Session};
 use super::datasets::{self, DataSet, DataSets, Verified};
 use super::door::Guest;
 use super::events;
 use super::hub::Said;
 use super::listener::Peer;
+use super::openapi;
 use super::page;
 use super::refusal::Refusal;
+use super::route::{Gives, Parameter, Route, Verb, Who};
 use super::site::Site;
 use super::view;
 use crate::mqtt::door::Role;
@@ -17,47 +20,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{self, MethodRouter};
+use axum::routing;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use std::sync::Arc;
-
-/// Who may ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Who {
-    Anybody,
-    Viewers,
-    Operators,
-}
-
-/// How.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
-    Get,
-    Post,
-}
-
-/// What is answered.
-#[derive(Clone, Copy)]
-pub(super) enum Gives {
-    Json(fn(&mut SchemaGenerator) -> Schema),
-    /// Of this type.
-    Bytes(&'static str),
-}
-
-/// A parameter in the query, and what it says.
-pub(super) type Parameter = (&'static str, &'static str);
-
-/// One address.
-pub(super) struct Route {
-    pub(super) verb: Verb,
-    pub(super) path: &'static str,
-    pub(super) who: Who,
-    pub(super) about: &'static str,
-    pub(super) query: &'static [Parameter],
-    pub(super) body: Option<fn(&mut SchemaGenerator) -> Schema>,
-    pub(super) gives: Gives,
-    handler: MethodRouter<Arc<Site>>,
-}
 
 fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
@@ -70,7 +35,7 @@ const LOOK: &[Parameter] = &[
 ];
 
 /// All of them but the page's own files.
-pub(super) fn routes() -> Vec<Route> {
+fn routes() -> Vec<Route> {
     let get = |path, who, about, gives, handler| Route {
         verb: Verb::Get,
         path,
@@ -256,7 +221,7 @@ pub(super) fn routes() -> Vec<Route> {
             Viewers,
             "All files of a data set in one, packed while it is sent.",
             Bytes("application/zip"),
-            routing::get(datasets::zip),
+            routing::get(archive::zip),
         ),
         get(
             "/api/captures/{name}",
@@ -270,9 +235,19 @@ pub(super) fn routes() -> Vec<Route> {
             Anybody,
             "This document.",
             Bytes("application/json"),
-            routing::get(super::openapi::served),
+            routing::get(document),
         ),
     ]
+}
+
+/// The list as a document.
+async fn document() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], openapi::document(&routes()).to_string()).into_response()
+}
+
+/// The document as it is committed: its name and its text.
+pub fn file() -> (String, String) {
+    ("openapi.json".into(), format!("{:#}\n", openapi::document(&routes())))
 }
 
 /// Everything that is served.

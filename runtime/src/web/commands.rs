@@ -225,7 +225,7 @@ pub(super) async fn health(State(site): State<Arc<Site>>) -> Result<Json<Health>
     let instrument = site.ask("planktor/health", &json!({"action": "get"})).await?;
     Ok(Json(Health {
         instrument,
-        broker: site.reading().await.broker,
+        broker: site.gateway().await.broker,
         disk: site.root.space().map(|[free_bytes, bytes]| Space { free_bytes, bytes }),
         uptime_s: (Monotonic.now() - site.identity.began).as_secs_f64(),
     }))

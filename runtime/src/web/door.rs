@@ -334,6 +334,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_login_ends() {
+        let door = door(Access { code: Some("123456".into()), ..Access::default() });
+        let (token, _) = door.log_in(None, "123456", PEER).await.unwrap();
+        let left = door.logins()[&token].until - Monotonic.now();
+        assert!(left <= LOGIN_LASTS && left > LOGIN_LASTS - Duration::from_secs(60));
+        door.logins().get_mut(&token).unwrap().until = Monotonic.now();
+        let cookie = headers(&[("cookie", &format!("planktor={token}"))]);
+        assert_eq!(door.guest(&cookie, PEER).await.unwrap().role, None);
+    }
+
+    #[tokio::test]
     async fn what_comes_through_a_proxy_is_not_local() {
         let here = Access { nameless: Some(Role::Operator), ..Access::default() };
         let through = headers(&[("x-forwarded-for", "10.0.0.9")]);

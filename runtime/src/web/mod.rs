@@ -12,6 +12,7 @@
 //! ```
 
 mod api;
+mod archive;
 mod commands;
 mod datasets;
 pub mod door;
@@ -22,13 +23,14 @@ mod openapi;
 mod page;
 mod refusal;
 mod root;
+mod route;
 mod rtsp;
 mod site;
 mod view;
 
+pub use api::file;
 pub use door::Access;
 pub use hub::Hub;
-pub use openapi::file;
 pub use site::{Ask, Identity};
 
 use crate::eyepiece::Eyepiece;

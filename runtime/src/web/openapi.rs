@@ -1,9 +1,7 @@
-//! The OpenAPI 3.1 document, made of the list that the router is made of.
+//! The OpenAPI 3.1 document of a list of addresses.
 
-use super::api::{Gives, Verb, Who, routes};
 use super::refusal::Refused;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use super::route::{Gives, Route, Verb, Who};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
@@ -12,14 +10,14 @@ const VERSION: &str = "1.0.0";
 const DEFINITIONS: &str = "#/components/schemas/";
 
 /// The document.
-fn document() -> Value {
+pub(super) fn document(routes: &[Route]) -> Value {
     let settings = SchemaSettings::draft2020_12();
     let mut schemas = settings.with(|s| s.definitions_path = DEFINITIONS[1..].into()).into_generator();
     let refused = schemas.subschema_for::<Refused>();
     let error =
         |about: &str| json!({"description": about, "content": {"application/json": {"schema": refused}}});
     let mut paths = Map::new();
-    for route in routes() {
+    for route in routes {
         let path = route.path.replace("{*", "{");
         let within = path.split('{').skip(1).filter_map(|rest| rest.split('}').next());
         let in_path = within
@@ -84,13 +82,4 @@ fn document() -> Value {
             },
         },
     })
-}
-
-/// The document as it is committed: its name and its text.
-pub fn file() -> (String, String) {
-    ("openapi.json".into(), format!("{:#}\n", document()))
-}
-
-pub(super) async fn served() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], document().to_string()).into_response()
 }

@@ -131,15 +131,18 @@ impl Site {
         }
     }
 
+    /// What the thread with the gateway can read; nothing if it does not answer.
+    pub(super) async fn gateway(&self) -> Reading {
+        let (answer, answered) = oneshot::channel();
+        if self.asks.try_send(Ask::Reading(answer)).is_err() {
+            return Reading::default();
+        }
+        timeout(SOON, answered).await.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
     /// Everything that is not counted as it happens.
     pub(super) async fn reading(&self) -> Reading {
-        let (answer, answered) = oneshot::channel();
-        let mut reading = Reading::default();
-        if self.asks.try_send(Ask::Reading(answer)).is_ok()
-            && let Ok(Ok(there)) = timeout(SOON, answered).await
-        {
-            reading = there;
-        }
+        let mut reading = self.gateway().await;
         reading.queues.push(("http", ASKS - self.asks.capacity(), ASKS));
         reading.disk = self.root.space();
         reading.viewers = *self.eyepiece.viewers().borrow();

@@ -367,3 +367,16 @@ fn a_camera_can_encode_by_itself_or_not_render_at_all() {
     };
     assert_eq!((blank.width, blank.height, blank.rgb.len()), (8, 8, 192));
 }
+
+#[test]
+fn a_small_picture_shows_the_same_in_larger_pixels() {
+    let scene = Scene { width: 1_200, height: 900, um_per_px: 7.6 / 3.0, ..with(&[bubble()]) };
+    let small = scene.small(400 * 300).expect("it is drawn");
+    assert_eq!((small.width, small.height), (400, 300));
+    let ([x, y], [wide, _]) = shape(&shadow(&scene), 1_200);
+    let ([small_x, small_y], [small_wide, _]) = shape(&shadow(&with(&[bubble()])), 400);
+    assert_eq!(small.rgb, render(&Scene { um_per_px: 7.6, ..with(&[bubble()]) }));
+    let apart = [x / 3.0 - small_x, y / 3.0 - small_y, wide / 3.0 - small_wide];
+    assert!(apart.iter().all(|pixels| pixels.abs() < 0.5), "{apart:?} pixels apart");
+    assert!(scene.small(1_200 * 900).is_none(), "it is no smaller");
+}
