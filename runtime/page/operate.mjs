@@ -51,8 +51,8 @@ function focus(act) {
   const jog = (direction, word) => FOCUS_UM.map((um) =>
     button(t(word, um), () => move(direction, um), { "data-jog": `${direction}-${um}` }));
   const element = group("focus.title",
-    el("div", { className: "row" }, jog("UP", "focus.up")),
-    el("div", { className: "row" }, jog("DOWN", "focus.down")), is);
+    el("div", { className: "jog" }, jog("UP", "focus.up")),
+    el("div", { className: "jog" }, jog("DOWN", "focus.down")), is);
   return [element, () => {
     const { status } = instrument.state("status/focus");
     is.textContent = t(status === "Started" ? "focus.moves" : "focus.rests");
@@ -67,8 +67,8 @@ function pump(act) {
   const jog = (direction, word) => PUMP_ML.map(([ml, name]) =>
     button(t(word, name), () => move(direction, ml), { "data-jog": `${direction}-${ml}` }));
   const element = group("pump.title",
-    el("div", { className: "row" }, jog("FORWARD", "pump.forward")),
-    el("div", { className: "row" }, jog("BACKWARD", "pump.backward")),
+    el("div", { className: "jog" }, jog("FORWARD", "pump.forward")),
+    el("div", { className: "jog" }, jog("BACKWARD", "pump.backward")),
     field(t("pump.flow"), flow), is);
   return [element, () => {
     const { status } = instrument.state("status/pump");

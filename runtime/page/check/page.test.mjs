@@ -1,10 +1,11 @@
 // The page in a real browser against the program with a twin: what a person sees and does.
 
 import assert from "node:assert/strict";
-import { readFileSync, mkdirSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer, request as ask } from "node:http";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
+import { does, figures, fill } from "./person.mjs";
 import { DESK, PHONE, api, browser, open, program } from "./program.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -22,19 +23,6 @@ const alone = (name, options, body) => test(name, async () => {
   }
 });
 
-/** The figures as the page shows them, once a picture has come after now. */
-async function figures(page) {
-  const read = () => page.evaluate(() => ["sharpness", "brightness"].map((id) => document.getElementById(id).textContent));
-  // Two more pictures: the one that is being made may be from before.
-  await page.evaluate(() => new Promise((done) => {
-    let left = 3;
-    const observer = new MutationObserver(() => { if (--left === 0) { observer.disconnect(); done(); } });
-    observer.observe(document.querySelector(".trace polyline"), { attributes: true });
-  }));
-  const [sharpness, brightness] = (await read()).map((text) => Number(text.replace(/[^\d.-]/g, "")));
-  return { sharpness, brightness };
-}
-
 /** The picture's pixels as the browser shows them, 64 x 48, green. */
 const pixels = (page) => page.evaluate(() => {
   const canvas = document.createElement("canvas");
@@ -45,14 +33,6 @@ const pixels = (page) => page.evaluate(() => {
 });
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const difference = (a, b) => mean(a.map((value, i) => Math.abs(value - b[i])));
-
-/** Does something, and waits until the instrument has said that it is done. */
-async function does(page, selector) {
-  const [answer] = await Promise.all([
-    page.waitForResponse((response) => response.url().includes("/api/commands/")), page.click(selector),
-  ]);
-  assert.equal(answer.status(), 200, await answer.text());
-}
 
 alone("the picture follows light, pump and focus", {}, async ({ page: url }) => {
   const page = await open(chromium, url);
@@ -92,15 +72,6 @@ alone("one to one shows a piece, and a click shows where", {}, async ({ page: ur
   await figures(page);
   await page.context().close();
 });
-
-/** Fills the form for so many frames. */
-async function fill(page, frames, acquisition = "a1") {
-  await page.click("#tabs a[href='#acquire']");
-  for (const [name, value] of Object.entries({
-    sample_project: "test", sample_id: "S 1", acq_id: acquisition, sample_operator: "Ada", acq_minimum_mesh: "20",
-    acq_celltype: "300", frames, volume: "6", flow: "3", settle: "0.5",
-  })) await page.fill(`#field-${name}`, String(value));
-}
 
 alone("a whole acquisition, from the form to the gallery", {}, async ({ page: url, folder }) => {
   const page = await open(chromium, url);
@@ -301,25 +272,4 @@ alone("the page is light and there at once", {}, async ({ page: url }) => {
   console.log(`page weight ${(weight / 1024).toFixed(0)} KiB in ${sized.length} files, first contentful paint after ${painted.toFixed(0)} ms`);
   assert.ok(sized.length > 8 && weight < 300 * 1024, `${weight} bytes`);
   await page.context().close();
-});
-
-alone("pictures of the page", { world: "" }, async ({ page: url }) => {
-  if (!process.env.SCREENSHOTS) return;
-  mkdirSync(process.env.SCREENSHOTS, { recursive: true });
-  const page = await open(chromium, url, DESK);
-  await does(page, "#light-on");
-  await fill(page, 4);
-  await page.click("#start");
-  await page.waitForSelector("#progress:has-text('Complete')", { timeout: 60_000 });
-  await page.click("#tabs a[href='#operate']");
-  for (let i = 0; i < 8; i += 1) { await does(page, `[data-jog='${i < 4 ? "UP" : "DOWN"}-100']`); await figures(page); }
-  await page.screenshot({ path: `${process.env.SCREENSHOTS}/desk.png` });
-  const phone = await open(chromium, url, PHONE);
-  await fill(phone, 8, "a2");
-  await phone.click("#start");
-  await phone.waitForSelector("#arriving li:nth-child(4)");
-  await phone.evaluate(() => scrollTo(0, 0));
-  await phone.screenshot({ path: `${process.env.SCREENSHOTS}/phone.png` });
-  await phone.waitForSelector("#progress:has-text('Complete')", { timeout: 60_000 });
-  await Promise.all([page.context().close(), phone.context().close()]);
 });
