@@ -140,6 +140,10 @@ alone("of two browsers one has the say, and both can stop", {}, async ({ page: u
   await bob.click("#stop");
   await bob.waitForSelector("#message:has-text('Stopped')");
   await ada.waitForSelector("#pump-is:has-text('stands still')");
+  assert.equal((await api(url, "commands/actuator/focus?wait=0", { action: "move", direction: "UP", distance: 5, speed: 0.1, owner: "Ada" })).status, 202);
+  await bob.waitForSelector("#focus-is:has-text('The stage moves')");
+  await bob.click("#stop");
+  await ada.waitForSelector("#focus-is:has-text('stands still')");
   await bob.fill("#lease-name", "Bob");
   await does(bob, "#lease-over");
   await ada.waitForSelector("#lease-is:has-text('Bob operates the instrument')");
