@@ -69,7 +69,7 @@ export function picture() {
     if (kind !== "picture") return;
     values.push(what.sharpness);
     if (values.length > TRACE) values.shift();
-    sharpness.textContent = n(what.sharpness, 0);
+    sharpness.textContent = n(what.sharpness, what.sharpness < 100 ? 1 : 0);
     brightness.textContent = `${n(100 * what.brightness, 0)} %`;
     draw();
   });

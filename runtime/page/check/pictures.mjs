@@ -17,6 +17,7 @@ try {
     else await does(desk, `[data-jog='${direction}-100']`);
     for (let n = 0; n < 2; n += 1) await figures(desk);
   }
+  await desk.evaluate(() => scrollTo(0, 0));
   await desk.screenshot({ path: join(folder, "page-desk.jpg"), quality: 80 });
   await desk.context().close();
   const phone = await open(chromium, twin.page, PHONE);

@@ -55,6 +55,11 @@ fn rtsp(text: &str) -> Result<String, String> {
 }
 
 impl Page {
+    /// Whether somebody said where it is to be.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        matches!(self.http, Some(Http::At(_)))
+    }
+
     /// What is asked for, and what to tell about it.
     pub(crate) fn options(self, users: Option<Users>) -> Result<Option<Options>, Failure> {
         let Self { http, http_without_login, http_host, rtsp_push } = self;

@@ -30,7 +30,7 @@ pub(crate) struct Run {
     #[expect(clippy::option_option, reason = "not simulated, simulated, in a scenario")]
     twin: Option<Option<PathBuf>>,
     /// Play the scenario's messages in virtual time, as fast as it goes; without a broker
-    #[arg(long, requires = "twin", conflicts_with_all = ["broker", "listen", "websockets", "tls", "users", "gpsd", "http", "rtsp_push"])]
+    #[arg(long, requires = "twin", conflicts_with_all = ["broker", "listen", "websockets", "tls", "users", "gpsd", "rtsp_push"])]
     hurry: bool,
     /// Record everything that enters the simulated instrument, for planktor replay
     #[arg(long, value_name = "FILE", requires = "twin")]
@@ -65,6 +65,9 @@ impl Run {
         scenario.seed = self.seed.unwrap_or(scenario.seed);
         let data = self.data.create()?;
         if self.hurry {
+            if self.page.is_asked_for() {
+                eprintln!("planktor: there is no page with --hurry: virtual time does not wait for browsers");
+            }
             return hurry(scenario, data, self.journal.as_deref());
         }
         if !scenario.messages.is_empty() {
