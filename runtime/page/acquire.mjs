@@ -7,6 +7,8 @@ import { bytes, clock, duration, n, place, t, volume } from "./words.mjs";
 
 /** Thumbnails that are shown while frames arrive. */
 const SHOWN = 24;
+/** What the disk has a part in may take long. */
+const LONG_S = 30;
 /** Typing has stopped. */
 const QUIET_MS = 400;
 
@@ -39,8 +41,6 @@ const HOW = [
 ];
 /** Of a sample, not of the day. */
 const NUMBERS = ["object_lat", "object_lon", "object_depth_min", "object_depth_max", "acq_minimum_mesh", "acq_maximum_mesh", "acq_celltype"];
-
-const now = () => new Date().toISOString();
 
 /** The data set and the name that a frame's path says: its last four parts. */
 const parts = (path) => path.split("/").slice(-4);
@@ -75,7 +75,6 @@ export function acquire(act, { protocol }) {
     el("fieldset", {}, el("legend", {}, t("acquire.how")), field(t("how.what"), what), how, estimate),
     el("section", { "aria-label": t("warn.title") }, warnings),
     start);
-  if (!inputs.object_date.value || inputs.object_date.value < now().slice(0, 10)) inputs.object_date.value = now().slice(0, 10);
 
   const bar = el("progress", { max: 1, value: 0, "aria-label": t("acquire.how") });
   const said = el("p", { role: "status", id: "progress" });
@@ -86,10 +85,17 @@ export function acquire(act, { protocol }) {
   const run = el("section", { hidden: true, id: "run" }, said, bar, el("div", { className: "row" }, hold), open, thumbs);
 
   let typing = null;
+  /** What was typed is there again after a look elsewhere. */
+  function keep() {
+    const values = Object.entries(inputs).map(([name, input]) => [name, input.value]);
+    memory.set("form", { ...Object.fromEntries(values), protocol: what.value });
+  }
+
   function changed() {
+    keep();
     how.hidden = what.value !== "";
     clearTimeout(typing);
-    typing = setTimeout(showEstimate, QUIET_MS);
+    typing = setTimeout(() => Promise.all([showEstimate(), showWarnings()]).catch(() => {}), QUIET_MS);
   }
 
   /** The same steps as the plain acquisition, as a protocol. */
@@ -106,8 +112,9 @@ export function acquire(act, { protocol }) {
     if (!instrument.mayOperate()) return;
     try {
       const asked = what.value ? { name: what.value } : { protocol: plain() };
-      const { estimate: e } = await command("planktor/protocol/estimate", asked);
-      const ends = new Date(Date.now() + 1000 * e.seconds).toISOString();
+      const { estimate: e } = await command("planktor/protocol/estimate", asked, LONG_S);
+      const utc = (await get("health")).instrument.clock.utc;
+      const ends = new Date(Date.parse(utc) + 1000 * e.seconds).toISOString();
       estimate.replaceChildren(
         el("h2", {}, t("estimate.title")),
         facts([
@@ -127,6 +134,8 @@ export function acquire(act, { protocol }) {
   /** What somebody would regret afterwards. It keeps nobody from starting. */
   async function showWarnings() {
     const { clock, position } = (await get("health")).instrument;
+    const today = clock.utc.slice(0, 10);
+    inputs.object_date.value ||= today;
     const lost = ["pump", "focus", "light", "camera"].map((device) => [device, instrument.state(`planktor/status/device/${device}`)])
       .filter(([, { health }]) => health && health !== "present");
     const all = [
@@ -134,22 +143,25 @@ export function acquire(act, { protocol }) {
       instrument.state("status/light").status !== "On" && t("warn.light"),
       { unset: t("warn.clock"), computer: t("warn.computer") }[clock.source],
       !position && t("warn.fix"),
+      inputs.object_date.value !== today && t("warn.date", today),
     ].filter(Boolean);
     warnings.replaceChildren(...all.map((warning) => el("li", {}, warning)));
   }
 
   async function useFix() {
-    const { position } = (await get("health")).instrument;
+    const { clock, position } = (await get("health")).instrument;
     if (!position) {
       fix.textContent = t("fix.none");
       return;
     }
     inputs.object_lat.value = position.latitude.toFixed(6);
     inputs.object_lon.value = position.longitude.toFixed(6);
-    const [date, time] = now().split("T");
+    const [date, time] = clock.utc.split("T");
     inputs.object_date.value = date;
     inputs.object_time.value = time.slice(0, 8);
     fix.textContent = t("fix.used", n(position.age_s, 0), n(position.error_m, 0));
+    keep();
+    await showWarnings();
   }
 
   function metadata() {
@@ -163,8 +175,7 @@ export function acquire(act, { protocol }) {
 
   function begin(event) {
     event.preventDefault();
-    const keep = Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value]));
-    memory.set("form", keep);
+    keep();
     act(async () => {
       await command("imager/image", { action: "update_config", config: metadata() });
       thumbs.replaceChildren();
@@ -183,12 +194,15 @@ export function acquire(act, { protocol }) {
   function following() {
     const [, head, number] = inputs.acq_id.value.match(/^(.*?)(\d*)$/);
     inputs.acq_id.value = number ? head + String(Number(number) + 1).padStart(number.length, "0") : `${head} 2`.trim();
+    keep();
   }
 
   function draw() {
     const { state = "idle", current = 0, total = 0 } = instrument.state("planktor/status/acquisition");
     // Its end is told before its state is.
     const running = state !== "idle" && !(run.dataset.ended === "yes" && state === "closing");
+    // It ended while nobody listened: what is kept of it is among the data sets.
+    if (state === "idle" && run.dataset.ended === "no") run.hidden = true;
     form.hidden = running || run.dataset.ended === "yes";
     start.disabled = !instrument.mayOperate();
     if (running) {
@@ -243,9 +257,10 @@ export function acquire(act, { protocol }) {
   act(async () => {
     const { protocols } = await get("protocols");
     for (const { name } of protocols) what.append(el("option", { value: name }, t("how.protocol", name)));
-    if (protocol && protocols.some(({ name }) => name === protocol)) what.value = protocol;
-    changed();
+    const chosen = protocol ?? kept.protocol;
+    if (protocols.some(({ name }) => name === chosen)) what.value = chosen;
     await showWarnings();
+    changed();
   });
   return [
     el("div", { className: "split" }, live, el("div", {}, run, form)),

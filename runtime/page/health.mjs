@@ -15,6 +15,8 @@ export function health(act) {
   const rest = el("div", {}, t("wait.loading"));
   const journal = el("ol", { className: "journal", id: "journal" });
 
+  /** The newest line that is shown; of another start of the program numbers begin again. */
+  let newest = 0;
   function drawDevices() {
     devices.replaceChildren(facts(DEVICES.map((device) => {
       const { health, reason } = instrument.state(`planktor/status/device/${device}`);
@@ -45,8 +47,12 @@ export function health(act) {
 
   const line = (said) => el("li", {}, el("time", { dateTime: said.utc }, clock(said.utc)), describe(said));
   const deaf = instrument.listen((kind, what) => {
+    if (kind === "restart") newest = 0;
     if (kind !== "said") return;
     drawDevices();
+    // States are told again after a break.
+    if (what.number <= newest) return;
+    newest = what.number;
     journal.prepend(line(what));
     while (journal.children.length > LINES) journal.lastChild.remove();
   });
@@ -54,7 +60,9 @@ export function health(act) {
   drawDevices();
   act(async () => {
     await load();
-    journal.replaceChildren(...(await get("journal")).slice(-LINES).reverse().map(line));
+    const lines = await get("journal");
+    newest = lines.at(-1)?.number ?? 0;
+    journal.replaceChildren(...lines.slice(-LINES).reverse().map(line));
   });
   return [
     el("div", { className: "split" },

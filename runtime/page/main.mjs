@@ -16,9 +16,12 @@ const stopButton = document.getElementById("stop");
 const languageButton = document.getElementById("language");
 let leave = () => {};
 
+/** A STOP that was not answered: that stays until one is. */
+let unanswered = "";
+
 function say(text, good = false) {
-  message.className = good ? "good" : "";
-  message.textContent = text;
+  message.className = good && !unanswered ? "good" : "";
+  message.textContent = [unanswered, text].filter(Boolean).join(" – ");
 }
 
 /** Does something that can fail; what went wrong is said, and stays until something goes well. */
@@ -33,13 +36,14 @@ async function act(what, tellDone = false) {
 }
 
 async function known() {
+  const before = instrument.session?.role;
   try {
-    const before = instrument.session?.boot;
     instrument.session = await get("session");
-    if (before && before !== instrument.session.boot) instrument.states.clear();
   } catch { /* the connection says so */ }
   drawWho();
-  instrument.tell("session");
+  drawConnection();
+  if (instrument.session && before !== instrument.session.role) show();
+  else instrument.tell("session");
 }
 
 function drawWho() {
@@ -47,7 +51,7 @@ function drawWho() {
   const who = document.getElementById("who");
   const words = [board === "twin" && t("twin"), t(`who.${role ?? "nobody"}`), name].filter(Boolean).join(" · ");
   const out = name || (login && role === "operator")
-    ? el("button", { type: "button", onclick: () => act(async () => { await post("logout"); await known(); show(); }) }, t("logout.do")) : null;
+    ? el("button", { type: "button", onclick: () => act(async () => { await post("logout"); await known(); }) }, t("logout.do")) : null;
   who.replaceChildren(words, " ", ...(out ? [out] : []));
 }
 
@@ -63,9 +67,7 @@ function login() {
     event.preventDefault();
     act(async () => {
       await post("login", login === "code" ? { code: secret.value.trim() } : { name: name.value.trim(), password: secret.value });
-      await known();
-      connect();
-      show();
+      await begin();
     });
   };
   return el("form", { onsubmit: go, id: "login" }, el("h1", {}, t("login.title")), el("p", {}, t("login.to")),
@@ -109,30 +111,41 @@ function drawFrame() {
 
 function drawConnection() {
   const connection = document.getElementById("connection");
-  connection.textContent = t(instrument.connected ? "connection.on" : "connection.off");
+  const shutOut = instrument.session && !instrument.session.role;
+  connection.textContent = shutOut ? "" : t(instrument.connected ? "connection.on" : "connection.off");
   connection.className = instrument.connected ? "good" : "bad";
 }
 
 stopButton.addEventListener("click", async () => {
+  say(t("stop.doing"));
   try {
     await stop();
+    unanswered = "";
     say(t("stop.done"), true);
   } catch (error) {
+    unanswered = t("stop.failed", error.message);
+    say("");
     if (error.status === 401) await known();
-    say(t("stop.failed", error.message));
   }
 });
 languageButton.addEventListener("click", () => {
   setLanguage(language === "fr" ? "en" : "fr");
   drawFrame();
 });
+/** Who may look listens; a program that is not there yet is asked again. */
+async function begin() {
+  await known();
+  if (instrument.session?.role) connect();
+  else if (!instrument.session) setTimeout(begin, 3000);
+}
+
 addEventListener("hashchange", () => {
   say("");
   show();
   main.focus();
   scrollTo(0, 0);
 });
-document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
+document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : begin()));
 instrument.owner = memory.get("name");
 instrument.listen((kind, now) => {
   if (kind !== "connection") return;
@@ -140,6 +153,5 @@ instrument.listen((kind, now) => {
   if (now) known();
 });
 
-await known();
-connect();
 drawFrame();
+await begin();

@@ -103,7 +103,7 @@ function lease(act) {
 function capture(act) {
   const files = el("p", { id: "captured" });
   const take = () => act(async () => {
-    const { jpeg } = await command("imager/image", { action: "capture" });
+    const { jpeg } = await command("imager/image", { action: "capture" }, 30);
     const name = jpeg?.split("/").pop();
     files.replaceChildren(t("capture.done"), " ", el("a", { href: `api/captures/${encodeURIComponent(name)}` }, name));
   });

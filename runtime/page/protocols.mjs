@@ -19,7 +19,7 @@ export function protocols(act) {
   });
   const remove = (of) => act(async () => {
     if (!confirm(`${of}: ${t("protocols.sure")}`)) return;
-    await command("planktor/protocol/delete", { name: of });
+    await command("planktor/protocol/delete", { name: of }, 30);
     await load();
   });
   function store(event) {
@@ -27,7 +27,7 @@ export function protocols(act) {
     act(async () => {
       let protocol;
       try { protocol = JSON.parse(json.value); } catch (error) { throw new Error(t("protocols.badjson", error.message)); }
-      await command("planktor/protocol/store", { name: name.value, protocol });
+      await command("planktor/protocol/store", { name: name.value, protocol }, 30);
       done.textContent = t("protocols.kept", name.value);
       await load();
     });

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 
 /** The figures as the page shows them, once a picture has come after now. */
 export async function figures(page) {
+  await page.waitForSelector(".trace polyline", { state: "attached" });
   const read = () => page.evaluate(() => ["sharpness", "brightness"].map((id) => document.getElementById(id).textContent));
   // Two more pictures: the one that is being made may be from before.
   await page.evaluate(() => new Promise((done) => {

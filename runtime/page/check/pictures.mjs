@@ -10,7 +10,7 @@ const twin = await program({ world: "" });
 try {
   const desk = await open(chromium, twin.page, DESK);
   await does(desk, "#light-on");
-  await does(desk, "[data-jog='FORWARD-0.1']");
+  await does(desk, "[data-jog='FORWARD-0.01']");
   // Through the focus, from below to above and back.
   for (const direction of ["DOWN", "DOWN", "clear", "UP", "UP", "UP", "UP", "DOWN", "DOWN"]) {
     if (direction === "clear") await desk.click("text=Clear trace");

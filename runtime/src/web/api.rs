@@ -146,14 +146,20 @@ fn routes() -> Vec<Route> {
                 routing::get(commands::journal),
             )
         },
-        get(
-            "/api/events",
-            Viewers,
-            "Server-sent events: `said` as in the journal, first the state of every topic, then what comes; `picture` with the \
-             figures of the newest frame while somebody looks. With `Last-Event-ID` it goes on where it broke off.",
-            Bytes("text/event-stream"),
-            routing::get(events::stream),
-        ),
+        Route {
+            query: &[(
+                "after",
+                "The id of the last event that was heard, for those who cannot send `Last-Event-ID`",
+            )],
+            ..get(
+                "/api/events",
+                Viewers,
+                "Server-sent events: `said` as in the journal, first the state of every topic, then what comes; `picture` with \
+                 the figures of the newest frame while somebody looks. With `Last-Event-ID` it goes on where it broke off.",
+                Bytes("text/event-stream"),
+                routing::get(events::stream),
+            )
+        },
         get(
             "/api/health",
             Viewers,

@@ -7,10 +7,11 @@ use crate::dataset::folder::is_date;
 use crate::dataset::picture::decode;
 use crate::dataset::{METADATA, RECORDS, Verdict, looks_like_frame, verify};
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream};
 use http_range_header::parse_range_header;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub(super) const LARGEST: u64 = 256 << 20;
 /// Side of a thumbnail, and how it is compressed.
 const SIDE: u16 = 400;
 const QUALITY: u8 = 75;
+/// What is read of a file at a time.
+const PIECE: u64 = 256 << 10;
 /// Data sets in one answer.
 const USUAL_LIMIT: usize = 50;
 const MOST: usize = 500;
@@ -302,16 +305,35 @@ fn served(site: &Site, parts: &[&str], kind: &'static str, headers: &HeaderMap) 
     };
     let (from, to) = range.clone().unwrap_or(whole).into_inner();
     let length = if size == 0 { 0 } else { to - from + 1 };
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
     file.seek(SeekFrom::Start(from)).map_err(|why| unreadable(parts, &why))?;
-    file.take(length).read_to_end(&mut bytes).map_err(|why| unreadable(parts, &why))?;
-    let all = [(header::CONTENT_TYPE, kind.to_owned()), (header::ACCEPT_RANGES, "bytes".into())];
+    let all = [
+        (header::CONTENT_TYPE, kind.to_owned()),
+        (header::ACCEPT_RANGES, "bytes".into()),
+        (header::CONTENT_LENGTH, length.to_string()),
+    ];
+    let body = Body::from_stream(pieces(file, length));
     Ok(match range {
-        None => (kept, all, bytes).into_response(),
+        None => (kept, all, body).into_response(),
         Some(_) => {
             let part = [(header::CONTENT_RANGE, format!("bytes {from}-{to}/{size}"))];
-            (StatusCode::PARTIAL_CONTENT, kept, all, part, bytes).into_response()
+            (StatusCode::PARTIAL_CONTENT, kept, all, part, body).into_response()
         }
+    })
+}
+
+/// So many bytes of a file, piece by piece, as fast as the client takes them: one who is slow costs one piece of memory.
+fn pieces(file: File, length: u64) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::try_unfold((file, length), async |(mut file, left)| {
+        if left == 0 {
+            return Ok(None);
+        }
+        let read = move || {
+            let mut piece = vec![0; usize::try_from(left.min(PIECE)).unwrap_or(0)];
+            file.read_exact(&mut piece)?;
+            let left = left - piece.len() as u64;
+            Ok(Some((Bytes::from(piece), (file, left))))
+        };
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
     })
 }
 
@@ -326,9 +348,12 @@ pub(super) async fn thumbnail(
     let made = match site.thumbnail(&key) {
         Some(made) => made,
         None => {
-            let _one = site.heavy.acquire().await.map_err(|_| Refusal::busy("the program ends"))?;
+            let place =
+                site.heavy.clone().acquire_owned().await.map_err(|_| Refusal::busy("the program ends"))?;
             let (from, of) = (site.clone(), (set, name));
             let made = beside(move || {
+                // Held by the work, which goes on when nobody waits for it any more.
+                let _place = place;
                 let (set, name) = of;
                 let bytes = read(&from, &set.file(&name))?;
                 let small = decode(&bytes, SIDE).and_then(|image| jpeg(&image, QUALITY));
@@ -367,9 +392,10 @@ pub(super) async fn verified(
     State(site): State<Arc<Site>>,
     Path(set): Path<Set>,
 ) -> Result<Json<Verified>, Refusal> {
-    let _one = site.heavy.acquire().await.map_err(|_| Refusal::busy("the program ends"))?;
+    let place = site.heavy.clone().acquire_owned().await.map_err(|_| Refusal::busy("the program ends"))?;
     let own = site.clone();
     beside(move || {
+        let _place = place;
         let report = verify(&own.root.folder(&set.parts())?);
         let text = report.to_string();
         let name = format!("{}: ", report.folder.display());

@@ -14,7 +14,7 @@ use planktor_drivers::clock::Monotonic;
 use planktor_protocol::Instant;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -31,7 +31,8 @@ const MOST_GUESSERS: usize = 1_000;
 /// The cookie's name.
 const COOKIE: &str = "planktor";
 /// What a proxy says that the request came through it.
-const FORWARDED: [&str; 2] = ["x-forwarded-for", "forwarded"];
+const FORWARDED: [&str; 6] =
+    ["x-forwarded-for", "forwarded", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
 
 /// Whom it lets in.
 #[derive(Clone, Debug, Default)]
@@ -68,12 +69,17 @@ pub(super) struct Door {
     logins: Mutex<BTreeMap<String, Login>>,
     guesses: Mutex<BTreeMap<Option<IpAddr>, (u32, Instant)>>,
     /// Argon2 takes memory and time: one at a time.
-    checking: Semaphore,
+    checking: Arc<Semaphore>,
 }
 
 impl Door {
     pub(super) fn new(access: Access) -> Self {
-        Self { access, logins: Mutex::default(), guesses: Mutex::default(), checking: Semaphore::new(1) }
+        Self {
+            access,
+            logins: Mutex::default(),
+            guesses: Mutex::default(),
+            checking: Arc::new(Semaphore::new(1)),
+        }
     }
 
     /// How somebody can log in: `password`, `code`, or not at all.
@@ -204,7 +210,7 @@ impl Door {
     }
 
     async fn role(&self, name: Option<&str>, secret: &str, peer: IpAddr) -> Result<Role, Refusal> {
-        let _one = self.checking.acquire().await.map_err(|_| over())?;
+        let place = self.checking.clone().acquire_owned().await.map_err(|_| over())?;
         let counted = [(Some(peer), MOST_GUESSES), (None, MOST_GUESSES_OF_ALL)];
         let now = Monotonic.now();
         {
@@ -222,7 +228,11 @@ impl Door {
         let found = match (&self.access.users, name) {
             (Some(users), Some(name)) => {
                 let (users, name, secret) = (users.clone(), name.to_owned(), secret.to_owned());
-                let check = move || users.role(Some(&name), secret.as_bytes());
+                let check = move || {
+                    // Held by the work, which goes on when nobody waits for it any more.
+                    let _place = place;
+                    users.role(Some(&name), secret.as_bytes())
+                };
                 tokio::task::spawn_blocking(check).await.ok().flatten()
             }
             (None, _) => self.access.code.as_ref().filter(|code| *code == secret).map(|_| Role::Operator),

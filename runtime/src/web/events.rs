@@ -1,12 +1,13 @@
 //! Server-sent events: what the instrument says, as it says it.
 
 use super::site::Site;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures_util::Stream;
 use futures_util::stream::{self, StreamExt};
+use serde::Deserialize;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -28,13 +29,22 @@ struct Listener {
     until: Instant,
 }
 
+/// Where it broke off, for those who cannot set a header.
+#[derive(Deserialize)]
+pub(super) struct After {
+    after: Option<String>,
+}
+
 pub(super) async fn stream(
     State(site): State<Arc<Site>>,
+    Query(After { after }): Query<After>,
     headers: HeaderMap,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).or(after.as_deref());
     // Numbers of another start say nothing.
     let last = last.and_then(|id| id.strip_prefix(&site.identity.boot)?.strip_prefix('-')?.parse().ok());
+    // Who was away for so long that something is forgotten begins anew.
+    let last = last.filter(|last| site.hub.remembers(*last));
     let (newest, figures) = (site.hub.newest(), site.eyepiece.figures());
     let from = *newest.borrow();
     let mut listener = Listener {

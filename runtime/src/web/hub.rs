@@ -75,6 +75,10 @@ impl Hub {
 
     fn add(&self, topic: &str, message: Value, retained: bool) {
         let mut memory = self.memory();
+        // A state that is said again is no news.
+        if retained && memory.states.get(topic).is_some_and(|said| said.message == message) {
+            return;
+        }
         let number = *self.0.newest.borrow() + 1;
         let utc = Computer.utc().rfc3339();
         let said = Arc::new(Said { number, utc, topic: topic.into(), message, retained });
@@ -85,7 +89,7 @@ impl Hub {
             memory.entries.pop_front();
         }
         memory.entries.push_back(said);
-        drop(memory);
+        // Before somebody else counts on.
         self.0.newest.send_replace(number);
     }
 
@@ -94,6 +98,12 @@ impl Hub {
         let memory = self.memory();
         let from = memory.entries.partition_point(|said| said.number <= number);
         memory.entries.range(from..).cloned().collect()
+    }
+
+    /// Whether everything is kept that was said after this number.
+    pub(super) fn remembers(&self, number: u64) -> bool {
+        let memory = self.memory();
+        memory.entries.front().is_none_or(|oldest| oldest.number <= number + 1)
     }
 
     /// The state of every topic that has one, oldest first.
@@ -130,10 +140,13 @@ mod tests {
         }
         let all = hub.after(0);
         assert_eq!((all.len(), all[0].number), (KEPT, 6));
+        assert!(hub.remembers(5) && !hub.remembers(4));
         let later: Vec<_> = hub.after(1_003).iter().map(|said| said.number).collect();
         assert_eq!(later, [1_004, 1_005]);
         assert_eq!(hub.states().len(), 1);
         assert_eq!(hub.states()[0].message["value"], 1_005);
+        hub.publish(&status(1_005));
+        assert!(hub.after(1_005).is_empty(), "what is said again is no news");
     }
 
     #[test]

@@ -53,7 +53,7 @@ const END_LIMIT: Duration = Duration::from_secs(1);
 /// The camera streams for so long without being told again that somebody looks; it is told when half of that is over.
 const WATCHED_S: u32 = 40;
 /// A camera that is away is asked for again.
-const SOON: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_secs(5);
 /// A viewer who changes what he looks at is gone for a moment.
 const GONE_FOR: Duration = Duration::from_secs(2);
 

@@ -38,6 +38,7 @@ fn encoder(url: &str) -> Command {
 /// For ever: starts the encoder again, within limits, whenever it ends.
 pub(super) async fn push(url: &str, eyepiece: &Eyepiece, say: impl Fn(&str)) {
     let mut back_off = BACK_OFF;
+    let shown = without_login(url);
     loop {
         let begun = Instant::now();
         let why = match encoder(url).spawn() {
@@ -47,9 +48,18 @@ pub(super) async fn push(url: &str, eyepiece: &Eyepiece, say: impl Fn(&str)) {
         if begun.elapsed() > WELL {
             back_off = BACK_OFF;
         }
-        say(&format!("no RTSP stream to {url}: {why}; it is tried again in {} s", back_off.as_secs()));
+        let why = why.replace(url, &shown);
+        say(&format!("no RTSP stream to {shown}: {why}; it is tried again in {} s", back_off.as_secs()));
         sleep(back_off).await;
         back_off = (back_off * 2).min(LONGEST_BACK_OFF);
+    }
+}
+
+/// What may be said of an address: everybody who may look reads the log.
+fn without_login(url: &str) -> String {
+    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, place)) => format!("{scheme}://{place}"),
+        None => url.into(),
     }
 }
 
@@ -94,5 +104,16 @@ async fn feed(process: &mut Child, eyepiece: &Eyepiece) -> String {
             Err(_) => return "the encoder hangs".into(),
         }
         tokio::time::sleep_until(next).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_said() {
+        assert_eq!(without_login("rtsp://ada:secret@host:8554/cam"), "rtsp://host:8554/cam");
+        assert_eq!(without_login("rtsp://host/cam"), "rtsp://host/cam");
     }
 }

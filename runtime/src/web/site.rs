@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
@@ -65,7 +65,7 @@ pub(super) struct Site {
     pub(super) identity: Identity,
     pub(super) connections: AtomicUsize,
     /// What reads whole frames as fast as it can: decoding, checking.
-    pub(super) heavy: Semaphore,
+    pub(super) heavy: Arc<Semaphore>,
     /// What reads them as fast as a client takes them.
     pub(super) zips: Semaphore,
     thumbnails: Mutex<VecDeque<(PathBuf, Bytes)>>,
@@ -85,7 +85,7 @@ impl Site {
         identity: Identity,
     ) -> Self {
         let connections = AtomicUsize::new(0);
-        let [heavy, zips] = [Semaphore::new(HEAVY), Semaphore::new(HEAVY)];
+        let (heavy, zips) = (Arc::new(Semaphore::new(HEAVY)), Semaphore::new(HEAVY));
         let thumbnails = Mutex::default();
         Self { hub, asks, eyepiece, metrics, door, root, identity, connections, heavy, zips, thumbnails }
     }

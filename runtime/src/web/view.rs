@@ -16,6 +16,8 @@ use tokio::time::timeout;
 
 /// A camera starts within this time, and then a frame comes.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
+/// A stream ends then, and the page asks again: who may not look any more does not.
+const LONGEST: Duration = Duration::from_secs(3_600);
 /// Between two parts. Browsers show a part when they have seen the boundary after it: so it is sent at once.
 const BOUNDARY: &str = "planktor-frame";
 
@@ -57,7 +59,8 @@ pub(super) async fn stream(
         Some((Bytes::from(part), viewer))
     });
     let kind = format!("multipart/x-mixed-replace; boundary={BOUNDARY}");
-    let body = Body::from_stream(first.chain(shots).map(Ok::<_, Infallible>));
+    let ended = Box::pin(tokio::time::sleep(LONGEST));
+    let body = Body::from_stream(first.chain(shots).take_until(ended).map(Ok::<_, Infallible>));
     Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
 }
 
