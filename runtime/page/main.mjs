@@ -88,7 +88,8 @@ function show() {
     leave = end;
     main.replaceChildren(...(form ? [el("details", {}, el("summary", {}, t("login.title")), form)] : []), element);
   } else {
-    main.replaceChildren(...(form ? [form] : []));
+    // The session is not known yet, or nobody can log in.
+    main.replaceChildren(...(form ? [form] : instrument.session ? [el("p", { id: "shut-out" }, t("login.none"))] : []));
   }
   document.title = `${t(`tab.${name}`)} – Planktor`;
   for (const link of document.querySelectorAll("#tabs a")) {

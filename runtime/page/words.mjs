@@ -23,6 +23,7 @@ const WORDS = {
   "who.nobody": ["Not logged in", "Non connecté"],
   "login.title": ["Log in", "Se connecter"],
   "login.to": ["Log in to operate the instrument.", "Connectez-vous pour piloter l’instrument."],
+  "login.none": ["This page may be used without a login on the instrument itself only, and not through a proxy. Start the program with --users, or say with --http-without-login what everybody may do.", "Sans connexion, cette page ne s’utilise que sur l’instrument lui-même, et non à travers un proxy. Démarrez le programme avec --users, ou précisez par --http-without-login ce que tous peuvent faire."],
   "login.name": ["Name", "Nom"],
   "login.password": ["Password", "Mot de passe"],
   "login.code": ["Code", "Code"],

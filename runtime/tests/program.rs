@@ -6,9 +6,10 @@
 mod common;
 
 use common::{Mosquitto, Running, alone, next, planktor, run, text};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -46,8 +47,18 @@ fn the_dashboards_sequence_works_over_a_real_mosquitto() {
 
     let verified = run(&["verify", folder]);
     assert!(verified.status.success(), "{}", text(&verified.stdout));
+    let other = Path::new(folder).with_file_name("another");
+    assert!(Command::new("cp").arg("-r").arg(folder).arg(&other).status().unwrap().success());
     std::fs::remove_file(Path::new(folder).join("integrity.check")).unwrap();
     assert!(!run(&["verify", folder]).status.success(), "a check that cannot fail is none");
+
+    // All of a data folder, one of them harmed.
+    let all = run(&["verify", "--json", data.path().to_str().unwrap()]);
+    let said = text(&all.stdout);
+    let reports: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let valid: Vec<_> = reports.iter().map(|report| (&report["valid"], &report["complete"])).collect();
+    assert!(valid == [(&json!(true), &json!(true)), (&json!(false), &json!(false))], "{said}");
+    assert!(reports[1]["problems"][0]["remedy"].is_string() && !all.status.success(), "{said}");
 
     service.signal("TERM");
     assert!(service.wait().success());

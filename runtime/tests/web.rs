@@ -33,8 +33,10 @@ impl Page {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let heard = lines(child.stderr.take().unwrap());
         let program = Running(child);
-        let mut said = vec![];
-        while !said.last().is_some_and(|line: &String| line.contains("connected to the MQTT")) {
+        let mut said: Vec<String> = vec![];
+        // Two threads say these, in any order.
+        let up = ["the page is on", "connected to the MQTT"];
+        while !up.iter().all(|words| said.iter().any(|line| line.contains(words))) {
             said.push(heard.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it never came up: {said:#?}")));
         }
         let page = said.iter().find_map(|line| line.split_once("the page is on http://")).unwrap().1;

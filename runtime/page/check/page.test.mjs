@@ -247,6 +247,13 @@ alone("a code lets in who knows it", { options: ["--http-without-login", "look"]
   await page.context().close();
 });
 
+alone("what comes through a proxy is not local, and is told so", {}, async ({ page: url }) => {
+  const page = await open(chromium, url, { ...DESK, extraHTTPHeaders: { "x-forwarded-for": "10.0.0.7" } });
+  await page.waitForSelector("#shut-out:has-text('--http-without-login')");
+  assert.equal(await page.textContent("#connection"), "");
+  await page.context().close();
+});
+
 alone("behind a proxy below a path everything works", { options: ["--http-without-login", "operate"] }, async ({ page: url }) => {
   const { port } = new URL(url);
   const proxy = createServer((incoming, outgoing) => {

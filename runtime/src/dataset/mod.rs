@@ -15,6 +15,7 @@ mod contact_sheet;
 mod develop;
 mod dng;
 pub(crate) mod encoder;
+mod find;
 pub(crate) mod folder;
 mod metadata;
 pub(crate) mod picture;
@@ -27,6 +28,7 @@ mod verify;
 
 pub use contact_sheet::{Error, contact_sheet};
 pub use encoder::encode;
+pub use find::data_sets;
 pub use picture::Figures;
 pub use recorder::Recorder;
 pub use report::{Early, Problem, Reached, Report, Unfinished, Verdict};

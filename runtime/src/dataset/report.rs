@@ -1,6 +1,7 @@
 //! What a check of a data set found, and how it is said in plain words. Checks nothing itself.
 
 use super::{METADATA, RECORDS};
+use serde_json::{Value, json};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -84,6 +85,31 @@ pub struct Problem {
 }
 
 impl Report {
+    /// For programs: what it comes to, and each problem with its file and what to do.
+    pub fn json(&self) -> Value {
+        let problems = match &self.verdict {
+            Verdict::Invalid(problems) => problems.as_slice(),
+            _ => &[],
+        };
+        let problems: Vec<_> =
+            problems.iter().map(|p| json!({"what": p.what, "at": p.at, "remedy": p.remedy})).collect();
+        json!({
+            "folder": self.folder.to_string_lossy(),
+            "valid": self.is_valid(),
+            "complete": self.verdict == Verdict::Complete,
+            "frames": self.frames,
+            "planned": self.planned,
+            "report": self.words().to_string(),
+            "problems": problems,
+            "remarks": self.remarks,
+        })
+    }
+
+    /// The report without the folder's name.
+    pub fn words(&self) -> impl fmt::Display + '_ {
+        Words(self)
+    }
+
     /// Whether every finished frame is as it was written, and at most one is unfinished.
     pub fn is_valid(&self) -> bool {
         !matches!(self.verdict, Verdict::NotBegun | Verdict::Invalid(_))
@@ -92,12 +118,22 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.folder.display())?;
-        match &self.verdict {
-            Verdict::Complete => write!(f, "valid and complete, {} frames", self.frames),
-            Verdict::Early(early) => write!(f, "valid, {} of {} frames: {early}", self.frames, self.plan()),
+        write!(f, "{}: {}", self.folder.display(), self.words())
+    }
+}
+
+struct Words<'a>(&'a Report);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = self.0;
+        match &report.verdict {
+            Verdict::Complete => write!(f, "valid and complete, {} frames", report.frames),
+            Verdict::Early(early) => {
+                write!(f, "valid, {} of {} frames: {early}", report.frames, report.plan())
+            }
             Verdict::Unfinished(unfinished) => {
-                write!(f, "valid, {} of {} frames: {unfinished}", self.frames, self.plan())
+                write!(f, "valid, {} of {} frames: {unfinished}", report.frames, report.plan())
             }
             Verdict::NotBegun => write!(
                 f,
@@ -108,7 +144,7 @@ impl fmt::Display for Report {
                 problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
             }
         }?;
-        self.remarks.iter().try_for_each(|remark| write!(f, "\n  note: {}", remark.escape_debug()))
+        report.remarks.iter().try_for_each(|remark| write!(f, "\n  note: {}", remark.escape_debug()))
     }
 }
 

@@ -397,14 +397,12 @@ pub(super) async fn verified(
     beside(move || {
         let _place = place;
         let report = verify(&own.root.folder(&set.parts())?);
-        let text = report.to_string();
-        let name = format!("{}: ", report.folder.display());
         Ok(Json(Verified {
             valid: report.is_valid(),
             complete: report.verdict == Verdict::Complete,
             frames: report.frames,
             planned: report.planned,
-            report: text.strip_prefix(&name).unwrap_or(&text).to_owned(),
+            report: report.words().to_string(),
         }))
     })
     .await
