@@ -3,24 +3,16 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { api, program } from "./program.mjs";
+import { api, freePort, program } from "./program.mjs";
 
 const dashboard = JSON.parse(readFileSync(new URL("../../../docs/grafana-dashboard.json", import.meta.url), "utf8"));
 const queries = dashboard.panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => [title, expr]));
 /** A real server is asked again and again until it has what is wanted. */
 const PATIENCE_MS = 30_000;
-
-const freePort = () => new Promise((done) => {
-  const server = createServer().listen(0, "127.0.0.1", () => {
-    const { port } = server.address();
-    server.close(() => done(port));
-  });
-});
 
 async function until(what, look) {
   const end = Date.now() + PATIENCE_MS;

@@ -2,6 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
@@ -57,6 +58,14 @@ export async function program({ world = WORLD, http = "127.0.0.1:0", options = [
     },
   };
 }
+
+/** A port that nobody listens on now. */
+export const freePort = () => new Promise((done) => {
+  const server = createServer().listen(0, "127.0.0.1", () => {
+    const { port } = server.address();
+    server.close(() => done(port));
+  });
+});
 
 /** Asks the API. */
 export async function api(page, path, body) {

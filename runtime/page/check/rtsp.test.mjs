@@ -2,18 +2,10 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { createServer } from "node:net";
 import { test } from "node:test";
-import { program } from "./program.mjs";
+import { freePort, program } from "./program.mjs";
 
 const PATIENCE_MS = 60_000;
-
-const freePort = () => new Promise((done) => {
-  const server = createServer().listen(0, "127.0.0.1", () => {
-    const { port } = server.address();
-    server.close(() => done(port));
-  });
-});
 
 /** Listens until it has so many frames; resolves with what it saw of them. */
 function listen(url, frames) {
