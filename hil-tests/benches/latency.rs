@@ -8,14 +8,15 @@
 
 use planktor_actors::journal::{Journal, Kind};
 use planktor_drivers::Clock;
-use planktor_drivers::clock::{Computer, Monotonic, WallClock};
+use planktor_drivers::clock::Monotonic;
 use planktor_drivers::disk::FileSystem;
+use planktor_hil_tests::bench::twin;
 use planktor_hil_tests::meddled::{Meddled, changed, send};
-use planktor_protocol::{Axis, Instant, Utc};
+use planktor_protocol::{Axis, Instant};
 use planktor_runtime::client::{Client, ClientError};
 use planktor_runtime::instrument::{Config, Time};
 use planktor_runtime::service::{BrokerChoice, Options, Service};
-use planktor_sim::{Settings, Twin};
+use planktor_sim::Settings;
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,9 +32,7 @@ fn writes() -> std::sync::MutexGuard<'static, Vec<Instant>> {
 fn main() {
     let rounds = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(300);
     let data = tempfile::TempDir::new().expect("a temporary folder");
-    let up = i64::try_from(Monotonic.now().nanos() / 1_000).unwrap_or(0);
-    let began = Utc::from_micros(Computer.utc().micros() - up);
-    let twin = Twin::new(Arc::new(Monotonic), Settings::new(1, Settings::SMALL_FRAME, began));
+    let twin = twin(Settings::SMALL_FRAME);
     let board = Meddled {
         board: Arc::new(twin),
         meddle: |spi, axis| match axis {

@@ -6,17 +6,17 @@
 #![expect(clippy::print_stdout, reason = "figures")]
 
 use planktor_drivers::Clock;
-use planktor_drivers::clock::{Computer, Monotonic, WallClock};
+use planktor_drivers::clock::Monotonic;
 use planktor_drivers::disk::FileSystem;
-use planktor_hil_tests::{image, light_on, update_config};
-use planktor_protocol::{Instant, Utc};
-use planktor_runtime::client::{Client, ClientError};
+use planktor_hil_tests::bench::{acquire, twin};
+use planktor_protocol::Instant;
 use planktor_runtime::figures;
 use planktor_runtime::instrument::{Config, Time};
+use planktor_runtime::metrics::own_usage;
 use planktor_runtime::mqtt::door::Role;
 use planktor_runtime::service::{BrokerChoice, Options, Service};
 use planktor_runtime::web;
-use planktor_sim::{Settings, Twin};
+use planktor_sim::Settings;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -33,9 +33,7 @@ const PICTURES: Duration = Duration::from_secs(10);
 fn main() {
     let frames = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(20);
     let data = tempfile::TempDir::new().expect("a temporary folder");
-    let up = i64::try_from(Monotonic.now().nanos() / 1_000).unwrap_or(0);
-    let began = Utc::from_micros(Computer.utc().micros() - up);
-    let twin = Twin::new(Arc::new(Monotonic), Settings::new(1, Settings::FULL_FRAME, began));
+    let twin = twin(Settings::FULL_FRAME);
     let root = data.path().to_path_buf();
     let config = Config::new(Arc::new(twin.clone()), "twin", Time::Real, Box::new(FileSystem), root.clone());
     let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -57,7 +55,10 @@ fn main() {
             let looking = Looking::begin(page, viewers);
             let name = format!("{viewers}-{round}");
             acquire(&service, &name, frames).expect("an acquisition");
-            println!("round {round}, {viewers} viewers: {} KiB resident", resident_kib());
+            println!(
+                "round {round}, {viewers} viewers: {} KiB resident",
+                own_usage().map_or(0, |(_, resident)| resident / 1_024)
+            );
             drop(looking);
             let own = exposures(&root, &name);
             let truths: Vec<_> =
@@ -103,15 +104,6 @@ fn look(page: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(page).expect("a page");
     stream.write_all(b"GET /preview.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("a request");
     stream
-}
-
-fn acquire(service: &Service, name: &str, frames: u32) -> Result<(), ClientError> {
-    let client = Client::connect(service.broker(), "bench")?;
-    for message in [light_on(), update_config(name, frames), image(frames)] {
-        let order = serde_json::from_slice(&message.payload).unwrap_or_default();
-        client.request(&message.topic, order, |_| {})?;
-    }
-    Ok(())
 }
 
 /// When the frames of a data set began to be exposed.
@@ -163,10 +155,4 @@ fn alone(page: SocketAddr) {
         f64::from(pictures) / PICTURES.as_secs_f64(),
         bytes / pictures.max(1) as usize / 1_000
     );
-}
-
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }

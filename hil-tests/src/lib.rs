@@ -1,6 +1,7 @@
 //! What must be true of the instrument: a bench on which scenarios are played, in virtual time, with a client that
 //! knows the instrument by its messages only, and a look into the twin's world that the instrument never has.
 
+pub mod bench;
 pub mod conformance;
 pub mod explorer;
 pub mod meddled;

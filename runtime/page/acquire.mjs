@@ -3,7 +3,7 @@
 import { command, get, instrument, set } from "./api.mjs";
 import { el, facts, field, memory } from "./dom.mjs";
 import { picture } from "./picture.mjs";
-import { bytes, clock, duration, n, place, t, volume } from "./words.mjs";
+import { bytes, clock, duration, n, t, volume } from "./words.mjs";
 
 /** Thumbnails that are shown while frames arrive. */
 const SHOWN = 24;
@@ -39,7 +39,7 @@ const HOW = [
   ["flow", { type: "number", min: "0.01", max: "45", step: "any", value: 3 }],
   ["settle", { type: "number", min: "0", max: "3600", step: "any", value: 0.5 }],
 ];
-/** Of a sample, not of the day. */
+/** What is written down as a number. */
 const NUMBERS = ["object_lat", "object_lon", "object_depth_min", "object_depth_max", "acq_minimum_mesh", "acq_maximum_mesh", "acq_celltype"];
 
 /** The data set and the name that a frame's path says: its last four parts. */
@@ -95,7 +95,7 @@ export function acquire(act, { protocol }) {
     keep();
     how.hidden = what.value !== "";
     clearTimeout(typing);
-    typing = setTimeout(() => Promise.all([showEstimate(), showWarnings()]).catch(() => {}), QUIET_MS);
+    typing = setTimeout(() => consider().catch(() => {}), QUIET_MS);
   }
 
   /** The same steps as the plain acquisition, as a protocol. */
@@ -108,12 +108,18 @@ export function acquire(act, { protocol }) {
     ] }],
   });
 
-  async function showEstimate() {
+  /** What would come of it, and of what the instrument knows. */
+  async function consider() {
+    const known = (await get("health")).instrument;
+    showWarnings(known);
+    await showEstimate(known);
+  }
+
+  async function showEstimate({ clock: { utc } }) {
     if (!instrument.mayOperate()) return;
     try {
       const asked = what.value ? { name: what.value } : { protocol: plain() };
       const { estimate: e } = await command("planktor/protocol/estimate", asked, LONG_S);
-      const utc = (await get("health")).instrument.clock.utc;
       const ends = new Date(Date.parse(utc) + 1000 * e.seconds).toISOString();
       estimate.replaceChildren(
         el("h2", {}, t("estimate.title")),
@@ -132,8 +138,7 @@ export function acquire(act, { protocol }) {
   }
 
   /** What somebody would regret afterwards. It keeps nobody from starting. */
-  async function showWarnings() {
-    const { clock, position } = (await get("health")).instrument;
+  function showWarnings({ clock, position }) {
     const today = clock.utc.slice(0, 10);
     inputs.object_date.value ||= today;
     const lost = ["pump", "focus", "light", "camera"].map((device) => [device, instrument.state(`planktor/status/device/${device}`)])
@@ -149,7 +154,8 @@ export function acquire(act, { protocol }) {
   }
 
   async function useFix() {
-    const { clock, position } = (await get("health")).instrument;
+    const known = (await get("health")).instrument;
+    const { clock, position } = known;
     if (!position) {
       fix.textContent = t("fix.none");
       return;
@@ -161,7 +167,7 @@ export function acquire(act, { protocol }) {
     inputs.object_time.value = time.slice(0, 8);
     fix.textContent = t("fix.used", n(position.age_s, 0), n(position.error_m, 0));
     keep();
-    await showWarnings();
+    showWarnings(known);
   }
 
   function metadata() {
@@ -219,7 +225,7 @@ export function acquire(act, { protocol }) {
   }
 
   function heard({ topic, message }) {
-    if (topic === "status/light" || topic.startsWith("planktor/status/device/")) showWarnings().catch(() => {});
+    if (topic === "status/light" || topic.startsWith("planktor/status/device/")) changed();
     if (topic === "status/imager" && message.type === "progress") {
       const [date, sample, acquisition, name] = parts(message.path);
       const address = `#gallery/${[date, sample, acquisition, name].map(encodeURIComponent).join("/")}`;
@@ -259,14 +265,11 @@ export function acquire(act, { protocol }) {
     for (const { name } of protocols) what.append(el("option", { value: name }, t("how.protocol", name)));
     const chosen = protocol ?? kept.protocol;
     if (protocols.some(({ name }) => name === chosen)) what.value = chosen;
-    await showWarnings();
-    changed();
+    how.hidden = what.value !== "";
+    await consider();
   });
   return [
     el("div", { className: "split" }, live, el("div", {}, run, form)),
     () => { clearTimeout(typing); deaf(); end(); },
   ];
 }
-
-/** A place in words, if it is known. */
-export const where = (position) => (position ? place(position.latitude, position.longitude) : undefined);

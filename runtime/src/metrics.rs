@@ -204,8 +204,9 @@ pub fn older(openmetrics: &str) -> String {
     text
 }
 
-/// Seconds of all cores, and bytes of memory, as proc(5) has them: `/proc/self/stat`.
-fn own_usage() -> Option<(f64, i64)> {
+/// Seconds of all cores that the program has used, and bytes of memory that it has, as proc(5) has them in
+/// `/proc/self/stat`; `None` where there is no such file.
+pub fn own_usage() -> Option<(f64, i64)> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     // The program's name is in parentheses and may contain anything; the field after it is the third.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
