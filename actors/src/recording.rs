@@ -9,8 +9,9 @@ use crate::port::Port;
 use planktor_protocol::acquisition::{Formats, Metadata, Refusal};
 use planktor_protocol::camera::{Frame, Mode};
 use planktor_protocol::library::{Estimate, Name};
+use planktor_protocol::plan::Plan;
 use planktor_protocol::position::Fix;
-use planktor_protocol::timekeeping::Anchor;
+use planktor_protocol::timekeeping::{Anchor, Step};
 use planktor_protocol::units::{Fraction, Micrometres, Nanolitres};
 use planktor_protocol::{Instant, Interval, Run};
 use std::collections::VecDeque;
@@ -118,6 +119,8 @@ pub enum Record {
         /// The frame.
         picture: Box<Picture>,
     },
+    /// Write down what happened meanwhile, in every data set that is open.
+    Note(Note),
     /// Say that it ends, and why.
     End {
         /// Which data set.
@@ -189,13 +192,22 @@ pub struct Begin {
     pub fix: Option<Fix>,
     /// How the camera streams.
     pub mode: Mode,
-    /// Frames that the plan takes.
-    pub total: u32,
+    /// What is to be done.
+    pub plan: Plan,
+}
+
+/// What happened beside the frames, and whoever reads them in years must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The computer's clock was set.
+    ClockStep(Step),
 }
 
 /// From the recorder.
 #[derive(Debug)]
 pub enum Recorded {
+    /// The note is written down, or why not.
+    Noted(Result<(), String>),
     /// The data set exists, or why not.
     Begun {
         /// Which data set.
@@ -380,6 +392,13 @@ impl Pipeline {
             batch.under_way -= 1;
         }
         self.close(batch);
+    }
+
+    /// Something happened beside the frames.
+    pub fn note(&mut self, note: Note) {
+        if self.batches.iter().any(|batch| batch.begun && batch.end == End::Open) {
+            self.record(Record::Note(note), |why| Recorded::Noted(Err(why.into())));
+        }
     }
 
     /// The data set ends as soon as nothing is under way to it.

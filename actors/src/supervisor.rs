@@ -30,7 +30,7 @@ use crate::intake::Stop;
 use crate::journal::{Journal, Kind};
 use crate::outlet::Outlet;
 use crate::port::{Mail, Port};
-use crate::recording::{Encoded, Memory, Pipeline, Recorded};
+use crate::recording::{Encoded, Memory, Note, Pipeline, Recorded};
 use crate::sequence::{self, Hold, Sequence};
 use actix::{Actor, AsyncContext, Context, Handler, Recipient};
 use care::Care;
@@ -46,7 +46,7 @@ use planktor_protocol::lease as lease_of;
 use planktor_protocol::library::Name;
 use planktor_protocol::plan::Plan;
 use planktor_protocol::position::Fix;
-use planktor_protocol::timekeeping::Anchor;
+use planktor_protocol::timekeeping::{Anchor, Step};
 use planktor_protocol::units::Fraction;
 use planktor_protocol::{
     Axis, Epochs, Instant, Order, Report, Run, Utc, bubbler, camera, display, focus, light, motion, pump,
@@ -87,6 +87,8 @@ pub enum Input {
     Fix(Fix),
     /// From the timekeeper.
     Anchor(Anchor),
+    /// From the timekeeper: the computer's clock was set.
+    Stepped(Step),
 }
 
 macro_rules! inputs {
@@ -102,7 +104,7 @@ inputs! {
     Admitted => Command, Stop => Stop, Ticket => Alarm, Report<pump::Event> => Pump, Report<focus::Event> => Focus,
     Report<light::Event> => Light, Report<bubbler::Event> => Bubbler, Report<display::Event> => Display,
     Report<camera::Event> => Camera, Encoded => Encoded, Recorded => Recorded,
-    Noted => Noted, Fix => Fix, Anchor => Anchor,
+    Noted => Noted, Fix => Fix, Anchor => Anchor, Step => Stepped,
 }
 
 /// What it is wired to.
@@ -369,6 +371,10 @@ impl Supervisor {
             }
             (state, Input::Anchor(anchor)) => {
                 self.anchor = Some(anchor);
+                state
+            }
+            (state, Input::Stepped(step)) => {
+                self.pipeline.note(Note::ClockStep(step));
                 state
             }
             (state, Input::Alarm(ticket)) => {

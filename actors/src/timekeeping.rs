@@ -33,16 +33,20 @@ struct Keeper {
 impl Keeper {
     fn fix(&mut self, fix: Fix) -> Option<Anchor> {
         let utc = fix.time.filter(|time| *time >= self.not_before)?;
-        self.believe(Anchor { instant: fix.at, utc, source: Source::Gps })
+        self.believe(Anchor { instant: fix.at, utc, source: Source::Gps, error: None })
     }
 
     /// What the computer's clock says counts until there is a fix; the monotonic clock carries a fix on from then.
     fn computer(&mut self, instant: Instant, utc: Utc) -> Option<Anchor> {
         match self.believed {
             Some(Anchor { source: Source::Gps, .. }) => None,
-            _ if utc >= self.not_before => self.believe(Anchor { instant, utc, source: Source::Computer }),
+            _ if utc >= self.not_before => {
+                self.believe(Anchor { instant, utc, source: Source::Computer, error: None })
+            }
             Some(_) => None,
-            None => self.believe(Anchor { instant, utc: self.not_before, source: Source::Unset }),
+            None => {
+                self.believe(Anchor { instant, utc: self.not_before, source: Source::Unset, error: None })
+            }
         }
     }
 

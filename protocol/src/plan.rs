@@ -118,12 +118,36 @@ impl Plan {
         self.frames
     }
 
+    /// Its steps, as it was made of them.
+    pub fn steps(&self) -> Vec<Step> {
+        let mut open = vec![(1, Vec::new())];
+        for op in &self.ops {
+            match op {
+                Op::Do(step) => push(&mut open, step.clone()),
+                Op::Begin { times } => open.push((*times, Vec::new())),
+                Op::End { .. } => {
+                    if let Some((times, steps)) = open.pop() {
+                        push(&mut open, Step::Repeat { times, steps });
+                    }
+                }
+            }
+        }
+        open.pop().map(|(_, steps)| steps).unwrap_or_default()
+    }
+
     /// Every stroke that occurs in it, each once.
     pub fn strokes(&self) -> impl Iterator<Item = pump::Move> + '_ {
         self.ops.iter().filter_map(|op| match *op {
             Op::Do(Step::Pump { volume, flow }) => Some(pump::Move { volume, flow }),
             _ => None,
         })
+    }
+}
+
+/// Appends a step to the innermost of the lists that are being made.
+fn push(open: &mut [(u32, Vec<Step>)], step: Step) {
+    if let Some((_, steps)) = open.last_mut() {
+        steps.push(step);
     }
 }
 

@@ -11,6 +11,10 @@ pub const NOT_BEFORE: Utc = Utc::from_micros(1_767_225_600_000_000);
 pub enum Source {
     /// A satellite receiver's fix.
     Gps,
+    /// The computer's clock, kept right over a network.
+    Network,
+    /// A battery-backed clock.
+    Rtc,
     /// The computer's clock: plausible, but nothing vouches for it.
     Computer,
     /// Nothing believable: the earliest time it can be.
@@ -22,6 +26,8 @@ impl Source {
     pub fn word(self) -> &'static str {
         match self {
             Self::Gps => "gps",
+            Self::Network => "network",
+            Self::Rtc => "rtc",
             Self::Computer => "computer",
             Self::Unset => "unset",
         }
@@ -37,6 +43,17 @@ pub struct Anchor {
     pub utc: Utc,
     /// How that is known.
     pub source: Source,
+    /// How wrong it may be at that moment, if the source says it.
+    pub error: Option<Duration>,
+}
+
+/// The computer's clock was set while the instrument ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When that was seen.
+    pub at: Instant,
+    /// By how much, microseconds; negative is back.
+    pub by_us: i64,
 }
 
 impl Anchor {

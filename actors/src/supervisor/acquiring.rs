@@ -73,8 +73,8 @@ impl Supervisor {
         metadata: Arc<Metadata>,
         mode: camera::Mode,
     ) -> State {
-        let Acquisition { batch, anchor, total, .. } = a;
-        self.pipeline.begin(Begin { batch, metadata, anchor, fix: self.fix, mode, total });
+        let Acquisition { batch, anchor, .. } = a;
+        self.pipeline.begin(Begin { batch, metadata, anchor, fix: self.fix, mode, plan: plan.clone() });
         State::Creating(a, plan)
     }
 
@@ -235,6 +235,8 @@ impl Supervisor {
                 self.tell(Some(a.id), Event::Acquisition(acquisition::Event::Saved { path, current, total }));
                 self.feed(a, running, sequence::Input::Saved(shot))
             }
+            (State::Running(a, _), Recorded::Noted(Err(why))) => self.fail(a, Failure::Disk(why)),
+            (state, Recorded::Noted(_)) => state,
             (State::Running(a, _), Recorded::Saved { batch, result: Err(why), .. }) if batch == a.batch => {
                 self.pipeline.saved(batch);
                 self.fail(a, Failure::Disk(why))

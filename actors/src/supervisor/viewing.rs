@@ -59,7 +59,8 @@ impl Supervisor {
 
     /// The newest anchor. The timekeeper speaks at its start; should it be dead, the time is as unknown as it can be.
     pub(super) fn time(&self) -> Anchor {
-        let unset = Anchor { instant: self.bell.now(), utc: self.not_before, source: Source::Unset };
+        let unset =
+            Anchor { instant: self.bell.now(), utc: self.not_before, source: Source::Unset, error: None };
         self.anchor.unwrap_or(unset)
     }
 

@@ -14,7 +14,7 @@ use super::motion::{FlowRate, Speed};
 use super::reading::{Misread, Whole, quantity, tagged};
 use crate::focus::Target;
 use crate::plan::{self, Plan};
-use crate::units::{Micrometres, MicrometresPerSecond, Nanolitres};
+use crate::units::{Micrometres, MicrometresPerSecond, Nanolitres, NanolitresPerSecond};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -84,10 +84,54 @@ pub struct RepeatStep {
     pub steps: Vec<Step>,
 }
 
+/// A plan as its steps are written.
+pub fn steps(plan: &Plan) -> Vec<Step> {
+    plan.steps().into_iter().map(Into::into).collect()
+}
+
+/// Reads it again.
+///
+/// # Errors
+/// What is wrong, and where: it was not written by [`steps`].
+pub fn again(steps: Vec<Step>) -> Result<Plan, String> {
+    plan(steps, "").map_err(|misread| misread.to_string())
+}
+
 /// Checks the steps as a whole; `path` leads to the object that holds the plan.
 pub(super) fn plan(steps: Vec<Step>, path: &str) -> Result<Plan, Misread> {
     let flaw = |plan::Flaw { path, what }| Misread::new(format!("plan{path}"), what);
     Plan::new(steps.into_iter().map(Into::into).collect()).map_err(flaw).map_err(|m| m.below(path))
+}
+
+impl From<plan::Step> for Step {
+    #[expect(clippy::cast_precision_loss, reason = "what was read from such numbers is far below 2^53")]
+    fn from(step: plan::Step) -> Self {
+        match step {
+            plan::Step::Pump { volume: Nanolitres(nl), flow: NanolitresPerSecond(nl_per_s) } => {
+                Self::Pump(PumpStep {
+                    volume_ul: Microlitres(nl as f64 / 1e3),
+                    flow_ml_per_min: FlowRate(nl_per_s as f64 * 60.0 / 1e6),
+                })
+            }
+            plan::Step::Settle(time) => Self::Settle(SettleStep { seconds: Settling(time.as_secs_f64()) }),
+            plan::Step::Focus { target, speed: MicrometresPerSecond(um_per_s) } => {
+                let step = |um: Micrometres| FocusStep {
+                    um: Height(um.0 as f64),
+                    mm_per_s: Some(Speed(um_per_s as f64 / 1e3)),
+                };
+                match target {
+                    Target::By(distance) => Self::FocusBy(step(distance)),
+                    Target::To(height) => Self::FocusTo(step(height)),
+                }
+            }
+            plan::Step::Capture => Self::Capture,
+            plan::Step::Write => Self::Write,
+            plan::Step::Repeat { times, steps } => Self::Repeat(RepeatStep {
+                times: Whole(times),
+                steps: steps.into_iter().map(Into::into).collect(),
+            }),
+        }
+    }
 }
 
 impl From<Step> for plan::Step {
@@ -109,5 +153,22 @@ impl From<Step> for plan::Step {
                 Self::Repeat { times: times.0, steps: steps.into_iter().map(Into::into).collect() }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_that_was_written_is_read_as_it_was() {
+        let text = r#"[{"step": "pump", "volume_ul": -6.5, "flow_ml_per_min": 3}, {"step": "settle", "seconds": 0.75},
+            {"step": "repeat", "times": 4, "steps": [{"step": "focus_to", "um": -60},
+                {"step": "repeat", "times": 2, "steps": [{"step": "focus_by", "um": 30, "mm_per_s": 0.5}, {"step": "capture"}]},
+                {"step": "write"}]}, {"step": "focus_by", "um": 7}]"#;
+        let plan = again(serde_json::from_str(text).unwrap()).unwrap();
+        let written = serde_json::to_string(&steps(&plan)).unwrap();
+        assert_eq!(again(serde_json::from_str(&written).unwrap()).unwrap(), plan);
+        assert_eq!(plan.frames(), 8);
     }
 }

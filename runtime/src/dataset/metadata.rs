@@ -1,21 +1,18 @@
-//! What is written into `metadata.json`: every key the client sent, in its order, and what the instrument adds. Says
-//! nothing that nobody knows: no fix is `null`, never a place.
+//! What is written into `metadata.json`: every key the client sent, in its order, and what the instrument adds.
 //!
 //! | ours | |
 //! |---|---|
 //! | `planktor_version` | of this program |
 //! | `planktor_board` | the board's name, or `twin` |
-//! | `planktor_time` | `{source, utc, monotonic_ns}`: the anchor, one moment under both its names; `source` is `gps`, `computer` or `unset` |
-//! | `planktor_position` | `{latitude, longitude, altitude_m, error_m, time, age_s}`: the instrument's own fix, its age counted at the anchor; or `null` |
+//! | `planktor_time` | the anchor, a [`Moment`] |
+//! | `planktor_position` | the instrument's own fix, its age counted at the anchor, a [`Position`]; or `null` |
 //!
 //! The operator's `object_lat` and `object_lon` stay as they came: where the sample was taken is another question.
 
 use super::folder::KEYS;
+use super::whence::{Moment, Position};
 use planktor_actors::recording::Begin;
-use planktor_protocol::Instant;
 use planktor_protocol::acquisition::Metadata;
-use planktor_protocol::position::{Fix, Place};
-use planktor_protocol::units::Nanodegrees;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
@@ -33,7 +30,7 @@ pub(super) fn complete(begin: &Begin, ids: &[String; 3], board: &str) -> Metadat
         all.insert(key.into(), json!(id));
     }
     if !all.get("acq_nb_frame").is_some_and(Value::is_number) {
-        all.insert("acq_nb_frame".into(), json!(begin.total));
+        all.insert("acq_nb_frame".into(), json!(begin.plan.frames()));
     }
     let [one, other] = PIXEL_SIZE;
     copy(&mut all, one, other);
@@ -51,27 +48,6 @@ pub(super) fn bytes(all: &Metadata) -> Vec<u8> {
     bytes
 }
 
-/// A fix as it is written down, or `null`. `at` is when its age counts.
-pub(super) fn position(fix: Option<&Fix>, at: Instant) -> Value {
-    let known = fix.and_then(|fix| Some((fix, fix.place.filter(is_place)?)));
-    let Some((fix, place)) = known else { return Value::Null };
-    json!({
-        "latitude": degrees(place.latitude),
-        "longitude": degrees(place.longitude),
-        "altitude_m": place.altitude_mm.map(metres),
-        "error_m": place.error_mm.map(metres),
-        "time": fix.time.map(|time| time.rfc3339()),
-        "age_s": (at - fix.at).as_secs_f64(),
-    })
-}
-
-/// What receivers without a fix say is no place: the null island and the pole that a broken parser reads out of it.
-fn is_place(place: &Place) -> bool {
-    let Place { latitude, longitude, .. } = place;
-    let possible = latitude.0.abs() <= 90_000_000_000 && longitude.0.abs() <= 180_000_000_000;
-    possible && !(longitude.0 == 0 && matches!(latitude.0, 0 | -90_000_000_000))
-}
-
 fn added(begin: &Begin, (acquisition, sample): (Uuid, Uuid), board: &str) -> Metadata {
     let Begin { anchor, mode, .. } = begin;
     let added = json!({
@@ -83,12 +59,8 @@ fn added(begin: &Begin, (acquisition, sample): (Uuid, Uuid), board: &str) -> Met
         "sample_uuid": sample.to_string(),
         "planktor_version": env!("CARGO_PKG_VERSION"),
         "planktor_board": board,
-        "planktor_time": {
-            "source": anchor.source.word(),
-            "utc": anchor.utc.rfc3339(),
-            "monotonic_ns": anchor.instant.nanos(),
-        },
-        "planktor_position": position(begin.fix.as_ref(), anchor.instant),
+        "planktor_time": Moment::of(anchor),
+        "planktor_position": Position::of(begin.fix.as_ref(), anchor.instant),
     });
     added.as_object().cloned().unwrap_or_default()
 }
@@ -123,14 +95,4 @@ fn sample_uuid(all: &Metadata) -> Uuid {
     let mut head = [0; 16];
     head.copy_from_slice(&hash[..16]);
     Builder::from_sha1_bytes(head).into_uuid()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "180e9 is far below 2^53")]
-fn degrees(angle: Nanodegrees) -> f64 {
-    angle.0 as f64 / 1e9
-}
-
-#[expect(clippy::cast_precision_loss, reason = "millimetres on Earth are far below 2^53")]
-fn metres(millimetres: i64) -> f64 {
-    millimetres as f64 / 1e3
 }

@@ -19,12 +19,14 @@ mod find;
 pub(crate) mod folder;
 mod metadata;
 pub(crate) mod picture;
+pub mod quality;
 mod recorder;
-mod records;
+pub mod records;
 mod report;
 #[cfg(test)]
 mod tests;
 mod verify;
+pub mod whence;
 
 pub use contact_sheet::{Error, contact_sheet};
 pub use encoder::encode;

@@ -18,7 +18,7 @@ use super::{digest, folder, integrity_line, is_frame_name, metadata, records};
 use crate::careful::Careful;
 use crate::shelf::Shelf;
 use planktor_actors::estimate::estimate;
-use planktor_actors::recording::{Begin, Done, Ending, Errand, Files, Picture, Record, Recorded};
+use planktor_actors::recording::{Begin, Done, Ending, Errand, Files, Note, Picture, Record, Recorded};
 use planktor_drivers::disk::Disk;
 use planktor_protocol::Run;
 use planktor_protocol::acquisition::{Formats, Refusal};
@@ -59,6 +59,7 @@ impl Recorder {
             Record::Alone { batch, picture, formats } => {
                 Recorded::Alone { batch, result: self.alone(&picture, formats) }
             }
+            Record::Note(note) => Recorded::Noted(self.note(&note)),
             Record::Errand(run, errand) => Recorded::Did(run, self.errand(errand)),
             Record::End { batch, ending } => Recorded::Ended { batch, result: self.end(batch, &ending) },
         }
@@ -102,6 +103,11 @@ impl Recorder {
         set.write(disk, picture).inspect_err(|_| {
             let _ = set.undo(disk);
         })
+    }
+
+    fn note(&mut self, note: &Note) -> Result<(), String> {
+        let Self { disk, open, .. } = self;
+        open.values_mut().try_for_each(|set| set.note(disk, note))
     }
 
     fn errand(&mut self, errand: Errand) -> Result<Done, String> {
@@ -191,7 +197,7 @@ impl DataSet {
         Ok(Self {
             folder: place.into(),
             anchor: begin.anchor,
-            planned: begin.total,
+            planned: begin.plan.frames(),
             names: BTreeSet::new(),
             records: head.len(),
             integrity: integrity.len(),
@@ -216,7 +222,7 @@ impl DataSet {
     fn write(&mut self, disk: &mut Careful, picture: &Picture) -> Result<Arc<Path>, String> {
         let Picture { name, jpeg, sha1, .. } = picture;
         let (part, path) = (self.folder.join(with_part(name)), self.folder.join(name));
-        let record = records::frame(picture, &self.anchor);
+        let record = records::frame(picture, None, &self.anchor);
         let entry = integrity_line(name, jpeg.len(), sha1);
         self.begin_step(name, Step::Written);
         disk.write(&part, jpeg)?;
@@ -289,6 +295,16 @@ impl DataSet {
         disk.write(&part, &content)?;
         disk.rename(&part, &path)?;
         disk.sync_dir(&self.folder)
+    }
+
+    fn note(&mut self, disk: &mut Careful, note: &Note) -> Result<(), String> {
+        self.undo(disk)?;
+        let line = records::note(note, &self.anchor);
+        disk.append(&self.folder.join(RECORDS), line.as_bytes()).inspect_err(|_| {
+            let _ = self.restore(disk, RECORDS, self.records);
+        })?;
+        self.records += line.len();
+        Ok(())
     }
 
     fn end(&self, disk: &mut Careful, ending: &Ending) -> Result<(), String> {

@@ -1,89 +1,232 @@
-//! The lines of `frames.jsonl`, the record file: one JSON object a line, a torn last line does not count. Says how a
-//! line is written; never reads one.
+//! The lines of `frames.jsonl`, the record file: one JSON object a line, a torn last line does not count.
 //!
-//! | line | key | |
+//! | line | has the key | |
 //! |---|---|---|
-//! | first | `planktor_frames` | 1, the version of this form |
-//! | | `planktor_version`, `planktor_board`, `acq_uuid` | as in `metadata.json` |
-//! | | `anchor` | `{utc, monotonic_ns, source}`: all `_ns` of the frames count from it and may be negative |
-//! | | `camera` | `{width, height, iso, cadence_ns, exposure_ns}` |
-//! | | `planned` | frames that the plan takes |
-//! | a frame | `file`, `size`, `sha1` | name, bytes, and SHA-1 over name, zero byte and content |
-//! | | `seq` | the camera's own number |
-//! | | `exposure` | `{utc, from_ns, to_ns}`: first line's start to last line's end; `utc` is the start by the data set's anchor |
-//! | | `motion` | `{from_ns, to_ns}`: the last motion before it, or `null` |
-//! | | `settled_ns` | from when on nothing was to move |
-//! | | `pumped_nl` | since the acquisition began, as asked; negative is backwards |
-//! | | `height_um`, `height_uncertain` | of the stage above where it was switched on |
-//! | | `light` | 0 to 1, or `null` if not known |
-//! | | `fix` | the newest fix, as in `metadata.json`, its age counted at the exposure; or `null` |
-//! | | `time` | `{source, utc, age_s}`: the exposure's start by the newest anchor, which may be better; or `null` |
-//! | last | `end` | `complete`, `stopped` or `failed` |
-//! | | `reason` | why it failed, or `null` |
-//! | | `frames`, `planned` | frames that are in it, and that were to be |
+//! | first | `planktor_frames` | [`Head`] |
+//! | a frame | `file` | [`Frame`] |
+//! | something beside the frames | `event` | [`Event`] |
+//! | after an end, or where it was cut off | `resumed` | [`Resumed`]: it goes on |
+//! | last | `end` | [`End`] |
+//!
+//! All `_ns` count from the newest anchor above the line, on the monotonic clock, and may be negative. JSON Schema:
+//! `contract/frames.schema.json`.
 
-use super::metadata::position;
-use planktor_actors::recording::{Begin, Ending, Picture};
+use super::quality::{Quality, Test};
+use super::whence::{Moment, Position, Time};
+use planktor_actors::recording::{Begin, Ending, Note, Picture};
 use planktor_protocol::acquisition::Metadata;
+use planktor_protocol::camera::{GAIN_AT_ISO_100, Mode};
 use planktor_protocol::timekeeping::Anchor;
-use planktor_protocol::{Instant, Interval, Utc};
-use serde_json::{Value, json};
+use planktor_protocol::wire::plan::{Step, steps};
+use planktor_protocol::{Instant, Interval};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The version of this form.
 pub(super) const SCHEMA: u64 = 1;
 
+/// A line of the record file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Line {
+    /// The first.
+    Head(Box<Head>),
+    /// A frame.
+    Frame(Box<Frame>),
+    /// Something beside the frames.
+    Event(Event),
+    /// It goes on.
+    Resumed(Box<Resumed>),
+    /// It ends.
+    End(End),
+}
+
+/// What the data set began with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Head {
+    /// The version of this form: 1.
+    pub planktor_frames: u64,
+    /// As in `metadata.json`.
+    pub planktor_version: String,
+    /// As in `metadata.json`.
+    pub planktor_board: String,
+    /// As in `metadata.json`.
+    pub acq_uuid: String,
+    /// When it began.
+    pub anchor: Moment,
+    /// How the camera streamed.
+    pub camera: Camera,
+    /// Frames that the plan takes.
+    pub planned: u32,
+    /// What was to be done, as in `planktor/acquire`.
+    pub plan: Vec<Step>,
+    /// How frames are tested.
+    pub tests: Vec<Test>,
+}
+
+/// How a camera streams.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Camera {
+    /// Pixels across.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+    /// As the dashboard counts it.
+    pub iso: u32,
+    /// Analogue gain.
+    pub gain: f64,
+    /// From one frame's start to the next one's.
+    pub cadence_ns: u64,
+    /// What each line integrates.
+    pub exposure_ns: u64,
+}
+
+/// A frame that is in the data set, or is about to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Frame {
+    /// Its file's name.
+    pub file: String,
+    /// In bytes.
+    pub size: u64,
+    /// SHA-1 over name, a zero byte and content, in hexadecimal.
+    pub sha1: String,
+    /// The camera's own number.
+    pub seq: u64,
+    /// First line's start to last line's end.
+    pub exposure: Exposure,
+    /// The last motion before it.
+    pub motion: Option<Span>,
+    /// From when on nothing was to move.
+    pub settled_ns: i64,
+    /// Since the acquisition began or was resumed, as asked; negative is backwards.
+    pub pumped_nl: i64,
+    /// Of the stage above where it was switched on.
+    pub height_um: i64,
+    /// Whether that height is in doubt, because the stage was cut off in mid-move.
+    pub height_uncertain: bool,
+    /// What the lamp was last set to, 0 to 1.
+    pub light: Option<f64>,
+    /// The newest fix, its age counted at the exposure; `null` if there never was one.
+    pub fix: Option<Position>,
+    /// The exposure's start by the newest knowledge.
+    pub time: Option<Time>,
+    /// What the frame is worth.
+    #[serde(default)]
+    pub quality: Option<Quality>,
+}
+
+/// When a frame was exposed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Exposure {
+    /// Its start by the data set's anchor, which the file's name says, too.
+    pub utc: String,
+    /// Its start.
+    pub from_ns: i64,
+    /// Its end.
+    pub to_ns: i64,
+}
+
+/// When something was true.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Span {
+    /// Its start.
+    pub from_ns: i64,
+    /// Its end.
+    pub to_ns: i64,
+}
+
+/// Something beside the frames.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The computer's clock was set. File names go on as if it had not been.
+    ClockStep {
+        /// When that was seen.
+        at_ns: i64,
+        /// By how much; negative is back.
+        by_s: f64,
+    },
+}
+
+/// It goes on, after an end or where it was cut off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Resumed {
+    /// For the how manyth time.
+    pub resumed: u32,
+    /// Which version goes on.
+    pub planktor_version: String,
+    /// From where times count now. Its `utc` is never before the last frame's, so that names stay in order.
+    pub anchor: Moment,
+    /// What the clock said, where that would have been before the last frame.
+    pub believed: Option<Time>,
+    /// How the camera streams now.
+    pub camera: Camera,
+    /// Frames that are in the data set.
+    pub frames: u32,
+    /// What was unfinished, and what was done to it.
+    pub repaired: Option<String>,
+}
+
+/// It ends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct End {
+    /// `complete`, `stopped` or `failed`.
+    pub end: String,
+    /// Why it failed.
+    pub reason: Option<String>,
+    /// Frames that are in it.
+    pub frames: u64,
+    /// Frames that were to be.
+    pub planned: u32,
+}
+
 /// The first line.
 pub(super) fn head(begin: &Begin, metadata: &Metadata) -> String {
-    let Begin { anchor, mode, .. } = begin;
-    line(&json!({
-        "planktor_frames": SCHEMA,
-        "planktor_version": metadata.get("planktor_version"),
-        "planktor_board": metadata.get("planktor_board"),
-        "acq_uuid": metadata.get("acq_uuid"),
-        "anchor": {
-            "utc": anchor.utc.rfc3339(),
-            "monotonic_ns": anchor.instant.nanos(),
-            "source": anchor.source.word(),
-        },
-        "camera": {
-            "width": mode.width,
-            "height": mode.height,
-            "iso": mode.iso,
-            "cadence_ns": nanos(mode.cadence),
-            "exposure_ns": nanos(mode.exposure),
-        },
-        "planned": begin.total,
-    }))
+    let text = |key| metadata.get(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+    line(&Head {
+        planktor_frames: SCHEMA,
+        planktor_version: text("planktor_version"),
+        planktor_board: text("planktor_board"),
+        acq_uuid: text("acq_uuid"),
+        anchor: Moment::of(&begin.anchor),
+        camera: camera(&begin.mode),
+        planned: begin.plan.frames(),
+        plan: steps(&begin.plan),
+        tests: Test::all(),
+    })
 }
 
 /// A frame's line.
-pub(super) fn frame(picture: &Picture, anchor: &Anchor) -> String {
+pub(super) fn frame(picture: &Picture, quality: Option<Quality>, anchor: &Anchor) -> String {
     let Picture { facts, exposure, .. } = picture;
     let start = exposure.from;
-    line(&json!({
-        "file": picture.name,
-        "size": picture.jpeg.len(),
-        "sha1": picture.sha1,
-        "seq": picture.seq,
-        "exposure": {
-            "utc": anchor.utc_at(start).rfc3339(),
-            "from_ns": since(anchor, start),
-            "to_ns": since(anchor, exposure.to),
-        },
-        "motion": facts.motion.map(|motion| interval(anchor, motion)),
-        "settled_ns": since(anchor, facts.settled),
-        "pumped_nl": facts.pumped.0,
-        "height_um": facts.height.0,
-        "height_uncertain": facts.height_uncertain,
-        "light": facts.light.map(|light| f64::from(light.millionths()) / 1e6),
-        "fix": position(facts.fix.as_ref(), start),
-        "time": facts.time.map(|time| json!({
-            "source": time.source.word(),
-            "utc": utc_at(&time, start).rfc3339(),
-            "age_s": time.age(start).as_secs_f64(),
-        })),
-    }))
+    let Span { from_ns, to_ns } = span(anchor, *exposure);
+    line(&Frame {
+        file: picture.name.clone(),
+        size: picture.jpeg.len() as u64,
+        sha1: picture.sha1.clone(),
+        seq: picture.seq,
+        exposure: Exposure { utc: anchor.utc_at(start).rfc3339(), from_ns, to_ns },
+        motion: facts.motion.map(|motion| span(anchor, motion)),
+        settled_ns: since(anchor, facts.settled),
+        pumped_nl: facts.pumped.0,
+        height_um: facts.height.0,
+        height_uncertain: facts.height_uncertain,
+        light: facts.light.map(|light| f64::from(light.millionths()) / 1e6),
+        fix: Position::of(facts.fix.as_ref(), start),
+        time: facts.time.map(|time| Time::of(&time, start)),
+        quality,
+    })
+}
+
+/// The line of something beside the frames.
+pub(super) fn note(note: &Note, anchor: &Anchor) -> String {
+    line(&match note {
+        Note::ClockStep(step) => {
+            Event::ClockStep { at_ns: since(anchor, step.at), by_s: step.by_us as f64 / 1e6 }
+        }
+    })
 }
 
 /// The last line.
@@ -91,26 +234,41 @@ pub(super) fn end(ending: &Ending, frames: usize, planned: u32) -> String {
     let (word, reason) = match ending {
         Ending::Complete => ("complete", None),
         Ending::Stopped => ("stopped", None),
-        Ending::Failed(reason) => ("failed", Some(reason)),
+        Ending::Failed(reason) => ("failed", Some(reason.clone())),
     };
-    line(&json!({ "end": word, "reason": reason, "frames": frames, "planned": planned }))
+    line(&End { end: word.into(), reason, frames: frames as u64, planned })
 }
 
-fn line(value: &Value) -> String {
-    format!("{value}\n")
-}
-
-fn interval(anchor: &Anchor, interval: Interval) -> Value {
-    json!({ "from_ns": since(anchor, interval.from), "to_ns": since(anchor, interval.to) })
-}
-
-/// The civil time of an instant by an anchor that may have come after it, while the frame was on its way.
-fn utc_at(anchor: &Anchor, at: Instant) -> Utc {
-    if at >= anchor.instant {
-        return anchor.utc_at(at);
+/// How a camera streams.
+pub(super) fn camera(mode: &Mode) -> Camera {
+    Camera {
+        width: mode.width,
+        height: mode.height,
+        iso: mode.iso,
+        gain: f64::from(mode.iso) * GAIN_AT_ISO_100 / 1e5,
+        cadence_ns: nanos(mode.cadence),
+        exposure_ns: nanos(mode.exposure),
     }
-    let before = i64::try_from((anchor.instant - at).as_micros()).unwrap_or(i64::MAX);
-    Utc::from_micros(anchor.utc.micros().saturating_sub(before))
+}
+
+/// Any line's text.
+pub(super) fn line(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("it has nothing that JSON has not") + "\n"
+}
+
+/// Reads a record file: its whole lines, and how many bytes of it they are.
+///
+/// # Errors
+/// The number of the first line that is none of ours, counted from 1, and why.
+pub(super) fn read(content: &[u8]) -> Result<(Vec<Line>, usize), (usize, serde_json::Error)> {
+    let whole = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    let lines = content[..whole].split_inclusive(|byte| *byte == b'\n').enumerate();
+    let lines = lines.map(|(n, line)| serde_json::from_slice(line).map_err(|why| (n + 1, why)));
+    Ok((lines.collect::<Result<_, _>>()?, whole))
+}
+
+fn span(anchor: &Anchor, Interval { from, to }: Interval) -> Span {
+    Span { from_ns: since(anchor, from), to_ns: since(anchor, to) }
 }
 
 /// Nanoseconds from the anchor, either way.

@@ -9,9 +9,11 @@ use planktor_actors::recording::{Begin, Encode, Ending, Facts, Picture, Record, 
 use planktor_drivers::disk::{Disk, FileSystem};
 use planktor_protocol::acquisition::{Formats, Metadata, Refusal};
 use planktor_protocol::camera::{Frame, Image, Mode, Picture as Seen, Pixels};
+use planktor_protocol::plan::Plan;
 use planktor_protocol::position::{Fix, Place};
+use planktor_protocol::pump;
 use planktor_protocol::timekeeping::{Anchor, Source};
-use planktor_protocol::units::{Fraction, Micrometres, Nanodegrees, Nanolitres};
+use planktor_protocol::units::{Fraction, Micrometres, Nanodegrees, Nanolitres, NanolitresPerSecond};
 use planktor_protocol::{Instant, Interval, Run, Utc};
 use serde_json::{Value, json};
 use std::fs;
@@ -48,6 +50,11 @@ fn at(seconds: u64) -> Instant {
     Instant::from_nanos(100_000_000_000 + seconds * 1_000_000_000)
 }
 
+fn plan(frames: u32) -> Plan {
+    let stroke = pump::Move { volume: Nanolitres(6_000), flow: NanolitresPerSecond(50_000) };
+    Plan::stop_flow(frames, stroke, Duration::from_millis(500)).unwrap()
+}
+
 fn fix(latitude: i64, longitude: i64) -> Fix {
     let place = Place {
         latitude: Nanodegrees(latitude),
@@ -82,6 +89,7 @@ fn begin_with(batch: u64, metadata: Metadata) -> Begin {
             instant: at(0),
             utc: Utc::parse("2026-06-01T08:00:00Z").unwrap(),
             source: Source::Gps,
+            error: None,
         },
         fix: Some(fix(48_587_410_426, -3_838_354_236)),
         mode: Mode {
@@ -92,7 +100,7 @@ fn begin_with(batch: u64, metadata: Metadata) -> Begin {
             exposure: Duration::from_micros(125),
             iso: 150,
         },
-        total: 3,
+        plan: plan(3),
     }
 }
 
@@ -342,7 +350,7 @@ fn an_anchor_newer_than_the_exposure_counts_back() {
     let mut late = picture(0);
     late.facts.time =
         Some(Anchor { instant: at(2), utc: Utc::parse("2026-06-01T09:00:02Z").unwrap(), ..begin().anchor });
-    let line: Value = serde_json::from_str(&records::frame(&late, &begin().anchor)).unwrap();
+    let line: Value = serde_json::from_str(&records::frame(&late, None, &begin().anchor)).unwrap();
     assert_eq!(line["time"]["utc"], "2026-06-01T09:00:01.000000Z");
 }
 

@@ -145,6 +145,7 @@ impl<'a> Check<'a> {
                         records.end = Some(end);
                         true
                     }
+                    (None, None) if line.get("event").is_some_and(Value::is_string) => true,
                     _ => false,
                 },
                 _ => false,

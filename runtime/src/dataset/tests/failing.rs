@@ -38,7 +38,7 @@ fn run(recorder: &mut Recorder) -> [Option<Vec<&'static str>>; 2] {
     [(1, 2), (2, 1)].map(|(batch, total)| {
         let mut metadata = metadata();
         metadata.insert("acq_id".into(), json!(format!("acq {batch}")));
-        let begin = Begin { total, ..begin_with(batch, metadata) };
+        let begin = Begin { plan: plan(total), ..begin_with(batch, metadata) };
         let begun = begun(recorder, begin.clone()).or_else(|_| begun(recorder, begin));
         let frames = NAMES.into_iter().enumerate().take(total as usize);
         let names: Vec<_> = frames.filter(|(n, _)| saved(recorder, batch, picture(*n)).is_ok()).collect();
