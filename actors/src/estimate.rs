@@ -33,6 +33,11 @@ pub struct Query {
     pub frame_bytes: Option<u64>,
 }
 
+/// How large a frame is, as those before it or by its pixels.
+pub fn frame_bytes(mode: &Mode, mean: Option<u64>) -> u64 {
+    mean.unwrap_or(u64::from(mode.width) * u64::from(mode.height) / PIXELS_PER_BYTE)
+}
+
 /// Walks the plan; `free` bytes are free where it would go.
 pub fn estimate(query: &Query, free: u64) -> Estimate {
     let Query { protocol, calibration, mode, frame_bytes } = query;
@@ -82,7 +87,6 @@ pub fn estimate(query: &Query, free: u64) -> Estimate {
             u128::from(pixels) * u128::from(calibration.pixel_nm).pow(2) * depth_um / 1_000_000_000_000;
         Nanolitres(i64::try_from(volume).unwrap_or(i64::MAX))
     };
-    let frame_bytes = frame_bytes.unwrap_or(pixels / PIXELS_PER_BYTE);
     Estimate {
         lasts: walk.now,
         frames,
@@ -90,7 +94,7 @@ pub fn estimate(query: &Query, free: u64) -> Estimate {
         backwards: Nanolitres(backwards),
         imaged: view(u128::from(stops) * cell),
         in_focus: view(sharp),
-        bytes: frame_bytes.saturating_mul(frames.into()),
+        bytes: self::frame_bytes(mode, *frame_bytes).saturating_mul(frames.into()),
         free,
     }
 }

@@ -6,10 +6,10 @@
 use crate::beside::Worker;
 use crate::estimate::Query;
 use crate::port::Port;
-use planktor_protocol::acquisition::{Formats, Metadata, Refusal};
+use planktor_protocol::acquisition::{self, Formats, Metadata, Refusal};
 use planktor_protocol::camera::{Frame, Mode};
 use planktor_protocol::library::{Estimate, Name};
-use planktor_protocol::plan::Plan;
+use planktor_protocol::plan::{Cursor, Plan};
 use planktor_protocol::position::Fix;
 use planktor_protocol::timekeeping::{Anchor, Step};
 use planktor_protocol::units::{Fraction, Micrometres, Nanolitres};
@@ -110,6 +110,8 @@ pub enum Ending {
 pub enum Record {
     /// Create a data set.
     Begin(Box<Begin>),
+    /// Go on with one.
+    Resume(Box<Resume>),
     /// Add a frame.
     Frame {
         /// Which data set.
@@ -194,6 +196,36 @@ pub struct Begin {
     pub mode: Mode,
     /// What is to be done.
     pub plan: Plan,
+    /// Bytes of the frames so far, in the mean; `None` before the first.
+    pub frame_bytes: Option<u64>,
+}
+
+/// What a data set goes on with that ended early.
+#[derive(Clone, Debug)]
+pub struct Resume {
+    /// The name it has until it ends.
+    pub batch: Run,
+    /// Which, and what was said about it.
+    pub order: acquisition::Resume,
+    /// Both names of one moment.
+    pub anchor: Anchor,
+    /// How the camera streams.
+    pub mode: Mode,
+    /// Bytes of the frames so far, in the mean; `None` before the first.
+    pub frame_bytes: Option<u64>,
+}
+
+/// A data set that is open.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its folder.
+    pub folder: Arc<Path>,
+    /// Its file names count from this.
+    pub names: Anchor,
+    /// What is to be done.
+    pub cursor: Cursor,
+    /// Frames that are in it.
+    pub frames: u32,
 }
 
 /// What happened beside the frames, and whoever reads them in years must know.
@@ -208,12 +240,12 @@ pub enum Note {
 pub enum Recorded {
     /// The note is written down, or why not.
     Noted(Result<(), String>),
-    /// The data set exists, or why not.
+    /// The data set is open, or why not.
     Begun {
         /// Which data set.
         batch: Run,
-        /// Its folder.
-        result: Result<Arc<Path>, Refusal>,
+        /// What is known of it.
+        result: Result<Box<Opened>, Refusal>,
     },
     /// The frame is on disk, durably, or why not.
     Saved {
@@ -313,11 +345,19 @@ impl Pipeline {
         }
     }
 
-    /// Asks for a data set.
+    /// Asks for a new data set.
     pub fn begin(&mut self, begin: Begin) {
-        let batch = begin.batch;
+        self.open(begin.batch, Record::Begin(Box::new(begin)));
+    }
+
+    /// Asks for one that ended early.
+    pub fn resume(&mut self, resume: Resume) {
+        self.open(resume.batch, Record::Resume(Box::new(resume)));
+    }
+
+    fn open(&mut self, batch: Run, job: Record) {
         let lost = |why: &str| Recorded::Begun { batch, result: Err(Refusal::Disk(why.into())) };
-        self.record(Record::Begin(Box::new(begin)), lost);
+        self.record(job, lost);
         self.batches.push(Batch { run: batch, begun: false, under_way: 0, end: End::Open });
     }
 

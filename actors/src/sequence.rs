@@ -15,7 +15,7 @@
 use crate::recording::Facts;
 use planktor_protocol::acquisition::Failure;
 use planktor_protocol::camera::Frame;
-use planktor_protocol::plan::{Cursor, POOL, Place, Plan, Step};
+use planktor_protocol::plan::{Cursor, POOL, Place, Step};
 use planktor_protocol::units::Nanolitres;
 use planktor_protocol::{Fault, Instant, Interval, Run, focus, pump};
 use std::collections::VecDeque;
@@ -41,8 +41,7 @@ pub enum Input {
     Missed(Run),
     /// A frame is on disk.
     Saved(Run),
-    /// Hold at the next safe point: before a stroke; in a plan without strokes before the stage moves or a frame is
-    /// taken.
+    /// Hold at the next safe point ([`Plan::is_safe_before`](planktor_protocol::plan::Plan::is_safe_before)).
     Pause,
     /// Go on.
     Resume,
@@ -132,26 +131,23 @@ pub struct Sequence {
     lost_in_a_row: u32,
     /// Frames that were lost and cannot be taken again.
     missing: u32,
-    /// Whether it is to hold, and whether there are strokes to hold before.
+    /// Whether it is to hold.
     pausing: bool,
-    has_strokes: bool,
     acts: VecDeque<Act>,
 }
 
 impl Sequence {
-    /// Begins; its captures are named by runs from `first` on.
-    pub fn begin(plan: Plan, first: Run, now: Instant) -> Self {
-        let has_strokes = plan.strokes().next().is_some();
+    /// Begins where the cursor stands, with so many frames on disk; its captures are named by runs from `first` on.
+    pub fn begin(cursor: Cursor, saved: u32, first: Run, now: Instant) -> Self {
         let mut sequence = Self {
-            total: plan.frames(),
-            has_strokes,
+            total: cursor.plan().frames(),
             pausing: false,
-            cursor: Cursor::new(plan),
+            cursor,
             phase: Phase::Settling,
             still: Stillness { motion: None, settled: now, pumped: Nanolitres(0) },
             shots: Vec::with_capacity(POOL as usize),
             next_run: first,
-            saved: 0,
+            saved,
             lost_in_a_row: 0,
             missing: 0,
             acts: VecDeque::with_capacity(8),
@@ -215,7 +211,7 @@ impl Sequence {
     /// Does steps up to the next one that is to be waited for.
     fn next(&mut self, now: Instant) {
         while let Some((place, step)) = self.cursor.advance() {
-            if self.pausing && self.is_safe_point(&step) {
+            if self.pausing && self.cursor.plan().is_safe_before(&step) {
                 self.phase = Phase::Paused(place, step);
                 return;
             }
@@ -225,14 +221,6 @@ impl Sequence {
         }
         self.phase = Phase::Draining;
         self.room(now);
-    }
-
-    fn is_safe_point(&self, step: &Step) -> bool {
-        match step {
-            Step::Pump { .. } => true,
-            Step::Focus { .. } | Step::Capture => !self.has_strokes,
-            Step::Settle(_) | Step::Write | Step::Repeat { .. } => false,
-        }
     }
 
     /// Does a step; whether it is to be waited for.
@@ -356,6 +344,7 @@ impl Sequence {
 mod tests {
     use super::*;
     use planktor_protocol::camera::{Picture, Pixels};
+    use planktor_protocol::plan::Plan;
     use planktor_protocol::units::{Micrometres, NanolitresPerSecond};
     use std::sync::Arc;
 
@@ -405,7 +394,7 @@ mod tests {
 
     impl Bench {
         fn run(plan: Plan, missing: Vec<usize>) -> Self {
-            let sequence = Sequence::begin(plan, Run(1), Instant::ZERO);
+            let sequence = Sequence::begin(Cursor::new(plan), 0, Run(1), Instant::ZERO);
             let mut bench = Self {
                 sequence,
                 now: Instant::ZERO,
@@ -512,7 +501,7 @@ mod tests {
 
     #[test]
     fn a_frame_that_was_exposed_in_motion_is_discarded() {
-        let mut sequence = Sequence::begin(stop_flow(1), Run(1), Instant::ZERO);
+        let mut sequence = Sequence::begin(Cursor::new(stop_flow(1)), 0, Run(1), Instant::ZERO);
         let at = |t| Instant::ZERO + ms(t);
         assert!(matches!(sequence.act(), Some(Act::Pump(_))));
         sequence.on(at(400), Input::Moved(at(400)));

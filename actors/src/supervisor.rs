@@ -30,7 +30,7 @@ use crate::intake::Stop;
 use crate::journal::{Journal, Kind};
 use crate::outlet::Outlet;
 use crate::port::{Mail, Port};
-use crate::recording::{Encoded, Memory, Note, Pipeline, Recorded};
+use crate::recording::{Encoded, Memory, Note, Opened, Pipeline, Recorded};
 use crate::sequence::{self, Hold, Sequence};
 use actix::{Actor, AsyncContext, Context, Handler, Recipient};
 use care::Care;
@@ -154,6 +154,12 @@ struct Acquisition {
     total: u32,
 }
 
+/// Which data set is to be had when the camera streams.
+enum What {
+    New(Plan, Arc<Metadata>),
+    Again(acquisition::Resume),
+}
+
 /// What only a running one has.
 struct Running {
     sequence: Sequence,
@@ -164,9 +170,9 @@ struct Running {
 
 enum State {
     Idle,
-    Opening(Acquisition, Plan, Arc<Metadata>),
-    Creating(Acquisition, Plan),
-    Ready(Acquisition, Plan, Arc<Path>),
+    Opening(Acquisition, What),
+    Creating(Acquisition),
+    Ready(Acquisition, Box<Opened>),
     Running(Acquisition, Box<Running>),
     Closing(Acquisition, Arc<Path>),
     Capturing(Acquisition, Formats),
@@ -332,17 +338,19 @@ impl Supervisor {
                 state
             }
             (State::Capturing(a, formats), Input::Camera(report)) => self.capturing(a, formats, report),
-            (
-                State::Opening(a, plan, metadata),
-                Input::Camera(Report { run, event: camera::Event::Opened(mode) }),
-            ) if run == a.batch => self.create(a, plan, metadata, mode),
-            (State::Creating(a, plan), Input::Recorded(Recorded::Begun { batch, result: Ok(folder) }))
+            (State::Opening(a, what), Input::Camera(Report { run, event: camera::Event::Opened(mode) }))
+                if run == a.batch =>
+            {
+                self.open_data_set(a, what, mode)
+            }
+            (State::Creating(a), Input::Recorded(Recorded::Begun { batch, result: Ok(opened) }))
                 if batch == a.batch =>
             {
                 self.pipeline.begun(batch);
-                State::Ready(a, plan, folder)
+                let a = Acquisition { anchor: opened.names, total: opened.cursor.plan().frames(), ..a };
+                State::Ready(a, opened)
             }
-            (State::Creating(a, _), Input::Recorded(Recorded::Begun { batch, result: Err(why) }))
+            (State::Creating(a), Input::Recorded(Recorded::Begun { batch, result: Err(why) }))
                 if batch == a.batch =>
             {
                 self.pipeline.ended(batch);
@@ -475,6 +483,7 @@ impl Supervisor {
     ) -> State {
         let event = match command {
             acquisition::Command::Acquire(plan) => return self.acquire(state, id, epochs, plan),
+            acquisition::Command::Continue(order) => return self.go_on(state, id, epochs, order),
             acquisition::Command::Capture(formats) => return self.capture(state, id, epochs, formats),
             acquisition::Command::Pause => return self.hold(state, id, true),
             acquisition::Command::Resume => return self.hold(state, id, false),
@@ -601,7 +610,7 @@ impl State {
         match self {
             Self::Idle => None,
             Self::Opening(a, ..)
-            | Self::Creating(a, _)
+            | Self::Creating(a)
             | Self::Ready(a, ..)
             | Self::Running(a, _)
             | Self::Closing(a, _)
@@ -612,9 +621,7 @@ impl State {
     fn progress(&self) -> (Progress, u32, u32) {
         match self {
             Self::Idle | Self::Capturing(..) => (Progress::Idle, 0, 0),
-            Self::Opening(a, ..) | Self::Creating(a, _) | Self::Ready(a, ..) => {
-                (Progress::Starting, 0, a.total)
-            }
+            Self::Opening(a, ..) | Self::Creating(a) | Self::Ready(a, ..) => (Progress::Starting, 0, a.total),
             Self::Running(a, running) => {
                 let progress = match running.sequence.hold() {
                     Hold::No => Progress::Acquiring,

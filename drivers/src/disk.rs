@@ -1,8 +1,9 @@
 //! Every way in which a data set touches a disk: few operations, each of which can fail, be slow, or be lost in a
 //! power cut until it is synced.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// For disk authors: an operation that returns is done for whoever reads, and not yet safe from a power cut; only
@@ -75,13 +76,21 @@ pub trait Disk: Send {
 pub enum Kind {
     /// A plain file of so many bytes.
     File(u64),
-    /// A folder, a link, a device…
+    /// A folder.
+    Folder,
+    /// A link, a device…
     Other,
 }
 
 /// The computer's own file system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FileSystem;
+
+/// A file that is there or is created; never what a link under its name leads to.
+fn own(how: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let no_link = rustix::fs::OFlags::NOFOLLOW.bits();
+    how.create(true).custom_flags(no_link.cast_signed()).open(path)
+}
 
 impl Disk for FileSystem {
     fn create_dir_all(&mut self, path: &Path) -> io::Result<()> {
@@ -91,13 +100,13 @@ impl Disk for FileSystem {
         fs::create_dir(path)
     }
     fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        fs::write(path, bytes)
+        own(File::options().write(true).truncate(true), path)?.write_all(bytes)
     }
     fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        fs::File::options().append(true).create(true).open(path)?.write_all(bytes)
+        own(File::options().append(true), path)?.write_all(bytes)
     }
     fn sync(&mut self, path: &Path) -> io::Result<()> {
-        fs::File::open(path)?.sync_data()
+        File::open(path)?.sync_data()
     }
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
@@ -106,7 +115,7 @@ impl Disk for FileSystem {
         fs::remove_file(path)
     }
     fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
-        fs::File::open(path)?.sync_all()
+        File::open(path)?.sync_all()
     }
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         fs::read(path)
@@ -119,7 +128,11 @@ impl Disk for FileSystem {
     }
     fn kind(&self, path: &Path) -> io::Result<Kind> {
         let about = fs::symlink_metadata(path)?;
-        Ok(if about.is_file() { Kind::File(about.len()) } else { Kind::Other })
+        Ok(match about.file_type() {
+            kind if kind.is_file() => Kind::File(about.len()),
+            kind if kind.is_dir() => Kind::Folder,
+            _ => Kind::Other,
+        })
     }
     fn free(&self, path: &Path) -> io::Result<u64> {
         let about = rustix::fs::statvfs(path)?;

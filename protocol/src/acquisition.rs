@@ -18,12 +18,24 @@ pub enum Command {
     Capture(Formats),
     /// Carry out a plan.
     Acquire(Plan),
+    /// Go on with a data set that ended early.
+    Continue(Resume),
     /// Hold before the next stroke; without strokes, before the next step.
     Pause,
     /// Go on.
     Resume,
     /// End it now.
     Stop,
+}
+
+/// Which data set is to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// `object_date/sample_id/acq_id`, as its folders are called below `img`.
+    pub data_set: Arc<str>,
+    /// Somebody has seen to it that the stage stands where the plan's next step expects it. Nobody else knows: heights
+    /// count from where the stage was switched on.
+    pub stage_as_it_stands: bool,
 }
 
 /// In which forms a picture is written.
@@ -156,6 +168,39 @@ pub enum Refusal {
     /// The data root cannot be written.
     #[error("cannot create the data set: {0}")]
     Disk(String),
+    /// The frames would not fit.
+    #[error(
+        "{frames} frames of about {} MB need {} MB, and {} MB are free, of which {} MB are kept free; \
+         move data away, or take fewer frames", mb(*.frame_bytes), mb(.frame_bytes * u64::from(*.frames)), mb(*.free),
+         mb(*.kept_free)
+    )]
+    NoRoom {
+        /// How many frames there were to be.
+        frames: u32,
+        /// How large each is, in the mean or as an estimate.
+        frame_bytes: u64,
+        /// What is free.
+        free: u64,
+        /// What is never used.
+        kept_free: u64,
+    },
+    /// There is no such data set.
+    #[error("there is no data set {0} here; list shows which there are")]
+    NoDataSet(String),
+    /// It cannot go on.
+    #[error("{data_set} cannot go on: {why}")]
+    CannotGoOn {
+        /// Which.
+        data_set: String,
+        /// Why, and what to do.
+        why: String,
+    },
+}
+
+/// Megabytes with one digit.
+#[expect(clippy::cast_precision_loss, reason = "it is shown with one digit")]
+fn mb(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1e6)
 }
 
 /// Why an acquisition had to end.

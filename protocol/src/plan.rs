@@ -113,6 +113,21 @@ impl Plan {
         Self::new(vec![Step::Repeat { times: frames, steps }])
     }
 
+    /// Whether it moves the stage.
+    pub fn moves_stage(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::Do(Step::Focus { .. })))
+    }
+
+    /// Whether nothing is half done before a step: before a stroke; in a plan without strokes before the stage moves or
+    /// a frame is taken.
+    pub fn is_safe_before(&self, step: &Step) -> bool {
+        match step {
+            Step::Pump { .. } => true,
+            Step::Focus { .. } | Step::Capture => self.strokes().next().is_none(),
+            Step::Settle(_) | Step::Write | Step::Repeat { .. } => false,
+        }
+    }
+
     /// Frames that the whole plan takes.
     pub fn frames(&self) -> u32 {
         self.frames
@@ -275,6 +290,8 @@ pub struct Cursor {
     left: Vec<u32>,
     owed: Vec<Place>,
     again: Option<Again>,
+    /// Captures ahead whose frames are there already.
+    there: u32,
 }
 
 /// A round that is done for one capture only.
@@ -289,7 +306,36 @@ struct Again {
 impl Cursor {
     /// Before the first step.
     pub fn new(plan: Plan) -> Self {
-        Self { plan, at: 0, left: Vec::with_capacity(MOST_NESTED + 1), owed: Vec::new(), again: None }
+        let left = Vec::with_capacity(MOST_NESTED + 1);
+        Self { plan, at: 0, left, owed: Vec::new(), again: None, there: 0 }
+    }
+
+    /// Where a plan goes on of which so many frames are there: at the first safe point after the last of them, or at the end
+    /// if none is missing; of planes of one stop, at the stroke before them. Walks the plan, which takes a fraction of a
+    /// microsecond a step.
+    pub fn after(plan: Plan, frames: u32) -> Self {
+        let mut walk = Self::new(plan);
+        let (mut safe, mut since, mut passed) = ((0, vec![]), 0, 0);
+        loop {
+            let here = (walk.at, walk.left.clone());
+            let Some((_, step)) = walk.advance() else { return walk };
+            if since > 0 && walk.plan.is_safe_before(&step) {
+                (safe, since) = (here, 0);
+            }
+            if step == Step::Capture {
+                if passed == frames {
+                    (walk.at, walk.left) = safe;
+                    walk.there = since;
+                    return walk;
+                }
+                (passed, since) = (passed + 1, since + 1);
+            }
+        }
+    }
+
+    /// What it walks.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// The capture at this place brought no frame. `false`: it cannot be taken again, because one more round would
@@ -332,6 +378,10 @@ impl Cursor {
                 Some(Op::End { begin }) => {
                     let begin = *begin;
                     self.end_of(here, begin);
+                }
+                Some(Op::Do(Step::Capture)) if self.there > 0 => {
+                    self.there -= 1;
+                    self.at += 1;
                 }
                 Some(Op::Do(Step::Capture)) if self.skips(Place(here)) => self.at += 1,
                 Some(Op::Do(step)) => {
@@ -503,6 +553,33 @@ mod tests {
     #[test]
     fn a_capture_outside_any_repeat_is_taken_again_too() {
         assert_eq!(walk(vec![pump(1), Step::Capture, Step::Write], &[0]), "pcwpcww");
+    }
+
+    /// The steps that are left when so many frames are there.
+    fn rest(steps: Vec<Step>, frames: u32) -> String {
+        let mut cursor = Cursor::after(Plan::new(steps).unwrap(), frames);
+        let letter = |step| match step {
+            Step::Pump { .. } => 'p',
+            Step::Settle(_) => 's',
+            Step::Focus { .. } => 'f',
+            Step::Capture => 'c',
+            Step::Write | Step::Repeat { .. } => 'w',
+        };
+        std::iter::from_fn(|| cursor.advance()).map(|(_, step)| letter(step)).collect()
+    }
+
+    #[test]
+    fn a_plan_goes_on_at_the_first_safe_point_after_the_last_frame() {
+        let stop_flow = || vec![pump(9), repeat(3, vec![pump(1), Step::Capture, Step::Write]), pump(-9)];
+        assert_eq!(rest(stop_flow(), 0), "ppcwpcwpcwp");
+        assert_eq!(rest(stop_flow(), 2), "pcwp");
+        assert_eq!(rest(stop_flow(), 3), "", "nothing is done for the sake of no frame");
+        let stop = vec![pump(1), Step::Capture, up(), Step::Capture, down(), Step::Write];
+        let stops = || vec![repeat(2, stop.clone())];
+        assert_eq!(rest(stops(), 2), "pcfcfw");
+        assert_eq!(rest(stops(), 1), "pfcfwpcfcfw", "one more stroke, and of its planes the missing one");
+        let still = || vec![repeat(3, vec![up(), Step::Capture]), Step::Write, down()];
+        assert_eq!(rest(still(), 1), "fcfcwf", "a plan without strokes goes on after any capture");
     }
 
     #[test]

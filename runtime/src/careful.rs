@@ -1,6 +1,6 @@
 //! A disk for whoever keeps something: what is written is safe when it returns, and errors say what to do.
 
-use planktor_drivers::disk::Disk;
+use planktor_drivers::disk::{Disk, Kind};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,30 @@ pub(crate) const PART: &str = ".part";
 pub(crate) struct Careful(pub(crate) Box<dyn Disk>);
 
 impl Careful {
-    pub(crate) fn create_dir_all(&mut self, path: &Path) -> Result<(), String> {
-        self.0.create_dir_all(path).map_err(|why| failed("create the folder", path, &why))
+    /// Makes a folder and those above it, up to `root`, for good. Nothing that is none is passed through: a link could lead
+    /// anywhere.
+    pub(crate) fn create_below(&mut self, root: &Path, folder: &Path) -> Result<(), String> {
+        self.0.create_dir_all(root).map_err(|why| failed("create the folder", root, &why))?;
+        let below: Vec<_> = folder.ancestors().take_while(|above| *above != root).collect();
+        for folder in below.into_iter().rev() {
+            self.create_dir(folder)?;
+            self.folder(folder)?;
+            self.sync_dir(folder.parent().unwrap_or(root))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a folder is one, and no link.
+    pub(crate) fn folder(&self, path: &Path) -> Result<(), String> {
+        match self.0.kind(path) {
+            Ok(Kind::Folder) => Ok(()),
+            Ok(Kind::File(_) | Kind::Other) => Err(format!(
+                "{} is no folder; a link is not followed out of the data folder: say --data for another place, or mount it \
+                 there",
+                path.display()
+            )),
+            Err(why) => Err(failed("look at", path, &why)),
+        }
     }
 
     /// Whether it is new.
@@ -24,8 +46,8 @@ impl Careful {
         }
     }
 
-    pub(crate) fn is_empty(&self, folder: &Path) -> bool {
-        self.0.list(folder).is_ok_and(|names| names.is_empty())
+    pub(crate) fn is_empty_folder(&self, path: &Path) -> bool {
+        matches!(self.0.kind(path), Ok(Kind::Folder)) && self.0.list(path).is_ok_and(|names| names.is_empty())
     }
 
     pub(crate) fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<(), String> {
@@ -64,17 +86,21 @@ impl Careful {
         self.0.read(path).map_err(|why| failed("read", path, &why))
     }
 
-    /// Replaces a file by another content, or leaves it as it was, whenever the power goes; its folder may be new.
-    pub(crate) fn replace(&mut self, path: &Path, bytes: &[u8]) -> Result<(), String> {
-        let folder = path.parent().unwrap_or(path);
-        self.create_dir_all(folder)?;
-        self.sync_dir(folder.parent().unwrap_or(folder))?;
+    /// Replaces a file below `root` by another content, or leaves it as it was, whenever the power goes; its folder may be
+    /// new.
+    pub(crate) fn replace(&mut self, root: &Path, path: &Path, bytes: &[u8]) -> Result<(), String> {
+        self.create_below(root, path.parent().unwrap_or(root))?;
+        self.exchange(path, bytes)
+    }
+
+    /// The same in a folder that is there.
+    pub(crate) fn exchange(&mut self, path: &Path, bytes: &[u8]) -> Result<(), String> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(PART);
         let part = path.with_file_name(name);
         self.write(&part, bytes)?;
         self.rename(&part, path)?;
-        self.sync_dir(folder)
+        self.sync_dir(path.parent().unwrap_or(path))
     }
 
     pub(crate) fn free(&self, path: &Path) -> Result<u64, String> {

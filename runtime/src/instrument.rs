@@ -52,6 +52,9 @@ const ANSWERS: usize = 1024;
 /// Frames that may wait for an encoder, and jobs for the recorder: more than the camera's pool ever has out.
 const JOBS: usize = 16;
 
+/// Room for the system's logs and everything else that must go on when a disk is full.
+pub const KEPT_FREE: u64 = 100_000_000;
+
 /// Which time it runs in.
 #[derive(Clone)]
 pub enum Time {
@@ -96,6 +99,8 @@ pub struct Config {
     pub disk: Box<dyn Disk>,
     /// Their root.
     pub data: PathBuf,
+    /// Bytes on that disk that no frame may take.
+    pub kept_free: u64,
     /// Where `hardware.json` is, if not there.
     pub hardware: Option<PathBuf>,
     /// Encoder threads.
@@ -130,6 +135,7 @@ impl Config {
             models: Models::default(),
             disk,
             data,
+            kept_free: KEPT_FREE,
             hardware: None,
             encoders,
             position: None,
@@ -246,7 +252,8 @@ fn build(
     };
     let encoders = (0..config.encoders).map(|_| encoder(config.metrics.clone())).collect();
     let encoders = Worker::start("encoder", JOBS, config.models.encoding, encoders)?;
-    let mut recorder = dataset::Recorder::new(config.disk, config.data, config.board_name, shelf);
+    let mut recorder =
+        dataset::Recorder::new(config.disk, config.data, config.board_name, shelf, config.kept_free);
     let metrics = config.metrics;
     let record: Hand<Record, Recorded> =
         Box::new(move |job| metrics.timed(Stage::Record, || recorder.record(job)));

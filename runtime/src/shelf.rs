@@ -122,16 +122,16 @@ impl Shelf {
             Shelve::PumpSteps(thousandths) => {
                 let mut keys = self.hardware(disk)?.unwrap_or_default();
                 keys.insert(PUMP_STEPS.into(), wire::motion::steps(thousandths));
-                replace(disk, &self.hardware, &keys)
+                replace(disk, self.hardware.parent().unwrap_or(&self.data), &self.hardware, &keys)
             }
             Shelve::Memory(Memory { level, lit }) => {
                 let lamp_level = f64::from(level.millionths()) / 1e6;
                 let remembered = Remembered { lamp_level, led_seconds: lit.as_secs_f64() };
-                replace(disk, &self.memory, &remembered)
+                replace(disk, &self.data, &self.memory, &remembered)
             }
             Shelve::Protocol(name, text) => {
                 let text: Value = serde_json::from_str(&text).unwrap_or_default();
-                replace(disk, &self.protocol(&name), &text)
+                replace(disk, &self.data, &self.protocol(&name), &text)
             }
             Shelve::NoProtocol(name) => {
                 disk.remove(&self.protocol(&name))?;
@@ -219,10 +219,10 @@ impl Shelf {
 }
 
 /// Writes a file that people read, too.
-fn replace(disk: &mut Careful, path: &Path, value: &impl Serialize) -> Result<(), String> {
+fn replace(disk: &mut Careful, root: &Path, path: &Path, value: &impl Serialize) -> Result<(), String> {
     let mut bytes = serde_json::to_vec_pretty(value).expect("it has nothing that JSON has not");
     bytes.push(b'\n');
-    disk.replace(path, &bytes)
+    disk.replace(root, path, &bytes)
 }
 
 fn wrong(path: &Path, why: &impl std::fmt::Display) -> String {

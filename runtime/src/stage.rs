@@ -194,7 +194,11 @@ fn models(twin: &Twin) -> Models {
         recording: Arc::new(move |job| {
             disk.world().writing_takes(match job {
                 Record::Frame { .. } | Record::Alone { .. } => BYTES,
-                Record::Begin(_) | Record::Note(_) | Record::End { .. } | Record::Errand(..) => 0,
+                Record::Begin(_)
+                | Record::Resume(_)
+                | Record::Note(_)
+                | Record::End { .. }
+                | Record::Errand(..) => 0,
             })
         }),
     }

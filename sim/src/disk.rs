@@ -468,7 +468,7 @@ impl Disk for MemoryDisk {
         let (mut state, result, _) = self.next();
         result?;
         if state.tree.folders.contains(path) {
-            return Ok(Kind::Other);
+            return Ok(Kind::Folder);
         }
         Ok(Kind::File(state.content(path)?.bytes.len() as u64))
     }

@@ -1,15 +1,13 @@
 //! An acquisition from its command to its end: camera, data set, sequence, frames.
 
-use super::{Acquisition, Answered, Running, State, Supervisor, Who};
-use crate::recording::{Begin, Encode, Ending, Facts, Recorded};
+use super::{Acquisition, Answered, Running, State, Supervisor, What, Who};
+use crate::recording::{Begin, Encode, Ending, Facts, Opened, Recorded, Resume};
 use crate::sequence::{self, Act, Sequence, Stillness};
 use planktor_drivers::devices::pump as pump_device;
-use planktor_protocol::acquisition::{self, Failure, Formats, Metadata, Refusal};
+use planktor_protocol::acquisition::{self, Failure, Formats, Refusal};
 use planktor_protocol::instrument::{CommandId, Device, Event};
 use planktor_protocol::plan::Plan;
 use planktor_protocol::{Axis, Epochs, Fault, Order, Run, camera, motion, pump};
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Names of captures that an acquisition may use up.
@@ -19,15 +17,34 @@ const DISK_PATIENCE: Duration = Duration::from_secs(60);
 
 impl Supervisor {
     pub(super) fn acquire(&mut self, state: State, id: CommandId, epochs: Epochs, plan: Plan) -> State {
-        let metadata = match self.may_acquire(&state, epochs, &plan) {
-            Ok(metadata) => metadata,
-            Err(why) => {
-                self.tell(Some(id), Event::Acquisition(acquisition::Event::Refused(why)));
-                return state;
+        let metadata = || self.metadata.clone().ok_or(Refusal::NotConfigured);
+        let may = self.may_acquire(&state, epochs).and_then(|()| metadata());
+        let may = may.and_then(|metadata| self.can_pump(&plan).map(|()| metadata).map_err(Refusal::Stroke));
+        match may {
+            Ok(metadata) => {
+                State::Opening(self.open_camera(id, epochs, plan.frames()), What::New(plan, metadata))
             }
-        };
-        let a = self.open_camera(id, epochs, plan.frames());
-        State::Opening(a, plan, metadata)
+            Err(why) => self.not_begun(state, id, why),
+        }
+    }
+
+    /// Goes on with a data set that ended early.
+    pub(super) fn go_on(
+        &mut self,
+        state: State,
+        id: CommandId,
+        epochs: Epochs,
+        order: acquisition::Resume,
+    ) -> State {
+        match self.may_acquire(&state, epochs) {
+            Ok(()) => State::Opening(self.open_camera(id, epochs, 0), What::Again(order)),
+            Err(why) => self.not_begun(state, id, why),
+        }
+    }
+
+    fn not_begun(&self, state: State, id: CommandId, why: Refusal) -> State {
+        self.tell(Some(id), Event::Acquisition(acquisition::Event::Refused(why)));
+        state
     }
 
     pub(super) fn open_camera(&mut self, id: CommandId, epochs: Epochs, total: u32) -> Acquisition {
@@ -37,14 +54,13 @@ impl Supervisor {
         Acquisition { id, epochs, batch, anchor: self.time(), total }
     }
 
-    fn may_acquire(&self, state: &State, epochs: Epochs, plan: &Plan) -> Result<Arc<Metadata>, Refusal> {
+    fn may_acquire(&self, state: &State, epochs: Epochs) -> Result<(), Refusal> {
         if let Some(why) = self.refusal(state) {
             return Err(why);
         }
         if epochs.is_before(self.stopped) {
             return Err(Refusal::Stopped);
         }
-        let metadata = self.metadata.clone().ok_or(Refusal::NotConfigured)?;
         for (axis, moving) in [(Axis::Pump, self.pump.moving()), (Axis::Focus, self.focus.moving())] {
             if moving.is_some() {
                 return Err(Refusal::Moving(axis));
@@ -56,8 +72,7 @@ impl Supervisor {
         if let Some(fault) = self.fault(Device::Pump) {
             return Err(Refusal::NoMotor(Axis::Pump, fault));
         }
-        self.can_pump(plan)?;
-        Ok(metadata)
+        Ok(())
     }
 
     /// Whether the pump can do every stroke of a plan.
@@ -66,32 +81,42 @@ impl Supervisor {
         plan.strokes().try_for_each(|stroke| pump_device::check(&calibration, stroke))
     }
 
-    pub(super) fn create(
-        &mut self,
-        a: Acquisition,
-        plan: Plan,
-        metadata: Arc<Metadata>,
-        mode: camera::Mode,
-    ) -> State {
-        let Acquisition { batch, anchor, .. } = a;
-        self.pipeline.begin(Begin { batch, metadata, anchor, fix: self.fix, mode, plan: plan.clone() });
-        State::Creating(a, plan)
+    pub(super) fn open_data_set(&mut self, a: Acquisition, what: What, mode: camera::Mode) -> State {
+        let (batch, anchor, frame_bytes) = (a.batch, a.anchor, self.frame_bytes);
+        match what {
+            What::New(plan, metadata) => {
+                self.pipeline.begin(Begin {
+                    batch,
+                    metadata,
+                    anchor,
+                    fix: self.fix,
+                    mode,
+                    plan,
+                    frame_bytes,
+                });
+            }
+            What::Again(order) => {
+                self.pipeline.resume(Resume { batch, order, anchor, mode, frame_bytes });
+            }
+        }
+        State::Creating(a)
     }
 
     /// What was stopped just before may still be braking: nothing of it may be in the first picture.
     pub(super) fn begin_when_quiet(&mut self) {
         if self.pump.rests() && self.focus.rests() {
             self.state = match std::mem::replace(&mut self.state, State::Idle) {
-                State::Ready(a, plan, folder) => self.begin(a, plan, folder),
+                State::Ready(a, opened) => self.begin(a, *opened),
                 state => state,
             };
         }
     }
 
-    fn begin(&mut self, a: Acquisition, plan: Plan, folder: Arc<Path>) -> State {
+    fn begin(&mut self, a: Acquisition, opened: Opened) -> State {
         self.tell(Some(a.id), Event::Acquisition(acquisition::Event::Started));
-        let sequence = Sequence::begin(plan, Run(a.batch.0 + 1), self.bell.now());
-        self.act(a, Box::new(Running { sequence, folder, wake: None, saved: 0 }))
+        let Opened { folder, cursor, frames: saved, names: _ } = opened;
+        let sequence = Sequence::begin(cursor, saved, Run(a.batch.0 + 1), self.bell.now());
+        self.act(a, Box::new(Running { sequence, folder, wake: None, saved }))
     }
 
     pub(super) fn feed(
@@ -285,7 +310,7 @@ impl Supervisor {
         let why = format!("the disk has not answered for {} s; check it", DISK_PATIENCE.as_secs());
         self.errands_are_late(&why);
         match state {
-            State::Creating(a, _) => {
+            State::Creating(a) => {
                 self.pipeline.end(a.batch, Ending::Failed(why.clone()));
                 self.refuse(a, Refusal::Disk(why))
             }

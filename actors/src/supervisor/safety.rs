@@ -143,7 +143,7 @@ impl Supervisor {
             }
             Device::Camera => match state {
                 State::Opening(a, ..) => self.refuse(a, Refusal::NoCamera(fault)),
-                State::Creating(a, _) | State::Ready(a, ..) => {
+                State::Creating(a) | State::Ready(a, ..) => {
                     self.pipeline.end(a.batch, Ending::Failed(fault.to_string()));
                     self.refuse(a, Refusal::NoCamera(fault))
                 }

@@ -99,6 +99,12 @@ fn channels() -> Vec<Channel> {
             "An acquisition by a plan of one's own.",
             of::<imager::Acquire>,
         ),
+        command(
+            imager::RESUME,
+            imager::STATUS,
+            "Go on with an acquisition that ended early.",
+            of::<imager::ResumeDataSet>,
+        ),
         command(lease::TOPIC, lease::STATUS, "Who operates the instrument.", of::<lease::LeaseCommand>),
         command(preview::TOPIC, preview::STATUS, "The live picture.", of::<preview::PreviewCommand>),
         command(

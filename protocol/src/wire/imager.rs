@@ -1,7 +1,7 @@
 //! `imager/image` as the dashboard speaks it, and `planktor/acquire`, which takes a whole plan.
 
 use super::motion::{FlowRate, Millilitres, PumpDirection, stroke};
-use super::reading::{Misread, Whole, quantity, tagged, words};
+use super::reading::{Misread, Text, Whole, quantity, tagged, words};
 use super::{Status, library, plan, status_of};
 use crate::acquisition::{self, Event, Failure, Formats, Progress, Refusal};
 use crate::camera::{GAIN_AT_ISO_100, Settings};
@@ -17,6 +17,7 @@ use std::time::Duration;
 
 pub(super) const TOPIC: &str = "imager/image";
 pub(super) const ACQUIRE: &str = "planktor/acquire";
+pub(super) const RESUME: &str = "planktor/resume";
 pub(super) const STATUS: &str = "status/imager";
 pub(super) const PROGRESS: &str = "planktor/status/acquisition";
 
@@ -153,6 +154,25 @@ pub struct Capture {
 pub struct Acquire {
     /// What is done, in order.
     pub plan: Vec<plan::Step>,
+}
+
+/// Go on with an acquisition that ended early: same ids, and the frames that are missing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ResumeDataSet {
+    /// `object_date/sample_id/acq_id`, as its folders are called below `img`.
+    pub data_set: Text<LONGEST_DATA_SET>,
+    /// For plans that move the stage: somebody has seen to it that the stage stands where it stood after the last frame.
+    /// False if it is missing.
+    #[serde(default)]
+    pub stage_as_it_stands: bool,
+}
+
+/// Three names of at most 200 bytes, and `img` with its slashes.
+const LONGEST_DATA_SET: usize = 620;
+
+pub(super) fn resume(ResumeDataSet { data_set, stage_as_it_stands }: ResumeDataSet) -> Command {
+    let order = acquisition::Resume { data_set: data_set.0.into(), stage_as_it_stands };
+    Command::Acquisition(acquisition::Command::Continue(order))
 }
 
 pub(super) fn command(command: ImagerCommand) -> Result<Command, Misread> {
@@ -394,6 +414,9 @@ fn refused(why: &Refusal) -> &'static str {
         | Refusal::BadId { .. }
         | Refusal::NoMotor(..)
         | Refusal::Stroke(_)
+        | Refusal::NoRoom { .. }
+        | Refusal::NoDataSet(_)
+        | Refusal::CannotGoOn { .. }
         | Refusal::Disk(_) => "Error",
     }
 }

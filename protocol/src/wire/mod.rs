@@ -154,6 +154,7 @@ enum Channel {
     OperatingTime,
     Imager,
     Acquire,
+    Resume,
     Lease,
     Preview,
     Survey,
@@ -173,6 +174,7 @@ impl Channel {
             extras::OPERATING_TIME => Self::OperatingTime,
             imager::TOPIC => Self::Imager,
             imager::ACQUIRE => Self::Acquire,
+            imager::RESUME => Self::Resume,
             lease::TOPIC => Self::Lease,
             preview::TOPIC => Self::Preview,
             survey::TOPIC => Self::Survey,
@@ -193,7 +195,9 @@ impl Channel {
             Self::Bubbler => light::BUBBLER_STATUS,
             Self::Display => extras::DISPLAY_STATUS,
             Self::OperatingTime => extras::OPERATING_TIME_STATUS,
-            Self::Imager | Self::Acquire | Self::Protocol(Verb::Run | Verb::Abort) => imager::STATUS,
+            Self::Imager | Self::Acquire | Self::Resume | Self::Protocol(Verb::Run | Verb::Abort) => {
+                imager::STATUS
+            }
             Self::Lease => lease::STATUS,
             Self::Preview => preview::STATUS,
             Self::Survey => survey::STATUS,
@@ -213,6 +217,7 @@ impl Channel {
             Self::OperatingTime => read::<extras::OperatingTimeCommand>(message)?.into(),
             Self::Imager => imager::command(read::<imager::ImagerCommand>(message)?)?,
             Self::Acquire => imager::acquire(read::<imager::Acquire>(message)?)?,
+            Self::Resume => imager::resume(read::<imager::ResumeDataSet>(message)?),
             Self::Lease => read::<lease::LeaseCommand>(message)?.into(),
             Self::Preview => read::<preview::PreviewCommand>(message)?.into(),
             Self::Survey => read::<survey::HealthCommand>(message)?.into(),
@@ -239,6 +244,7 @@ impl Channel {
             | Self::Display
             | Self::OperatingTime
             | Self::Acquire
+            | Self::Resume
             | Self::Preview
             | Self::Survey
             | Self::Protocol(_) => "Error".into(),

@@ -39,6 +39,21 @@ pub(super) fn place(root: &Path, ids: &[String; 3]) -> Result<PathBuf, Refusal> 
     Ok(folder)
 }
 
+/// The folder of a data set that is there, named as its folders are: `object_date/sample_id/acq_id`, with or without `img`
+/// before it.
+///
+/// # Errors
+/// [`Refusal::NoDataSet`] for what names none.
+pub(super) fn of(root: &Path, data_set: &str) -> Result<PathBuf, Refusal> {
+    let named = data_set.strip_prefix("img/").unwrap_or(data_set).split('/').collect::<Vec<_>>();
+    let right =
+        named.len() == KEYS.len() && KEYS.iter().zip(&named).all(|(key, name)| check(key, name).is_ok());
+    match right {
+        true => Ok(named.iter().fold(root.join("img"), |folder, name| folder.join(name))),
+        false => Err(Refusal::NoDataSet(data_set.into())),
+    }
+}
+
 /// As existing tools have it: blanks become `_`, apostrophes at both ends go.
 fn name(id: &str) -> String {
     id.replace(' ', "_").trim_matches('\'').to_owned()

@@ -18,11 +18,13 @@ pub(crate) mod encoder;
 mod find;
 pub(crate) mod folder;
 mod metadata;
+mod open;
 pub(crate) mod picture;
 pub mod quality;
 mod recorder;
 pub mod records;
 mod report;
+mod resuming;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -59,6 +61,21 @@ pub(crate) fn digest(name: &str, content: &[u8]) -> String {
 /// A line of `integrity.check`.
 fn integrity_line(name: &str, size: usize, sha1: &str) -> String {
     format!("{name},{size},{sha1}\n")
+}
+
+/// How many bytes of a text file are whole lines. Of the last one a power cut may leave a part, or its length with zeros where
+/// a page was not written.
+fn whole_lines(content: &[u8]) -> usize {
+    let end_before =
+        |end: usize| content[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    let whole = end_before(content.len());
+    let last = end_before(whole.saturating_sub(1));
+    if content[last..whole].contains(&0) { last } else { whole }
+}
+
+/// The name of a file while it is written.
+fn with_part(name: &str) -> String {
+    name.to_owned() + PART
 }
 
 /// Whether a viewer takes a file of this name for a frame.

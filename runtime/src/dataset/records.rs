@@ -13,6 +13,7 @@
 
 use super::quality::{Quality, Test};
 use super::whence::{Moment, Position, Time};
+use super::whole_lines;
 use planktor_actors::recording::{Begin, Ending, Note, Picture};
 use planktor_protocol::acquisition::Metadata;
 use planktor_protocol::camera::{GAIN_AT_ISO_100, Mode};
@@ -261,7 +262,7 @@ pub(super) fn line(value: &impl Serialize) -> String {
 /// # Errors
 /// The number of the first line that is none of ours, counted from 1, and why.
 pub(super) fn read(content: &[u8]) -> Result<(Vec<Line>, usize), (usize, serde_json::Error)> {
-    let whole = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    let whole = whole_lines(content);
     let lines = content[..whole].split_inclusive(|byte| *byte == b'\n').enumerate();
     let lines = lines.map(|(n, line)| serde_json::from_slice(line).map_err(|why| (n + 1, why)));
     Ok((lines.collect::<Result<_, _>>()?, whole))

@@ -2,6 +2,7 @@
 
 mod checked;
 mod failing;
+mod resumed;
 
 use super::*;
 use crate::shelf::Shelf;
@@ -101,6 +102,7 @@ fn begin_with(batch: u64, metadata: Metadata) -> Begin {
             iso: 150,
         },
         plan: plan(3),
+        frame_bytes: None,
     }
 }
 
@@ -139,7 +141,7 @@ fn picture(n: usize) -> Box<Picture> {
 
 fn begun(recorder: &mut Recorder, begin: Begin) -> Result<Arc<Path>, Refusal> {
     match recorder.record(Record::Begin(Box::new(begin))) {
-        Recorded::Begun { result, .. } => result,
+        Recorded::Begun { result, .. } => result.map(|opened| opened.folder),
         other => panic!("{other:?}"),
     }
 }
@@ -159,7 +161,7 @@ fn ended(recorder: &mut Recorder, batch: u64, ending: Ending) -> Result<(), Stri
 }
 
 fn recorder(root: &Path) -> Recorder {
-    Recorder::new(Box::new(FileSystem), root.into(), "twin", Shelf::new(root.into(), "twin", None))
+    Recorder::new(Box::new(FileSystem), root.into(), "twin", Shelf::new(root.into(), "twin", None), 0)
 }
 
 /// A data set of so many frames out of three, with this end.
@@ -456,7 +458,7 @@ fn a_root_that_is_no_folder_is_refused_by_name() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("img"), "").unwrap();
     let refusal = begun(&mut recorder(root.path()), begin()).unwrap_err();
-    assert!(matches!(&refusal, Refusal::Disk(why) if why.contains("img/2026-06-01")), "{refusal}");
+    assert!(matches!(&refusal, Refusal::Disk(why) if why.contains("img is no folder")), "{refusal}");
 }
 
 // Encoded and shown

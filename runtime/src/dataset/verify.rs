@@ -12,7 +12,7 @@
 use super::records::SCHEMA;
 use super::report::{Early, Problem, Reached, Report, Unfinished, Verdict};
 use super::{INTEGRITY, INTEGRITY_HEAD, METADATA, PART, RECORDS};
-use super::{digest, is_frame_name, looks_like_frame};
+use super::{digest, is_frame_name, looks_like_frame, whole_lines};
 use jpeg_decoder::Decoder;
 use planktor_drivers::disk::{Disk, FileSystem, Kind};
 use serde_json::{Map, Value};
@@ -136,6 +136,10 @@ impl<'a> Check<'a> {
             let parsed = serde_json::from_slice::<Map<String, Value>>(line).ok();
             let right = match parsed {
                 Some(head) if number == 0 => self.head(&head),
+                Some(line) if number > 0 && line.contains_key("resumed") => {
+                    records.end = None;
+                    line.get("frames").and_then(Value::as_u64) == Some(records.frames.len() as u64)
+                }
                 Some(line) if number > 0 && records.end.is_none() => match (frame(&line), end(&line)) {
                     (Some(frame), _) if known.insert(frame.name.clone()) => {
                         records.frames.push(frame);
@@ -347,8 +351,10 @@ impl<'a> Check<'a> {
 
     fn lines(&mut self, name: &str) -> Option<Lines> {
         let content = self.read(name)?;
-        let mut whole: Vec<_> = content.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
-        let torn = whole.pop().is_some_and(|rest| !rest.is_empty());
+        let length = whole_lines(&content);
+        let whole = content[..length].split_inclusive(|byte| *byte == b'\n');
+        let whole = whole.map(|line| line[..line.len() - 1].to_vec()).collect();
+        let torn = length < content.len();
         Some(Lines { whole, torn })
     }
 
@@ -356,7 +362,7 @@ impl<'a> Check<'a> {
     fn read(&mut self, name: &str) -> Option<Vec<u8>> {
         let path = self.folder.join(name);
         let content = match self.disk.kind(&path) {
-            Ok(Kind::Other) => Err("it is no plain file".into()),
+            Ok(Kind::Folder | Kind::Other) => Err("it is no plain file".into()),
             Ok(Kind::File(bytes)) if bytes > LARGEST => Err(format!("it is larger than {LARGEST} bytes")),
             Ok(Kind::File(_)) => self.disk.read(&path).map_err(|why| format!("it cannot be read: {why}")),
             Err(why) if why.kind() == io::ErrorKind::NotFound => Err("it is missing".into()),

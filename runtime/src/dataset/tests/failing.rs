@@ -28,7 +28,7 @@ fn shaky(faults: &Faults) -> (MemoryDisk, Recorder) {
     }
     (
         disk.clone(),
-        Recorder::new(Box::new(disk), "/data".into(), "twin", Shelf::new("/data".into(), "twin", None)),
+        Recorder::new(Box::new(disk), "/data".into(), "twin", Shelf::new("/data".into(), "twin", None), 0),
     )
 }
 
@@ -101,7 +101,7 @@ fn assert_both_hold(disk: &MemoryDisk, saved: &Saved, when: &str) {
 
 /// At least what was saved, at most one frame more, and the unfinished one is another.
 #[track_caller]
-fn assert_holds(disk: &MemoryDisk, folder: &Path, saved: &[&str], when: &str) {
+pub(super) fn assert_holds(disk: &MemoryDisk, folder: &Path, saved: &[&str], when: &str) {
     let report = verify_on(disk, folder);
     assert!(report.is_valid(), "{when}: {report}");
     for name in saved {
@@ -180,10 +180,72 @@ fn a_failed_frame_is_undone_at_once_and_can_be_sent_again() {
 fn a_disk_error_says_what_where_why_and_what_to_do() {
     let (disk, mut recorder) = shaky(&NONE);
     begun(&mut recorder, begin()).unwrap();
-    disk.fail_at(disk.operations(), Effect::Nothing);
+    // The first question is how much is free.
+    disk.fail_at(disk.operations() + 1, Effect::Nothing);
     let why = saved(&mut recorder, 1, picture(0)).unwrap_err();
     assert_eq!(
         why,
         format!("failed to write /data/{PLACE}/{}.part: the disk is broken; check the disk", NAMES[0])
     );
+}
+
+/// Frames that are promised before the disk dies, and how the power may go then.
+#[test]
+fn ten_thousand_power_cuts_of_a_hundred_frames_take_nothing_that_was_promised() {
+    const FRAMES: u32 = 100;
+    const STATES: u64 = 10_000;
+    const CUTS: u64 = 40;
+    let frames: Vec<_> = (0..u64::from(FRAMES)).map(numbered).collect();
+    let run = |dies: Option<usize>| {
+        let (disk, mut recorder) = shaky(&NONE);
+        let first = disk.operations();
+        dies.into_iter().for_each(|dies| disk.die_at(first + dies, Effect::Half));
+        begun(&mut recorder, Begin { plan: plan(FRAMES), ..begin() }).map_or_else(
+            |_| (disk.clone(), first, vec![]),
+            |_| {
+                let promised = frames.iter().map_while(|name| {
+                    let picture =
+                        Box::new(Picture { name: name.0.clone(), sha1: name.1.clone(), ..*picture(0) });
+                    saved(&mut recorder, 1, picture).ok().map(|_| name.0.as_str())
+                });
+                let promised = promised.collect::<Vec<_>>();
+                let _ = ended(&mut recorder, 1, Ending::Complete);
+                (disk.clone(), first, promised)
+            },
+        )
+    };
+    let (disk, first, all) = run(None);
+    assert_eq!(all.len(), FRAMES as usize);
+    let operations = disk.operations() - first;
+    let place = Path::new("/data").join(PLACE);
+    let mut most = 0;
+    for point in 0..STATES / CUTS {
+        // Every part of the run, and every step of a frame: the two numbers have no common divisor.
+        let dies = usize::try_from(point * 9_973).unwrap() % operations;
+        let (disk, _, promised) = run(Some(dies));
+        most = most.max(promised.len());
+        for seed in point * CUTS..(point + 1) * CUTS {
+            let left = disk.power_cut(seed);
+            let when = format!("operation {dies}, power cut {seed}");
+            match promised.is_empty() {
+                true => {
+                    let report = verify_on(&left, &place);
+                    let begun = left.kind(&place).is_ok();
+                    assert!(
+                        !begun || report.is_valid() || report.verdict == Verdict::NotBegun,
+                        "{when}: {report}"
+                    );
+                }
+                false => assert_holds(&left, &place, &promised, &when),
+            }
+        }
+    }
+    assert!(most > 90, "the last runs died late: {most}");
+}
+
+/// A frame's name, a second after the one before, and its digest.
+fn numbered(n: u64) -> (String, String) {
+    let name = format!("{}.jpg", begin().anchor.utc_at(at(n + 1)).file_stem());
+    let sha1 = digest(&name, &picture(0).jpeg);
+    (name, sha1)
 }

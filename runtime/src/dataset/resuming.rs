@@ -1,0 +1,197 @@
+//! Goes on with a data set that ended early: looks whether it can, mends the one thing that may be unfinished, and says in
+//! the record file that it goes on.
+//!
+//! | found | mended |
+//! |---|---|
+//! | a temporary copy of a text file | removed |
+//! | a torn last line | cut off |
+//! | a recorded frame that is not under its name | renamed |
+//! | a recorded frame that `integrity.check` does not list | listed |
+//! | a temporary frame without a record | removed |
+//!
+//! In this order, so that a power cut in between leaves what a power cut during the saving would have left.
+
+use super::open::DataSet;
+use super::records::{self, Frame, Line, Resumed};
+use super::report::Verdict;
+use super::whence::{Moment, Time};
+use super::{
+    INTEGRITY, METADATA, RECORDS, integrity_line, looks_like_frame, verify_on, whole_lines, with_part,
+};
+use crate::careful::{Careful, PART};
+use planktor_actors::recording::{Opened, Resume};
+use planktor_drivers::disk::Kind;
+use planktor_protocol::Utc;
+use planktor_protocol::acquisition::Refusal;
+use planktor_protocol::plan::{Cursor, Plan};
+use planktor_protocol::timekeeping::Anchor;
+use planktor_protocol::wire;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where the clock is behind the last frame, names go on so much after it.
+const AFTER_THE_LAST: Duration = Duration::from_secs(1);
+
+/// `img`, day, sample, acquisition.
+const FOLDERS: usize = 4;
+
+/// A data set that can go on.
+pub(super) struct Found {
+    place: PathBuf,
+    plan: Plan,
+    frames: Vec<Frame>,
+    /// How often it went on before.
+    resumed: u32,
+    /// What is unfinished, in words.
+    unfinished: Option<String>,
+    records: usize,
+}
+
+/// Reads and checks everything that is there.
+pub(super) fn find(disk: &Careful, place: &Path, resume: &Resume) -> Result<Found, Refusal> {
+    let data_set = &resume.order.data_set;
+    let cannot = |why: String| Refusal::CannotGoOn { data_set: data_set.to_string(), why };
+    // No part of the way may lead elsewhere, nor be missing.
+    for folder in place.ancestors().take(FOLDERS) {
+        if !matches!(disk.0.kind(folder), Ok(Kind::Folder)) {
+            return Err(Refusal::NoDataSet(data_set.to_string()));
+        }
+    }
+    let report = verify_on(&*disk.0, place);
+    let unfinished = match &report.verdict {
+        Verdict::Unfinished(unfinished) => Some(unfinished.to_string()),
+        Verdict::Early(_) => None,
+        Verdict::Complete => return Err(cannot("it is complete".into())),
+        Verdict::NotBegun => {
+            return Err(cannot("it was never begun; remove the folder, and begin it anew".into()));
+        }
+        Verdict::Invalid(problems) => {
+            let first = problems.first().map(ToString::to_string).unwrap_or_default();
+            return Err(cannot(format!("it is damaged: {first}; begin another with a new acq_id")));
+        }
+    };
+    let content = disk.read(&place.join(RECORDS)).map_err(Refusal::Disk)?;
+    let (lines, records) = records::read(&content)
+        .map_err(|(line, why)| cannot(format!("line {line} of {RECORDS} is of another version ({why})")))?;
+    let mut lines = lines.into_iter();
+    let Some(Line::Head(head)) = lines.next() else {
+        return Err(cannot(format!("{RECORDS} does not begin with what was to be done")));
+    };
+    let plan = wire::plan::again(head.plan).map_err(|why| cannot(format!("its {why}")))?;
+    if plan.moves_stage() && !resume.order.stage_as_it_stands {
+        return Err(cannot(
+            "its plan moves the stage, and nobody knows where the stage stands now; focus as at the last frame, then say \
+             stage_as_it_stands"
+                .into(),
+        ));
+    }
+    let (size, was) = ((resume.mode.width, resume.mode.height), (head.camera.width, head.camera.height));
+    if size != was {
+        let pixels = |(width, height)| format!("{width} x {height} pixels");
+        return Err(cannot(format!(
+            "its frames have {}, and the camera gives {}",
+            pixels(was),
+            pixels(size)
+        )));
+    }
+    let (mut frames, mut resumed) = (vec![], 0);
+    for line in lines {
+        match line {
+            Line::Frame(frame) => frames.push(*frame),
+            Line::Resumed(line) => resumed = line.resumed,
+            Line::Head(_) | Line::Event(_) | Line::End(_) => {}
+        }
+    }
+    Ok(Found { place: place.into(), plan, frames, resumed, unfinished, records })
+}
+
+impl Found {
+    /// Frames that are missing.
+    pub(super) fn left(&self) -> u32 {
+        self.plan.frames().saturating_sub(self.there())
+    }
+
+    fn there(&self) -> u32 {
+        u32::try_from(self.frames.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Opens it again.
+    pub(super) fn reopen(self, disk: &mut Careful, resume: &Resume) -> Result<(DataSet, Opened), String> {
+        let integrity = self.mend(disk)?;
+        let names = self.names(&resume.anchor);
+        let mut set = DataSet {
+            folder: self.place.as_path().into(),
+            anchor: names,
+            planned: self.plan.frames(),
+            names: self.frames.iter().map(|frame| frame.file.clone()).collect(),
+            records: self.records,
+            integrity,
+            unfinished: None,
+        };
+        let believed = (names != resume.anchor).then(|| Time::of(&resume.anchor, resume.anchor.instant));
+        set.add_line(
+            disk,
+            &records::line(&Resumed {
+                resumed: self.resumed + 1,
+                planktor_version: env!("CARGO_PKG_VERSION").into(),
+                anchor: Moment::of(&names),
+                believed,
+                camera: records::camera(&resume.mode),
+                frames: self.there(),
+                repaired: self.unfinished.clone(),
+            }),
+        )?;
+        let (folder, frames) = (set.folder.clone(), self.there());
+        Ok((set, Opened { folder, names, cursor: Cursor::after(self.plan, frames), frames }))
+    }
+
+    /// Names stay in order, whatever the clock says.
+    fn names(&self, anchor: &Anchor) -> Anchor {
+        let last = self.frames.last().and_then(|frame| Utc::parse(&frame.exposure.utc));
+        match last.and_then(|last| last.checked_add(AFTER_THE_LAST)) {
+            Some(after) if after > anchor.utc => Anchor { utc: after, ..*anchor },
+            _ => *anchor,
+        }
+    }
+
+    /// Gives the length of `integrity.check`.
+    fn mend(&self, disk: &mut Careful) -> Result<usize, String> {
+        let at = |name: &str| self.place.join(name);
+        for name in [METADATA, RECORDS, INTEGRITY] {
+            disk.remove(&at(&with_part(name)))?;
+        }
+        disk.sync_dir(&self.place)?;
+        self.cut(disk, RECORDS, self.records)?;
+        let listed = disk.read(&at(INTEGRITY))?;
+        let whole = whole_lines(&listed);
+        self.cut(disk, INTEGRITY, whole)?;
+        let mut length = whole;
+        if let Some(Frame { file, size, sha1, .. }) = self.frames.last() {
+            if !matches!(disk.0.kind(&at(file)), Ok(Kind::File(_))) {
+                disk.rename(&at(&with_part(file)), &at(file))?;
+                disk.sync_dir(&self.place)?;
+            }
+            let line = integrity_line(file, usize::try_from(*size).unwrap_or(usize::MAX), sha1);
+            if !listed[..whole].ends_with(line.as_bytes()) {
+                disk.append(&at(INTEGRITY), line.as_bytes())?;
+                length += line.len();
+            }
+        }
+        for path in disk.list(&self.place)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.strip_suffix(PART).is_some_and(looks_like_frame) {
+                disk.remove(&path)?;
+            }
+        }
+        disk.sync_dir(&self.place)?;
+        Ok(length)
+    }
+
+    fn cut(&self, disk: &mut Careful, name: &str, length: usize) -> Result<(), String> {
+        let content = disk.read(&self.place.join(name))?;
+        match content.len() > length {
+            true => disk.exchange(&self.place.join(name), &content[..length]),
+            false => Ok(()),
+        }
+    }
+}
