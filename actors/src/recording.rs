@@ -11,6 +11,7 @@ use planktor_protocol::camera::{Frame, Mode};
 use planktor_protocol::library::{Estimate, Name};
 use planktor_protocol::plan::{Cursor, Plan};
 use planktor_protocol::position::Fix;
+use planktor_protocol::quality::Quality;
 use planktor_protocol::timekeeping::{Anchor, Step};
 use planktor_protocol::units::{Fraction, Micrometres, Nanolitres};
 use planktor_protocol::{Instant, Interval, Run};
@@ -38,6 +39,8 @@ pub struct Facts {
     pub fix: Option<Fix>,
     /// The newest anchor, which may be better than the data set's own.
     pub time: Option<Anchor>,
+    /// How the camera streams.
+    pub mode: Option<Mode>,
 }
 
 /// To an encoder.
@@ -84,12 +87,42 @@ pub struct Picture {
     pub exposure: Interval,
     /// What was known about it.
     pub facts: Facts,
+    /// What is seen in it; `None` if that cannot be said.
+    pub look: Option<Look>,
+}
+
+/// What is seen in a picture, on a small copy of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The mean of green, millionths of white.
+    pub brightness: u32,
+    /// As in [`Quality`].
+    pub sharpness: u64,
+    /// Pixels that are as white as can be, millionths of all.
+    pub saturated: u32,
+    /// Diameter of the largest bubble, millionths of the height; 0 if there is none.
+    pub bubble: u32,
+    /// Equal for equal pictures only.
+    pub print: u64,
+    /// What is darker than its surroundings, the largest first.
+    pub spots: Vec<Spot>,
+}
+
+/// Something in a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// Its middle from the left, in eighths of a pixel of the small copy.
+    pub x: u32,
+    /// From the top.
+    pub y: u32,
+    /// Its size in pixels of the small copy.
+    pub pixels: u32,
 }
 
 impl std::fmt::Debug for Picture {
     /// Its content by its digest.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, jpeg, dng: _, sha1, seq, exposure, facts } = self;
+        let Self { name, jpeg, dng: _, sha1, seq, exposure, facts, look: _ } = self;
         write!(f, "Picture({name}, {} bytes, {sha1}, seq {seq}, {exposure:?}, {facts:?})", jpeg.len())
     }
 }
@@ -235,6 +268,15 @@ pub enum Note {
     ClockStep(Step),
 }
 
+/// A frame on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// Its file.
+    pub path: Arc<Path>,
+    /// What it is worth, and what drifts away from how the run began.
+    pub quality: Option<(Quality, Option<Arc<str>>)>,
+}
+
 /// From the recorder.
 #[derive(Debug)]
 pub enum Recorded {
@@ -253,8 +295,8 @@ pub enum Recorded {
         batch: Run,
         /// Which frame of it.
         shot: Run,
-        /// Its file.
-        result: Result<Arc<Path>, String>,
+        /// What became of it.
+        result: Result<Box<Saved>, String>,
     },
     /// The data set is closed, or why not.
     Ended {

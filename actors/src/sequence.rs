@@ -389,6 +389,7 @@ mod tests {
             light: None,
             fix: None,
             time: None,
+            mode: None,
         })
     }
 

@@ -15,7 +15,7 @@ use planktor_protocol::acquisition::Formats;
 use planktor_protocol::camera::{Frame, Pixels};
 use planktor_protocol::units::{Micrometres, Nanolitres};
 use planktor_protocol::{Instant, Run};
-use planktor_runtime::dataset;
+use planktor_runtime::dataset::{self, Instrument};
 use planktor_sim::scene::Format;
 use planktor_sim::{Settings, Twin};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn main() {
     for format in [Format::Rgb, Format::Bayer12, Format::Jpeg] {
         let frame = frame(format);
         let render = median(|| drop(frame.picture.develop()));
-        let whole = median(|| drop(dataset::encode(job(&frame))));
+        let whole = median(|| drop(dataset::encode(job(&frame), &Instrument::default())));
         println!(
             "{:<8} rendered in {render:>6.1} ms, a frame's file in {whole:>6.1} ms (rendered, encoded by jpeg-encoder, digested)",
             format!("{format:?}")
@@ -81,6 +81,7 @@ fn job(frame: &Frame) -> Encode {
         light: None,
         fix: None,
         time: None,
+        mode: None,
     };
     Encode {
         batch: Run(1),

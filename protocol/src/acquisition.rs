@@ -102,6 +102,15 @@ pub enum Event {
         /// How many there will be.
         total: u32,
     },
+    /// What the frame that was saved last is worth; answers nobody.
+    Judged {
+        /// Its file.
+        path: Arc<std::path::Path>,
+        /// What it is worth.
+        quality: crate::quality::Quality,
+        /// What drifts away from how the run began.
+        warning: Option<Arc<str>>,
+    },
     /// Every frame is on disk and the data set is complete.
     Done {
         /// The data set's folder.

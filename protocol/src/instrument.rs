@@ -168,6 +168,7 @@ impl Event {
             Self::Acquisition(
                 acquisition::Event::Started
                 | acquisition::Event::Saved { .. }
+                | acquisition::Event::Judged { .. }
                 | acquisition::Event::Progress { .. },
             ) => false,
             Self::Pump(_)

@@ -18,6 +18,7 @@ pub mod plan;
 pub mod position;
 pub mod preview;
 pub mod pump;
+pub mod quality;
 pub mod stop;
 pub mod survey;
 pub mod time;

@@ -89,6 +89,8 @@ pub struct Config {
     pub board: Arc<dyn Board>,
     /// Its name, for the metadata.
     pub board_name: &'static str,
+    /// The computer's serial number, if it has one.
+    pub serial: Option<Arc<str>>,
     /// Its constants, where `hardware.json` says nothing.
     pub calibration: Calibration,
     /// Which time.
@@ -130,6 +132,7 @@ impl Config {
         Self {
             board,
             board_name,
+            serial: None,
             calibration: Calibration::V3_0,
             time,
             models: Models::default(),
@@ -247,8 +250,10 @@ fn build(
     outlet: Outlet,
     slow: &ArbiterHandle,
 ) -> io::Result<()> {
+    let instrument = dataset::Instrument { board: config.board_name, serial: config.serial };
     let encoder = |metrics: Metrics| -> Hand<Encode, Encoded> {
-        Box::new(move |job| metrics.timed(Stage::Encode, || dataset::encode(job)))
+        let instrument = instrument.clone();
+        Box::new(move |job| metrics.timed(Stage::Encode, || dataset::encode(job, &instrument)))
     };
     let encoders = (0..config.encoders).map(|_| encoder(config.metrics.clone())).collect();
     let encoders = Worker::start("encoder", JOBS, config.models.encoding, encoders)?;

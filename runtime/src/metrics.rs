@@ -266,6 +266,7 @@ impl Metrics {
             acquisition::Event::Interrupted => "interrupted",
             acquisition::Event::Failed(_) => "failed",
             acquisition::Event::Refused(_)
+            | acquisition::Event::Judged { .. }
             | acquisition::Event::Started
             | acquisition::Event::Progress { .. }
             | acquisition::Event::Configured

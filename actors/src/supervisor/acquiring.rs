@@ -1,7 +1,7 @@
 //! An acquisition from its command to its end: camera, data set, sequence, frames.
 
 use super::{Acquisition, Answered, Running, State, Supervisor, What, Who};
-use crate::recording::{Begin, Encode, Ending, Facts, Opened, Recorded, Resume};
+use crate::recording::{Begin, Encode, Ending, Facts, Opened, Recorded, Resume, Saved};
 use crate::sequence::{self, Act, Sequence, Stillness};
 use planktor_drivers::devices::pump as pump_device;
 use planktor_protocol::acquisition::{self, Failure, Formats, Refusal};
@@ -246,18 +246,27 @@ impl Supervisor {
             light: self.level,
             fix: self.fix,
             time: self.anchor,
+            mode: self.mode,
         }
     }
 
     pub(super) fn recorded(&mut self, state: State, recorded: Recorded) -> State {
         match (state, recorded) {
-            (State::Running(a, mut running), Recorded::Saved { batch, shot, result: Ok(path) })
+            (State::Running(a, mut running), Recorded::Saved { batch, shot, result: Ok(saved) })
                 if batch == a.batch =>
             {
+                let Saved { path, quality } = *saved;
                 self.pipeline.saved(batch);
                 running.saved += 1;
                 let (current, total) = (running.saved, a.total);
-                self.tell(Some(a.id), Event::Acquisition(acquisition::Event::Saved { path, current, total }));
+                let saved = acquisition::Event::Saved { path: path.clone(), current, total };
+                self.tell(Some(a.id), Event::Acquisition(saved));
+                if let Some((quality, warning)) = quality {
+                    self.tell(
+                        None,
+                        Event::Acquisition(acquisition::Event::Judged { path, quality, warning }),
+                    );
+                }
                 self.feed(a, running, sequence::Input::Saved(shot))
             }
             (State::Running(a, _), Recorded::Noted(Err(why))) => self.fail(a, Failure::Disk(why)),

@@ -2,7 +2,7 @@
 
 use super::motion::{FlowRate, Millilitres, PumpDirection, stroke};
 use super::reading::{Misread, Text, Whole, quantity, tagged, words};
-use super::{Status, library, plan, status_of};
+use super::{Status, library, plan, quality, status_of};
 use crate::acquisition::{self, Event, Failure, Formats, Progress, Refusal};
 use crate::camera::{GAIN_AT_ISO_100, Settings};
 use crate::instrument::Command;
@@ -343,6 +343,10 @@ pub(super) fn status(event: &Event) -> Vec<Status> {
                 Status { spare: true, ..status_of(STATUS, &ImagerStatus::Progress(progress), false) },
             ]
         }
+        Event::Judged { path, quality, warning } => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            vec![quality::status(&name, quality, warning.as_deref())]
+        }
         Event::Captured { jpeg, dng } => {
             vec![status_of(STATUS, &ImagerStatus::Captured(captured(jpeg.as_deref(), dng.as_deref())), false)]
         }
@@ -383,7 +387,8 @@ pub(super) fn response(event: &Event) -> Result<Value, String> {
         | Event::Resumed
         | Event::Progress { .. }
         | Event::Started
-        | Event::Saved { .. } => Ok(json!({})),
+        | Event::Saved { .. }
+        | Event::Judged { .. } => Ok(json!({})),
         Event::Done { path } => Ok(json!({"path": text(path)})),
         Event::Interrupted => Ok(json!({"status": "Interrupted"})),
     }

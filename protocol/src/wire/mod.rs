@@ -13,6 +13,7 @@ pub mod light;
 pub mod motion;
 pub mod plan;
 pub mod preview;
+pub mod quality;
 mod reading;
 pub mod survey;
 

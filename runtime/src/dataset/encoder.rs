@@ -1,17 +1,23 @@
-//! Makes a frame's bytes: develops the picture, encodes and digests it. Pure, so any number at once; never touches a
+//! Makes a frame's bytes: develops the picture, looks at it, encodes it, says in it what is known of it, and digests it. Pure, so any number at once; never touches a
 //! disk.
 
 use super::develop::develop;
 use super::digest;
 use super::dng;
+use super::picture::decode;
+use super::quality::look;
+use super::stamp::{Instrument, with_exif};
 use jpeg_encoder::{ColorType, Encoder, EncodingError, SamplingFactor};
-use planktor_actors::recording::{Encode, Encoded, Picture};
+use planktor_actors::recording::{Encode, Encoded, Look, Picture};
 use planktor_protocol::camera::{Frame, Image, Pixels};
 
 /// High enough that a segmenter finds no blocks; as today's instruments have it.
 pub(super) const QUALITY: u8 = 95;
 /// Room for a full frame's file, so that it need not grow: a quarter of a byte a pixel is seldom exceeded.
 const PIXELS_PER_BYTE: usize = 4;
+
+/// Pixels on one side of what is looked at of a camera's own JPEG, at least.
+const SMALL: u16 = 300;
 
 /// How a JPEG begins and ends.
 const BEGIN: [u8; 2] = [0xFF, 0xD8];
@@ -21,14 +27,17 @@ const END: [u8; 2] = [0xFF, 0xD9];
 ///
 /// The answer holds an error's text if the picture is empty, larger than JPEG allows (65,535 a side) or not what it
 /// says it is.
-pub fn encode(job: Encode) -> Encoded {
+pub fn encode(job: Encode, instrument: &Instrument) -> Encoded {
     let Encode { batch, shot, name, frame, facts, formats } = job;
     let failed = |why| format!("failed to encode {name}: {why}; check the camera's mode");
     let dng = if formats.dng { dng(&frame).map(Some) } else { Ok(None) };
-    let files = dng.and_then(|dng| Ok((file(frame.picture.develop()).map_err(failed)?, dng)));
-    let result = files.map(|(jpeg, dng)| {
+    let files = dng.and_then(|dng| {
+        let (jpeg, look) = file(frame.picture.develop()).map_err(failed)?;
+        Ok((with_exif(&jpeg, &facts, frame.interval.from, instrument).map_err(failed)?, look, dng))
+    });
+    let result = files.map(|(jpeg, look, dng)| {
         let sha1 = digest(&name, &jpeg);
-        Box::new(Picture { sha1, jpeg, dng, seq: frame.seq, exposure: frame.interval, facts, name })
+        Box::new(Picture { sha1, jpeg, dng, seq: frame.seq, exposure: frame.interval, facts, look, name })
     });
     Encoded { batch, shot, result }
 }
@@ -38,14 +47,20 @@ fn dng(frame: &Frame) -> Result<Vec<u8>, String> {
     dng::dng(&mosaic)
 }
 
-/// A frame's file: what a camera has encoded itself is stored as it comes, if it is whole.
-fn file(pixels: Pixels) -> Result<Vec<u8>, String> {
-    match pixels {
-        Pixels::Rgb(image) => jpeg(&image, QUALITY),
-        Pixels::Bayer12(mosaic) => jpeg(&develop(&mosaic)?, QUALITY),
-        Pixels::Jpeg(bytes) if bytes.starts_with(&BEGIN) && bytes.ends_with(&END) => Ok(bytes),
-        Pixels::Jpeg(bytes) => Err(format!("the camera's JPEG of {} bytes is not whole", bytes.len())),
-    }
+/// A frame's file, and what is seen in it. What a camera has encoded itself is stored as it comes, if it is whole.
+fn file(pixels: Pixels) -> Result<(Vec<u8>, Option<Look>), String> {
+    let image = match pixels {
+        Pixels::Rgb(image) => image,
+        Pixels::Bayer12(mosaic) => develop(&mosaic)?,
+        Pixels::Jpeg(bytes) if bytes.starts_with(&BEGIN) && bytes.ends_with(&END) => {
+            let small = decode(&bytes, SMALL).ok();
+            return Ok((bytes, small.as_ref().map(look)));
+        }
+        Pixels::Jpeg(bytes) => {
+            return Err(format!("the camera's JPEG of {} bytes is not whole", bytes.len()));
+        }
+    };
+    Ok((jpeg(&image, QUALITY)?, Some(look(&image))))
 }
 
 /// A picture's JPEG, of a quality from 1 to 100.

@@ -25,6 +25,7 @@ mod recorder;
 pub mod records;
 mod report;
 mod resuming;
+mod stamp;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -36,6 +37,7 @@ pub use find::data_sets;
 pub use picture::Figures;
 pub use recorder::Recorder;
 pub use report::{Early, Problem, Reached, Report, Unfinished, Verdict};
+pub use stamp::Instrument;
 pub use verify::{verify, verify_on};
 
 use crate::careful::PART;

@@ -14,10 +14,11 @@
 //! unfinished, whenever the power goes. What cannot be undone, because the disk is gone or full, is tried again before
 //! the next frame.
 
+use super::quality::Judge;
 use super::{INTEGRITY, INTEGRITY_HEAD, METADATA, RECORDS};
 use super::{digest, integrity_line, is_frame_name, metadata, records, with_part};
 use crate::careful::Careful;
-use planktor_actors::recording::{Begin, Ending, Note, Picture};
+use planktor_actors::recording::{Begin, Ending, Note, Picture, Saved};
 use planktor_protocol::timekeeping::Anchor;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -34,6 +35,7 @@ pub(super) struct DataSet {
     /// How many of `integrity.check`.
     pub(super) integrity: usize,
     pub(super) unfinished: Option<Unfinished>,
+    pub(super) judge: Judge,
 }
 
 /// What was begun and is neither done nor undone.
@@ -83,6 +85,7 @@ impl DataSet {
             records: head.len(),
             integrity: integrity.len(),
             unfinished: None,
+            judge: Judge::default(),
         })
     }
 
@@ -100,10 +103,12 @@ impl DataSet {
         Ok(())
     }
 
-    pub(super) fn write(&mut self, disk: &mut Careful, picture: &Picture) -> Result<Arc<Path>, String> {
+    pub(super) fn write(&mut self, disk: &mut Careful, picture: &Picture) -> Result<Saved, String> {
         let Picture { name, jpeg, sha1, .. } = picture;
         let (part, path) = (self.folder.join(with_part(name)), self.folder.join(name));
-        let record = records::frame(picture, None, &self.anchor);
+        let judged = self.judge.judge(picture);
+        let quality = judged.as_ref().map(|(quality, _)| quality);
+        let record = records::frame(picture, quality, &self.anchor);
         let entry = integrity_line(name, jpeg.len(), sha1);
         self.begin_step(name, Step::Written);
         disk.write(&part, jpeg)?;
@@ -119,7 +124,8 @@ impl DataSet {
         self.integrity += entry.len();
         self.names.insert(name.clone());
         self.unfinished = None;
-        Ok(path.into())
+        let quality = judged.map(|(quality, warning)| (quality, warning.map(Into::into)));
+        Ok(Saved { path: path.into(), quality })
     }
 
     fn begin_step(&mut self, name: &str, reached: Step) {

@@ -7,7 +7,7 @@ use crate::careful::Careful;
 use crate::shelf::Shelf;
 use planktor_actors::estimate::{estimate, frame_bytes};
 use planktor_actors::recording::{
-    Begin, Done, Ending, Errand, Files, Note, Opened, Picture, Record, Recorded, Resume,
+    Begin, Done, Ending, Errand, Files, Note, Opened, Picture, Record, Recorded, Resume, Saved,
 };
 use planktor_drivers::disk::Disk;
 use planktor_protocol::Run;
@@ -15,7 +15,6 @@ use planktor_protocol::acquisition::{Formats, Refusal};
 use planktor_protocol::plan::Cursor;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Keeps the data sets that are open. A stopped one may still get frames while the next has begun.
 pub struct Recorder {
@@ -58,7 +57,7 @@ impl Recorder {
                 Recorded::Begun { batch: resume.batch, result: self.resume(&resume).map(Box::new) }
             }
             Record::Frame { batch, shot, picture } => {
-                Recorded::Saved { batch, shot, result: self.frame(batch, &picture) }
+                Recorded::Saved { batch, shot, result: self.frame(batch, &picture).map(Box::new) }
             }
             Record::Alone { batch, picture, formats } => {
                 Recorded::Alone { batch, result: self.alone(&picture, formats) }
@@ -123,7 +122,7 @@ impl Recorder {
         disk.sync_dir(above).map_err(Refusal::Disk)
     }
 
-    fn frame(&mut self, batch: Run, picture: &Picture) -> Result<Arc<Path>, String> {
+    fn frame(&mut self, batch: Run, picture: &Picture) -> Result<Saved, String> {
         let Self { disk, open, root, kept_free, .. } = self;
         let set = open.get_mut(&batch).ok_or_else(|| not_open(batch, &picture.name))?;
         set.undo(disk)?;

@@ -17,6 +17,7 @@ use super::whole_lines;
 use planktor_actors::recording::{Begin, Ending, Note, Picture};
 use planktor_protocol::acquisition::Metadata;
 use planktor_protocol::camera::{GAIN_AT_ISO_100, Mode};
+use planktor_protocol::quality;
 use planktor_protocol::timekeeping::Anchor;
 use planktor_protocol::wire::plan::{Step, steps};
 use planktor_protocol::{Instant, Interval};
@@ -199,7 +200,7 @@ pub(super) fn head(begin: &Begin, metadata: &Metadata) -> String {
 }
 
 /// A frame's line.
-pub(super) fn frame(picture: &Picture, quality: Option<Quality>, anchor: &Anchor) -> String {
+pub(super) fn frame(picture: &Picture, quality: Option<&quality::Quality>, anchor: &Anchor) -> String {
     let Picture { facts, exposure, .. } = picture;
     let start = exposure.from;
     let Span { from_ns, to_ns } = span(anchor, *exposure);
@@ -217,7 +218,7 @@ pub(super) fn frame(picture: &Picture, quality: Option<Quality>, anchor: &Anchor
         light: facts.light.map(|light| f64::from(light.millionths()) / 1e6),
         fix: Position::of(facts.fix.as_ref(), start),
         time: facts.time.map(|time| Time::of(&time, start)),
-        quality,
+        quality: quality.map(Quality::from),
     })
 }
 

@@ -12,6 +12,7 @@
 //! In this order, so that a power cut in between leaves what a power cut during the saving would have left.
 
 use super::open::DataSet;
+use super::quality::Judge;
 use super::records::{self, Frame, Line, Resumed};
 use super::report::Verdict;
 use super::whence::{Moment, Time};
@@ -127,6 +128,7 @@ impl Found {
             records: self.records,
             integrity,
             unfinished: None,
+            judge: Judge::again(&self.frames),
         };
         let believed = (names != resume.anchor).then(|| Time::of(&resume.anchor, resume.anchor.instant));
         set.add_line(

@@ -2,6 +2,7 @@
 
 mod checked;
 mod failing;
+mod looked;
 mod resumed;
 
 use super::*;
@@ -120,6 +121,7 @@ fn facts() -> Facts {
         light: Fraction::from_millionths(350_000),
         fix: None,
         time: Some(Anchor { source: Source::Computer, ..begin().anchor }),
+        mode: Some(begin().mode),
     }
 }
 
@@ -127,14 +129,10 @@ fn picture(n: usize) -> Box<Picture> {
     let from = at(1 + n as u64);
     let interval = Interval { from, to: from + Duration::from_millis(87) };
     let frame = Frame { seq: n as u64, interval, picture: Arc::new(Gradient { width: 32, height: 24 }) };
-    encode(Encode {
-        batch: Run(1),
-        shot: Run(2),
-        name: NAMES[n].into(),
-        frame,
-        facts: facts(),
-        formats: JPEG,
-    })
+    encode(
+        Encode { batch: Run(1), shot: Run(2), name: NAMES[n].into(), frame, facts: facts(), formats: JPEG },
+        &Instrument::default(),
+    )
     .result
     .unwrap()
 }
@@ -148,7 +146,7 @@ fn begun(recorder: &mut Recorder, begin: Begin) -> Result<Arc<Path>, Refusal> {
 
 fn saved(recorder: &mut Recorder, batch: u64, picture: Box<Picture>) -> Result<Arc<Path>, String> {
     match recorder.record(Record::Frame { batch: Run(batch), shot: Run(9), picture }) {
-        Recorded::Saved { result, shot: Run(9), .. } => result,
+        Recorded::Saved { result, shot: Run(9), .. } => result.map(|saved| saved.path),
         other => panic!("{other:?}"),
     }
 }
@@ -476,7 +474,10 @@ fn a_picture_that_no_jpeg_can_hold_is_an_error_with_its_name() {
             facts: facts(),
             formats: JPEG,
         };
-        assert!(encode(job).result.unwrap_err().contains(NAMES[0]), "{width}x{height}");
+        assert!(
+            encode(job, &Instrument::default()).result.unwrap_err().contains(NAMES[0]),
+            "{width}x{height}"
+        );
     }
 }
 

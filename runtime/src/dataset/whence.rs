@@ -93,7 +93,7 @@ impl Position {
 }
 
 /// What receivers without a fix say is no place: the null island and the pole that a broken parser reads out of it.
-fn is_place(place: &Place) -> bool {
+pub(super) fn is_place(place: &Place) -> bool {
     let Place { latitude, longitude, .. } = place;
     let possible = latitude.0.abs() <= 90_000_000_000 && longitude.0.abs() <= 180_000_000_000;
     possible && !(longitude.0 == 0 && matches!(latitude.0, 0 | -90_000_000_000))
