@@ -9,7 +9,10 @@ use std::path::Path;
 #[test]
 fn the_committed_documents_are_not_stale() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contract");
-    let made: Vec<_> = contract::files().into_iter().chain([planktor_runtime::web::file()]).collect();
+    let made: Vec<_> = contract::files()
+        .into_iter()
+        .chain([planktor_runtime::web::file(), planktor_runtime::dataset::records::file()])
+        .collect();
     for (name, text) in &made {
         let committed = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
         assert!(&committed == text, "contract/{name} is stale: run `cargo run -- contract --write contract`");

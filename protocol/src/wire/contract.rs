@@ -2,7 +2,7 @@
 //! Schema for each topic, and a reference for people.
 
 use super::library::{self, Verb};
-use super::{extras, imager, lease, light, motion, preview, survey};
+use super::{extras, imager, lease, light, motion, preview, quality, survey};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -118,6 +118,12 @@ fn channels() -> Vec<Channel> {
     all.extend([
         status(motion::PUMP_STATUS, Retained::States, "What the pump does.", of::<motion::MotorStatus>),
         status(motion::FOCUS_STATUS, Retained::States, "What the stage does.", of::<motion::MotorStatus>),
+        status(
+            quality::STATUS,
+            Retained::No,
+            "What each frame is worth, and what drifts.",
+            of::<quality::QualityStatus>,
+        ),
         status(light::STATUS, Retained::Yes, "Whether the lamp is lit.", of::<light::SwitchStatus>),
         status(light::BUBBLER_STATUS, Retained::Yes, "Whether it bubbles.", of::<light::SwitchStatus>),
         status(imager::STATUS, Retained::No, "What comes of acquisitions.", of::<imager::ImagerStatus>),

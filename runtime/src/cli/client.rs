@@ -53,6 +53,8 @@ pub(crate) enum Order {
     },
     /// Make a stop-flow acquisition, and wait for its end
     Acquire(Acquire),
+    /// Go on with an acquisition that ended early, and wait for its end
+    Resume(Resume),
     /// Acquisition protocols: keep, list, estimate, run, pause
     Protocol {
         #[command(subcommand)]
@@ -157,6 +159,17 @@ pub(crate) struct Acquire {
     /// Settling before each frame, s
     #[arg(long, default_value_t = 0.5)]
     settle: f64,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Resume {
+    /// Its folder, or the end of that: object_date/sample_id/acq_id
+    data_set: PathBuf,
+    /// For plans that move the stage: it stands where it stood after the last frame; look through the camera first
+    #[arg(long)]
+    stage_as_it_stands: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -311,6 +324,10 @@ impl Order {
                     "volume": volume_ul.abs() / 1e3, "nb_frame": frames, "sleep": settle, "flowrate": flow});
                 session.acquire("imager/image", order)
             }
+            Self::Resume(Resume { data_set, stage_as_it_stands, common }) => {
+                let order = json!({"data_set": name_of(&data_set), "stage_as_it_stands": stage_as_it_stands});
+                common.connect()?.acquire("planktor/resume", order)
+            }
             Self::Protocol { what } => what.carry_out(),
             Self::Lease { what } => {
                 let (common, order) = match what {
@@ -330,6 +347,12 @@ impl Order {
             }
         }
     }
+}
+
+/// The instrument knows a data set by its last three folders.
+fn name_of(folder: &Path) -> String {
+    let names: Vec<_> = folder.components().map(|name| name.as_os_str().to_string_lossy()).collect();
+    names[names.len().saturating_sub(3)..].join("/")
 }
 
 impl Protocol {

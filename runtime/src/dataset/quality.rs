@@ -5,15 +5,15 @@
 //! |---|---|---|---|
 //! | brightness | below 0.2, above 0.95 | below 0.05, above 0.99 | the lamp is dark, covered, or much too bright |
 //! | `brightness_drift` | 10 % off the first frames | 30 % | a lamp that ages unnoticed, dirt, a changed exposure |
-//! | `sharpness_drift` | less than half of the first frames | less than a tenth | the focus has wandered off |
+//! | `sharpness_drift` | less than a third of the first frames | less than a tenth | the focus has wandered off |
 //! | saturation | above 1 % of the pixels | above 20 % | white that holds no picture |
 //! | empty | no particle | | an empty syringe, a stroke that does not pump |
 //! | identical | | the frame before once more | a camera that is stuck |
 //! | bubble | wider than 5 % of the height | than 50 % | air in the cell |
 //! | stuck | more than 10 % of the particles | more than half | they would be counted twice |
 //!
-//! Drift is that of the newest five frames in the mean against the first five, for single frames differ by what swims in
-//! them.
+//! Drift is that of the newest seven frames against the first seven, by their medians: single frames differ by what swims
+//! in them, in sharpness by a factor of ten.
 
 pub use planktor_protocol::wire::quality::{Flag, Flags, Quality};
 
@@ -41,8 +41,8 @@ const MOST_SPOTS: usize = 500;
 const LEAST_BUBBLE: usize = 10;
 /// As far may a spot be from where it was, in small pixels, and be the same.
 const SAME_PLACE: u32 = 1;
-/// Frames of which the mean is compared.
-const MEAN: usize = 5;
+/// Frames of which the median is compared.
+const FEW: usize = 7;
 
 /// What is seen in a picture.
 pub(super) fn look(image: &Image) -> Look {
@@ -219,7 +219,7 @@ const fn at_most(suspect: u64, fail: u64) -> Bounds {
 
 const BRIGHTNESS: Bounds = within((200_000, 50_000), (950_000, 990_000));
 const BRIGHTNESS_DRIFT: Bounds = within((900_000, 700_000), (1_100_000, 1_300_000));
-const SHARPNESS_DRIFT: Bounds = at_least(500_000, Some(100_000));
+const SHARPNESS_DRIFT: Bounds = at_least(330_000, Some(100_000));
 const SATURATION: Bounds = at_most(10_000, 200_000);
 const EMPTY: Bounds = at_least(1_000_000, None);
 const IDENTICAL: Bounds = at_most(0, 0);
@@ -249,8 +249,12 @@ impl Test {
         };
         [
             ("brightness", "brightness", BRIGHTNESS),
-            ("brightness_drift", "brightness of the last 5 frames / first 5 frames", BRIGHTNESS_DRIFT),
-            ("sharpness_drift", "sharpness of the last 5 frames / first 5 frames", SHARPNESS_DRIFT),
+            (
+                "brightness_drift",
+                "brightness, median of the last 7 frames / of the first 7",
+                BRIGHTNESS_DRIFT,
+            ),
+            ("sharpness_drift", "sharpness, median of the last 7 frames / of the first 7", SHARPNESS_DRIFT),
             ("saturation", "saturated", SATURATION),
             ("empty", "particles", EMPTY),
             ("identical", "1 if it is the frame before once more", IDENTICAL),
@@ -288,7 +292,7 @@ impl Judge {
     pub(super) fn again(frames: &[Frame]) -> Self {
         let figures = frames.iter().filter_map(|frame| frame.quality.as_ref());
         let figures = figures.map(|of| ((of.brightness * 1e6) as u64, (of.sharpness * 1e3) as u64));
-        Self { first: figures.take(MEAN).collect(), ..Self::default() }
+        Self { first: figures.take(FEW).collect(), ..Self::default() }
     }
 
     /// What a frame is worth, and what drifts.
@@ -297,10 +301,10 @@ impl Judge {
         let pumped = picture.facts.pumped;
         let figures = (u64::from(look.brightness), look.sharpness);
         self.newest.push_back(figures);
-        if self.newest.len() > MEAN {
+        if self.newest.len() > FEW {
             self.newest.pop_front();
         }
-        if self.first.len() < MEAN {
+        if self.first.len() < FEW {
             self.first.push(figures);
         }
         let before = self.before.replace(Before { print: look.print, spots: look.spots.clone(), pumped });
@@ -333,13 +337,19 @@ impl Judge {
 
     /// The newest frames against the first, millionths; `None` as long as they are the same.
     fn drift(&self, figure: impl Fn(&(u64, u64)) -> u64) -> Option<u64> {
-        if self.first.len() < MEAN || self.newest.len() < MEAN {
+        if self.first.len() < FEW || self.newest.len() < FEW {
             return None;
         }
-        let now: u64 = self.newest.iter().map(&figure).sum();
-        let then: u64 = self.first.iter().map(&figure).sum();
-        (now.saturating_mul(1_000_000)).checked_div(then)
+        let now = median(self.newest.iter().map(&figure));
+        let then = median(self.first.iter().map(&figure));
+        now.saturating_mul(1_000_000).checked_div(then)
     }
+}
+
+fn median(figures: impl Iterator<Item = u64>) -> u64 {
+    let mut all: Vec<_> = figures.collect();
+    all.sort_unstable();
+    all.get(all.len() / 2).copied().unwrap_or(0)
 }
 
 /// How many things stand where something as large stood before.

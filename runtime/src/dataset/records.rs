@@ -183,6 +183,12 @@ pub struct End {
     pub planned: u32,
 }
 
+/// The schema of a line, as a committed file.
+pub fn file() -> (String, String) {
+    let schema = schemars::schema_for!(Line);
+    ("frames.schema.json".into(), format!("{:#}\n", schema.as_value()))
+}
+
 /// The first line.
 pub(super) fn head(begin: &Begin, metadata: &Metadata) -> String {
     let text = |key| metadata.get(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned();

@@ -346,6 +346,24 @@ fn a_record_says_when_it_was_true_counted_from_the_anchor() {
 }
 
 #[test]
+fn every_line_is_as_the_schema_says_and_reads_as_it_was_written() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = complete(root.path());
+    let schema = serde_json::from_str(&records::file().1).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let mut strange = record_lines(&folder);
+    for line in &strange {
+        assert!(schema.is_valid(line), "{line:#}");
+    }
+    strange[1]["exposure"]["from_ns"] = json!("early");
+    assert!(!schema.is_valid(&strange[1]), "it tells right from wrong");
+    let content = fs::read(folder.join(RECORDS)).unwrap();
+    let (lines, length) = records::read(&content).unwrap();
+    let again: String = lines.iter().map(records::line).collect();
+    assert_eq!((again.as_bytes(), length), (content.as_slice(), content.len()));
+}
+
+#[test]
 fn an_anchor_newer_than_the_exposure_counts_back() {
     let mut late = picture(0);
     late.facts.time =

@@ -176,6 +176,34 @@ fn a_failed_frame_is_undone_at_once_and_can_be_sent_again() {
     }
 }
 
+/// The last of the room is for everything else that lives on that disk.
+#[test]
+fn a_run_that_cannot_fit_is_refused_and_no_frame_takes_the_last_room() {
+    const KEPT: u64 = 20_000;
+    let mut disk = MemoryDisk::new(60_000);
+    disk.create_dir(Path::new("/data")).unwrap();
+    let shelf = Shelf::new("/data".into(), "twin", None);
+    let mut recorder = Recorder::new(Box::new(disk.clone()), "/data".into(), "twin", shelf, KEPT);
+    let begin = |frame_bytes| Begin { plan: plan(100), frame_bytes: Some(frame_bytes), ..begin() };
+    let refusal = begun(&mut recorder, begin(1_000)).unwrap_err();
+    assert_eq!(refusal, Refusal::NoRoom { frames: 100, frame_bytes: 1_000, free: 60_000, kept_free: KEPT });
+    assert_eq!(disk.files(), [], "nothing was begun");
+    // Frames can be larger than those before.
+    begun(&mut recorder, begin(100)).unwrap();
+    let save = |recorder: &mut Recorder, n: u64| {
+        let (name, sha1) = numbered(n);
+        saved(recorder, 1, Box::new(Picture { name, sha1, ..*picture(0) }))
+    };
+    let full = (0..100).find_map(|n| save(&mut recorder, n).err()).unwrap();
+    assert!(full.starts_with("the disk is full: 0 MB are free") && full.ends_with("then resume"), "{full}");
+    ended(&mut recorder, 1, Ending::Failed(full)).unwrap();
+    let frame = picture(0).jpeg.len() as u64;
+    let free = disk.free(Path::new("/data")).unwrap();
+    assert!((KEPT - 1_000..KEPT + frame).contains(&free), "{free}: only the mark of the end may take of it");
+    let report = verify_on(&disk, &Path::new("/data").join(PLACE));
+    assert!(matches!(report.verdict, Verdict::Early(Early::Failed(_))) && report.frames > 5, "{report}");
+}
+
 #[test]
 fn a_disk_error_says_what_where_why_and_what_to_do() {
     let (disk, mut recorder) = shaky(&NONE);

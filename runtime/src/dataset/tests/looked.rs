@@ -205,15 +205,15 @@ fn each_test_has_its_threshold() {
 #[test]
 fn a_drift_is_told_with_its_figure_and_a_single_odd_frame_is_not() {
     let mut judge = Judge::default();
-    for n in 0..5 {
-        judged(&mut judge, n, usual(n as u32));
+    for n in 0..7 {
+        judged(&mut judge, n, usual(u32::try_from(n).unwrap()));
     }
     let bright = usual(0).brightness;
-    let (odd, warning) = judged(&mut judge, 6, Look { brightness: bright * 7 / 10, ..usual(6) });
+    let (odd, warning) = judged(&mut judge, 8, Look { brightness: bright * 7 / 10, ..usual(8) });
     assert_eq!((odd.flags.brightness_drift, warning), (Pass, None));
     let dimmer =
         |n: u32| Look { brightness: bright * 85 / 100, sharpness: usual(n).sharpness / 20, ..usual(n) };
-    let told: Vec<_> = (7..12).map(|n| judged(&mut judge, i64::from(n), dimmer(n))).collect();
+    let told: Vec<_> = (9..16).map(|n| judged(&mut judge, i64::from(n), dimmer(n))).collect();
     let (quality, warning) = told.last().unwrap();
     assert_eq!((quality.flags.brightness_drift, quality.flags.sharpness_drift), (Suspect, Fail));
     let warning = warning.as_ref().unwrap();
