@@ -209,7 +209,8 @@ def lost(place, recorded, true):
     """What is wrong with a frame that was promised."""
     if not place.is_file():
         return [f"{place.name} was promised and is lost"]
-    if not true == recorded == hashlib.sha1(place.read_bytes()).hexdigest():
+    content = place.name.encode() + b"\0" + place.read_bytes()
+    if not true == recorded == hashlib.sha1(content).hexdigest():
         return [f"{place.name} was promised and is not as it was recorded, or has no record"]
     return []
 
@@ -218,6 +219,8 @@ def kind(report):
     """A report's words without names and numbers, to count them."""
     if report["complete"]:
         return "complete"
+    if report["problems"]:
+        return "NOT valid"
     words = report["report"].partition(": ")[2] if report["valid"] else report["report"]
     return " ".join("(name)" if word.endswith((".jpg", ".jpg.part")) else word for word in words.split()).split(";")[0]
 
@@ -229,7 +232,7 @@ def arguments():
     parser.add_argument("planktor", help=argparse.SUPPRESS)
     parser.add_argument("--fs", default="ext4", help=argparse.SUPPRESS)
     parser.add_argument("--options", default="defaults", help=argparse.SUPPRESS)
-    parser.add_argument("--samples", type=int, default=32, help="disks between two flushes at most (%(default)s)")
+    parser.add_argument("--samples", type=int, default=128, help="disks between two flushes at most (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the subsets that are drawn (%(default)s)")
     parser.add_argument("--tear", type=int, default=4096, help="bytes that a disk writes as a whole (%(default)s)")
     parser.add_argument("--next", type=int, default=100, help="record again on each so many-th disk (%(default)s; 0: none)")
@@ -273,7 +276,7 @@ def main():
     started = time.monotonic()
     intervals = read_log(options.log, os.path.getsize(options.before), options.tear)
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    failed, words, count = [], collections.Counter(), 0
+    failed, words, count, again = [], collections.Counter(), 0, 0
     with tempfile.TemporaryDirectory(prefix="power-", dir=memory) as folder:
         truth = truth_of(intervals, options, folder)
         if options.only:
@@ -289,13 +292,14 @@ def main():
         with multiprocessing.Pool(options.jobs, start, (intervals, options, folder, truth)) as pool:
             for task, problems, found in pool.imap_unordered(look, tasks(intervals, options)):
                 count += 1
+                again += task.then_record
                 words.update(found)
                 if problems:
                     failed.append((task, problems))
     for task, problems in failed[:10]:
         print(f"FAILED --only {task.interval}:{task.mask:x}", *problems[:5], sep="\n  ")
-    print(f"{count} disks recovered by {options.recover} and verified in {time.monotonic() - started:.0f} s; "
-          f"data sets on them:")
+    print(f"{count} disks recovered by {options.recover} and verified in {time.monotonic() - started:.0f} s, and recorded again "
+          f"on {again} of them; data sets found:")
     for word, times in words.most_common():
         print(f"  {times:7} {word}")
     print(f"{len(failed)} of {count} disks have lost what was promised, or have something that is not valid")
