@@ -19,7 +19,8 @@ PATH="$PATH:/usr/sbin:/sbin"
 case " $* " in *" --help "*) exec python3 "$here/replay.py" --help ;; esac
 
 missing=()
-for pair in qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod "mkfs.$fs":"$fs" python3:python3; do
+for pair in qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod python3:python3 \
+    "mkfs.$fs":"$fs"; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
 done
 if [ "${#missing[@]}" -gt 0 ]; then
@@ -77,8 +78,9 @@ cp --sparse=always "$before" "$disk"
 truncate -s $((bytes + (1 << 20))) "$disk"
 truncate -s 0 "$log"
 
-timeout 600 qemu-system-x86_64 -machine "q35,accel=${ACCEL:-tcg}" -cpu max -smp 2 -m 512 -nodefaults -no-reboot -nographic \
-    -serial stdio -kernel "$work/kernel/boot/vmlinuz-$version" -initrd "$work/initramfs.gz" \
+timeout 600 qemu-system-x86_64 -machine "q35,accel=${ACCEL:-tcg}" -cpu max -smp 2 -m 512 \
+    -nodefaults -no-reboot -nographic -serial stdio \
+    -kernel "$work/kernel/boot/vmlinuz-$version" -initrd "$work/initramfs.gz" \
     -append "console=ttyS0 quiet panic=-1 fs=$fs options=$options" \
     -blockdev driver=file,node-name=disk,filename="$disk" -blockdev driver=file,node-name=log,filename="$log" \
     -blockdev driver=blklogwrites,node-name=logged,file=disk,log=log,log-super-update-interval=1 \

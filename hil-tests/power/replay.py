@@ -28,6 +28,7 @@ SECTOR = 512
 MAGIC = 0x6A736677736872
 FLUSH = 1
 GUEST_DATA = "/mnt"  # where the virtual machine has the disk
+SAVED = "saved"
 NEXT = pathlib.Path(__file__).with_name("next.toml")
 
 # What is written between two flushes, as pieces (offset, bytes), and what had been promised at its end: path -> word.
@@ -36,7 +37,7 @@ Task = collections.namedtuple("Task", "interval mask then_record")
 
 
 def read_log(path, disk_bytes, tear):
-    """The log as intervals. What is written behind the file system is not the file system's: it says what was promised."""
+    """The log as intervals. What is written behind the file system says what was promised."""
     log = open(path, "rb")
     magic, version, entries, sector_bytes = struct.unpack("<QQQI", log.read(28))
     if (magic, version, sector_bytes) != (MAGIC, 1, SECTOR):
@@ -54,7 +55,8 @@ def read_log(path, disk_bytes, tear):
         offset, data = first * SECTOR, log.read(count * SECTOR)
         if offset >= disk_bytes:
             said = json.loads(data)
-            promised[said["path"]] = said.get("status", "saved")
+            if said.get("type") == "progress" or said.get("status") == "Done":
+                promised[said["path"]] = said.get("status", SAVED)
         else:
             pieces += torn(offset, data, tear)
     return intervals + [Interval(pieces, promised)]
@@ -154,7 +156,7 @@ class Bench:
         files = self.recorded(data)
         for path, word in promised.items():
             place = data / pathlib.Path(path).relative_to(GUEST_DATA)
-            if word == "saved":
+            if word == SAVED:
                 problems += lost(place, files.get(place), self.truth.get(path))
             elif not reports.get(place, {}).get("complete"):
                 problems.append(f"{path} was done and is not complete")
@@ -235,7 +237,7 @@ def arguments():
     parser.add_argument("--samples", type=int, default=128, help="disks between two flushes at most (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the subsets that are drawn (%(default)s)")
     parser.add_argument("--tear", type=int, default=4096, help="bytes that a disk writes as a whole (%(default)s)")
-    parser.add_argument("--next", type=int, default=100, help="record again on each so many-th disk (%(default)s; 0: none)")
+    parser.add_argument("--next", type=int, default=100, help="record again on every so many-th disk (%(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="at the same time (%(default)s)")
     parser.add_argument("--recover", choices=["mount", "e2fsck"], default="mount" if os.geteuid() == 0 else "e2fsck",
                         help="by the kernel, as root, or by e2fsck (%(default)s)")
@@ -256,7 +258,7 @@ def truth_of(intervals, options, folder):
 
     bench.examine = note
     problems, _ = bench.look(Task(last, (1 << len(intervals[last].pieces)) - 1, False))
-    promised = {path for path, word in intervals[last].promised.items() if word == "saved"}
+    promised = {path for path, word in intervals[last].promised.items() if word == SAVED}
     if problems or not promised or promised != truth.keys():
         sys.exit(f"the run itself went wrong: {len(promised)} frames promised, {len(truth)} recorded {problems}")
     return truth
@@ -298,8 +300,8 @@ def main():
                     failed.append((task, problems))
     for task, problems in failed[:10]:
         print(f"FAILED --only {task.interval}:{task.mask:x}", *problems[:5], sep="\n  ")
-    print(f"{count} disks recovered by {options.recover} and verified in {time.monotonic() - started:.0f} s, and recorded again "
-          f"on {again} of them; data sets found:")
+    print(f"{count} disks recovered by {options.recover} and verified in {time.monotonic() - started:.0f} s, "
+          f"{again} of them recorded on again; data sets found:")
     for word, times in words.most_common():
         print(f"  {times:7} {word}")
     print(f"{len(failed)} of {count} disks have lost what was promised, or have something that is not valid")
