@@ -24,7 +24,7 @@ for pair in qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio 
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
 done
 if [ "${#missing[@]}" -gt 0 ]; then
-    names=$(printf '%s\n' "${missing[@]}" | sed 's/^ext4$/e2fsprogs/; s/^xfs$/xfsprogs/; s/^btrfs$/btrfs-progs/' | xargs)
+    names=$(printf '%s ' "${missing[@]}" | sed 's/\bext4 /e2fsprogs /; s/\bxfs /xfsprogs /; s/\bbtrfs /btrfs-progs /')
     echo "power.sh: these packages are missing: apt-get install --no-install-recommends $names" >&2
     exit 1
 fi
