@@ -179,7 +179,7 @@ pub enum Refusal {
     Disk(String),
     /// The frames would not fit.
     #[error(
-        "{frames} frames of about {} MB need {} MB, and {} MB are free, of which {} MB are kept free; \
+        "{frames} frames of about {} MB need {} MB; {} MB are free, and {} MB are to stay free; \
          move data away, or take fewer frames", mb(*.frame_bytes), mb(.frame_bytes * u64::from(*.frames)), mb(*.free),
          mb(*.kept_free)
     )]

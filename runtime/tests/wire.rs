@@ -311,7 +311,20 @@ fn our_own_client_does_everything_and_says_what_came_of_it() {
     ]);
     let acquired: Value = serde_json::from_str(&acquired).unwrap();
     assert!(planktor(&["verify", acquired["path"].as_str().unwrap()]).status().unwrap().success());
+    let whole = acquired["path"].as_str().unwrap();
+    let (code, _, error) = tell(&["resume", whole]);
+    assert!(code == 3 && error.contains("it is complete"), "{code} {error}");
+    let (_frames, statuses) = broker.subscribe("status/imager");
+    let cut = ["acquire", "--frames", "3", "--settle", "0.1", "--sample", "s", "--acquisition", "c"];
+    let mut cut = planktor(&cut);
+    let cut =
+        cut.args(["--broker", &on(&broker)]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while !next(&statuses, "status/imager")["status"].as_str().unwrap_or_default().starts_with("Image 1/3") {}
     done(&["stop"]);
+    assert_eq!(cut.wait_with_output().unwrap().status.code(), Some(5), "interrupted");
+    let rest = whole.strip_suffix('b').unwrap().to_owned() + "c";
+    assert_eq!(done(&["resume", &rest]).trim(), rest);
+    assert!(planktor(&["verify", &rest]).status().unwrap().success());
 
     done(&["lease", "take", "--owner", "ada"]);
     let (code, _, error) = tell(&["light", "off"]);

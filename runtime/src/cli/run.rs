@@ -8,7 +8,7 @@ use planktor_actors::journal::Journal;
 use planktor_drivers::Clock;
 use planktor_drivers::clock::{Computer, Monotonic, WallClock};
 use planktor_drivers::disk::FileSystem;
-use planktor_runtime::instrument::{Config, Time};
+use planktor_runtime::instrument::{Config, KEPT_FREE, Time};
 use planktor_runtime::journal::{Head, Writer};
 use planktor_runtime::scenario::Scenario;
 use planktor_runtime::service::{BrokerChoice, Options, Say, Service};
@@ -22,6 +22,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+
+const MB: u64 = 1_000_000;
+/// A Raspberry Pi's serial number (device tree); other computers have none there.
+const SERIAL: &str = "/sys/firmware/devicetree/base/serial-number";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
@@ -43,6 +47,9 @@ pub(crate) struct Run {
     embedded: Embedded,
     #[command(flatten)]
     page: Page,
+    /// So many megabytes of the data folder's disk are left for everything else that lives there
+    #[arg(long, value_name = "MB", default_value_t = KEPT_FREE / MB)]
+    keep_free: u64,
     /// The instrument's constants [default: hardware.json in the data folder; of a twin: twin/hardware.json]
     #[arg(long, value_name = "FILE")]
     hardware: Option<PathBuf>,
@@ -105,6 +112,8 @@ impl Run {
             journal,
             calibration: head.scenario.calibration(),
             hardware: self.hardware,
+            kept_free: self.keep_free.saturating_mul(MB),
+            serial: serial(),
             ..Config::new(Arc::new(twin), "twin", Time::Real, Box::new(disk), data.clone())
         };
         let service = Service::start(config, options)?;
@@ -129,6 +138,11 @@ impl Run {
             }
         }
     }
+}
+
+fn serial() -> Option<Arc<str>> {
+    let text = std::fs::read_to_string(SERIAL).ok()?;
+    Some(text.trim_end_matches('\0').trim()).filter(|text| !text.is_empty()).map(Into::into)
 }
 
 fn read(path: &Path) -> Result<Scenario, Failure> {
