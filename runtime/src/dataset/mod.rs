@@ -17,12 +17,17 @@ mod dng;
 pub(crate) mod encoder;
 mod find;
 pub(crate) mod folder;
+pub mod ifdo;
+pub mod knowing;
+pub mod listing;
 mod metadata;
 pub(crate) mod picture;
 pub mod quality;
+pub mod reading;
 mod recorder;
 pub mod records;
 mod report;
+mod report_page;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -34,6 +39,7 @@ pub use find::data_sets;
 pub use picture::Figures;
 pub use recorder::Recorder;
 pub use report::{Early, Problem, Reached, Report, Unfinished, Verdict};
+pub use report_page::report_page;
 pub use verify::{verify, verify_on};
 
 use crate::careful::PART;

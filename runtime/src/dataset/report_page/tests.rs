@@ -1,0 +1,1 @@
+//! What must be true of a page, whatever the data set is.
