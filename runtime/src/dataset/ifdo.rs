@@ -237,7 +237,10 @@ fn header(set: &Set, given: &Given, uuid: Uuid, handle: Option<String>) -> (Stri
     put("image-creators", creators(set, given));
     put("image-license", or(&given.license, text("license")).map(|named| named.json()));
     put("image-copyright", given.copyright.clone().or_else(|| text("copyright")).map(Value::String));
-    put("image-abstract", Some(Value::String(given.summary.clone().unwrap_or_else(|| summary(set)))));
+    put(
+        "image-abstract",
+        Some(Value::String(given.summary.clone().unwrap_or_else(|| summary(set, given.position)))),
+    );
     put("image-acquisition", Some(json!("photo")));
     put("image-quality", Some(json!("raw")));
     put("image-deployment", Some(json!("sampling")));
@@ -374,7 +377,7 @@ fn synchronisation(set: &Set) -> Option<Value> {
 }
 
 /// What can be said without knowing more than the metadata.
-fn summary(set: &Set) -> String {
+fn summary(set: &Set, whose: Where) -> String {
     let frames = set.shots.iter().filter(|shot| shot.size.is_some() && looks_like_frame(&shot.name)).count();
     let planned = set.planned().map_or(String::new(), |planned| format!(" of {planned} planned"));
     let simulated = set.text("planktor_board").as_deref() == Some("twin");
@@ -400,7 +403,10 @@ fn summary(set: &Set) -> String {
     say("Depth: ", depth(set).map(|(from, to)| format!("{from} to {to}")), " m.");
     say("A pixel sees ", pixel_um(set).map(|um| um.to_string()), " µm.");
     say("How it ended: ", Some(set.ending().to_owned()), ".");
-    text + " Position and altitude are those of the sampling, not of the instrument, unless it says otherwise."
+    text + match whose {
+        Where::Operator | Where::At(..) => " The position is that of the sampling, not of the instrument.",
+        Where::Instrument => " The position is that of the instrument, which took its water there.",
+    }
 }
 
 /// As the standard has it: UTC, a blank, microseconds.

@@ -57,7 +57,7 @@ pub(super) fn chart(chart: &Chart<'_>) -> Option<Markup> {
                 title id={ (id) "-t" } { (title) }
                 desc id={ (id) "-d" } { (about) }
                 @for value in [low, f64::midpoint(low, high), high] {
-                    path.grid d=(format!("M{LEFT} {:.1}H{}", y(value), WIDTH - RIGHT));
+                    path.grid d=(format!("M{LEFT} {:.1}H{}", y(value), WIDTH - RIGHT)) {}
                     text.end x=(LEFT - 4.0) y=(format!("{:.1}", y(value) + 4.0)) { (number(value)) }
                 }
                 @for frame in ends(frames) {

@@ -5,7 +5,7 @@ use super::facts::{Facts, TESTS, first_mean};
 use super::map::{Shown, maps};
 use super::oddities::{Grade, oddities};
 use super::thumbnails::Thumbnail;
-use super::words::{count, degrees, frames, lasts, number};
+use super::words::{degrees, frames, lasts, number};
 use crate::dataset::Verdict;
 use crate::dataset::knowing::{Said, depth};
 use crate::dataset::listing::size;
@@ -118,8 +118,8 @@ fn place(facts: &Facts) -> Markup {
         }
         @match shown.track.first() {
             Some(first) => p {
-                "The instrument's own receiver: from " (degrees(first.latitude, first.longitude)) " (circle), "
-                (count(shown.track.len(), "fix")) @if shown.track.len() > 1 { "es" }
+                "The instrument's own receiver: from " (degrees(first.latitude, first.longitude)) " (circle); "
+                (shown.track.len()) " different"
                 @if let Some(error) = error { ", at worst " (number(error)) " m wrong with 95 %" }
                 "."
             },
@@ -429,13 +429,18 @@ fn metadata(facts: &Facts) -> Markup {
     let more = facts.set.metadata.len() - rows.len();
     html! {
         @if rows.is_empty() { p { "There are none that can be read." } } @else {
-            table {
+            table.all {
                 caption { "As in metadata.json" }
-                tbody { @for (key, text) in &rows { tr { th scope="row" { (key) } td { (text) } } } }
+                tbody { @for (key, text) in &rows { tr { th scope="row" { (breakable(key)) } td { (text) } } } }
             }
         }
         @if more > 0 { p { "And " (more) " more in metadata.json." } }
     }
+}
+
+/// A key may be broken after each of its underscores.
+fn breakable(key: &str) -> Markup {
+    html! { @for part in key.split_inclusive('_') { (part) wbr; } }
 }
 
 /// A table that may be wider than a phone.
