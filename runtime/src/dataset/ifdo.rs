@@ -445,3 +445,171 @@ fn sha256(folder: &Path, shot: &Shot) -> Result<String, String> {
     }
     Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::made::{anchor, camera, end, frame, head, metadata, name, picture, written};
+    use super::super::quality::Flag;
+    use super::super::records::{Frame, Line, Resumed};
+    use super::*;
+    use std::path::PathBuf;
+
+    fn set(root: &Path, metadata: &Value, frames: Vec<Frame>) -> PathBuf {
+        let frames = frames.into_iter().map(|frame| Line::Frame(Box::new(frame)));
+        let lines: Vec<Line> = [head(2)].into_iter().chain(frames).chain([end(2)]).collect();
+        written(root, metadata, &picture(), &lines)
+    }
+
+    fn two() -> Vec<Frame> {
+        (1..=2).map(|n| frame(n, &picture(), Flag::Pass)).collect()
+    }
+
+    fn made(folder: &Path, given: &Given) -> Ifdo {
+        ifdo(folder, given, &|_, _| {}).unwrap()
+    }
+
+    fn all() -> Given {
+        let named = |name| Some(Named::parse(name).unwrap());
+        Given {
+            handle: Some("https://hdl.handle.net/1/2/".into()),
+            uncertainty_m: Some(50.0),
+            platform: named("Tara"),
+            sensor: named("PlanktoScope"),
+            project: named("Tour"),
+            pi: named("Jane Doe <https://orcid.org/1>"),
+            creators: vec![Named::parse("Ada").unwrap()],
+            license: named("CC BY 4.0"),
+            copyright: Some("Jane Doe".into()),
+            altitude_m: Some(-5.0),
+            ..Given::default()
+        }
+    }
+
+    fn missing(made: &Ifdo) -> Vec<&str> {
+        made.missing.iter().map(|(field, _)| *field).collect()
+    }
+
+    #[test]
+    fn what_is_known_is_said_in_the_standards_words() {
+        let root = tempfile::tempdir().unwrap();
+        let made = made(&set(root.path(), &metadata(), two()), &all());
+        assert_eq!(
+            (missing(&made), made.left_out.len(), made.remarks.len()),
+            (vec![], 0, 0),
+            "{:?}",
+            made.remarks
+        );
+        let header = &made.document["image-set-header"];
+        assert_eq!(header["image-set-name"], "Tour s a PlanktoScope");
+        assert_eq!(header["image-set-uuid"], "01a21c5e-5faa-7cf3-b2ad-d98a231446c6");
+        assert_eq!(header["image-pi"], json!({"name": "Jane Doe", "uri": "https://orcid.org/1"}));
+        assert_eq!(header["image-altitude-meters"], -5.0);
+        let items = &made.document["image-set-items"];
+        let item = &items["2026-11-23_08-00-01-000000.jpg"];
+        assert_eq!(item["image-datetime"], "2026-11-23 08:00:01.000000");
+        // Of the sampling; the instrument was at 179.991.
+        assert_eq!((&item["image-latitude"], &item["image-longitude"]), (&json!(-16.5), &json!(179.9)));
+        assert_eq!(item["image-handle"], "https://hdl.handle.net/1/2/2026-11-23_08-00-01-000000.jpg");
+        let hash: String = Sha256::digest(picture()).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(item["image-hash-sha256"], hash);
+        let uuids: Vec<_> =
+            items.as_object().unwrap().values().map(|item| item["image-uuid"].clone()).collect();
+        assert!(uuids[0] != uuids[1] && uuids[0].as_str().unwrap().as_bytes()[14] == b'5', "{uuids:?}");
+        // python3 -c "import uuid; print(uuid.uuid5(uuid.NAMESPACE_URL, 'a'))"
+        assert_eq!(version_5(Uuid::NAMESPACE_URL, "a").to_string(), "e1407479-3136-56c0-9908-bb02fb0339e2");
+    }
+
+    #[test]
+    fn what_nobody_knows_is_missing_and_not_invented() {
+        let root = tempfile::tempdir().unwrap();
+        let mut said = metadata();
+        (said["object_lat"], said["object_lon"]) = (json!("-90.0000"), json!("0.0000"));
+        let made = made(&set(root.path(), &said, two()), &Given::default());
+        for field in [
+            "image-license",
+            "image-pi",
+            "image-copyright",
+            "image-latitude",
+            "image-platform",
+            "image-creators",
+        ] {
+            assert!(missing(&made).contains(&field), "{field} in {:?}", made.missing);
+            assert!(made.document["image-set-header"].get(field).is_none());
+        }
+        let text = made.document.to_string();
+        assert!(!text.contains("image-latitude") && !text.contains("-90.0,"), "{text}");
+        assert_eq!(
+            made.document["image-set-header"]["image-set-handle"],
+            "urn:uuid:01a21c5e-5faa-7cf3-b2ad-d98a231446c6"
+        );
+    }
+
+    #[test]
+    fn a_frame_that_no_clock_vouches_for_has_no_time_and_inherits_none() {
+        let root = tempfile::tempdir().unwrap();
+        let mut frames = two();
+        frames[0].time.as_mut().unwrap().source = "unset".into();
+        // In one run the better clock of the other frame tells it.
+        let folder = set(root.path(), &metadata(), frames.clone());
+        let first = |made: &Ifdo| made.document["image-set-items"][name(1)]["image-datetime"].clone();
+        assert_eq!(first(&made(&folder, &all())), "2026-11-23 08:00:01.000000");
+        // After a resumption the monotonic clock may be another.
+        let resumed = Resumed {
+            resumed: 1,
+            planktor_version: "0.1.0".into(),
+            anchor: anchor("2026-11-23T08:00:00Z", "gps"),
+            believed: None,
+            camera: camera(),
+            frames: 1,
+            repaired: None,
+        };
+        let [one, other] = <[Frame; 2]>::try_from(frames).unwrap();
+        let lines = [
+            head(2),
+            Line::Frame(Box::new(one)),
+            Line::Resumed(Box::new(resumed)),
+            Line::Frame(Box::new(other)),
+            end(2),
+        ];
+        let other = tempfile::tempdir().unwrap();
+        let made = made(&written(other.path(), &metadata(), &picture(), &lines), &all());
+        assert_eq!((first(&made), missing(&made)), (Value::Null, vec!["image-datetime"]));
+    }
+
+    #[test]
+    fn nobody_gives_a_new_digest_to_a_damaged_frame() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = set(root.path(), &metadata(), two());
+        let mut bytes = picture();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(folder.join(name(2)), bytes).unwrap();
+        let made = made(&folder, &all());
+        assert_eq!(made.document["image-set-items"].as_object().unwrap().len(), 1);
+        assert!(made.left_out[0].contains("not as it was recorded"), "{:?}", made.left_out);
+    }
+
+    #[test]
+    fn under_way_the_instruments_fix_is_the_place_while_it_is_fresh() {
+        let root = tempfile::tempdir().unwrap();
+        let mut frames = two();
+        frames[1].fix.as_mut().unwrap().age_s = 61.0;
+        let given = Given { position: Where::Instrument, uncertainty_m: None, ..all() };
+        let made = made(&set(root.path(), &metadata(), frames), &given);
+        let items = &made.document["image-set-items"];
+        assert_eq!(items[name(1)]["image-longitude"], 179.991);
+        assert_eq!(items[name(1)]["image-coordinate-uncertainty-meters"], 4.0);
+        assert!(
+            items[name(2)].get("image-longitude").is_none() && missing(&made).contains(&"image-longitude")
+        );
+    }
+
+    #[test]
+    fn names_and_places_are_read_or_refused_with_words() {
+        assert_eq!(Named::parse(" A <b> ").unwrap(), Named { name: "A".into(), uri: Some("b".into()) });
+        assert!(Named::parse(" <b>").is_err() && Named::parse("").is_err());
+        assert_eq!("48.5,-4".parse(), Ok(Where::At(48.5, -4.0)));
+        for wrong in ["", "1", "91,0", "0,0", "-90,0", "a,b", "1,181", "NaN,1"] {
+            assert!(wrong.parse::<Where>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -20,6 +20,8 @@ pub(crate) mod folder;
 pub mod ifdo;
 pub mod knowing;
 pub mod listing;
+#[cfg(test)]
+mod made;
 mod metadata;
 pub(crate) mod picture;
 pub mod quality;

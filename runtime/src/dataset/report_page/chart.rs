@@ -24,6 +24,8 @@ pub(super) struct Chart<'a> {
     pub(super) lines: Vec<Line<'a>>,
     /// Level lines, with their names.
     pub(super) limits: Vec<(f64, &'a str)>,
+    /// What is less than this apart is not drawn apart: nobody is to see mountains in a rounding error.
+    pub(super) least: f64,
     /// Frames at which something happened, from 0.
     pub(super) marks: Vec<(usize, String)>,
 }
@@ -36,11 +38,11 @@ pub(super) struct Line<'a> {
 
 /// Nothing if there is no value.
 pub(super) fn chart(chart: &Chart<'_>) -> Option<Markup> {
-    let Chart { id, title, unit, lines, limits, marks } = chart;
+    let Chart { id, title, unit, lines, limits, marks, least: coarse } = chart;
     let all: Vec<f64> = lines.iter().flat_map(|line| line.values.iter().flatten().copied()).collect();
     let frames = lines.iter().map(|line| line.values.len()).max().unwrap_or(0);
     let (least, most) = range(&all)?;
-    let (low, high) = span(least, most, limits);
+    let (low, high) = span(least, most, *coarse, limits);
     let steps = frames.saturating_sub(1).max(1) as f64;
     let x = |frame: usize| LEFT + (WIDTH - LEFT - RIGHT) * frame as f64 / steps;
     let y = |value: f64| TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low);
@@ -58,7 +60,7 @@ pub(super) fn chart(chart: &Chart<'_>) -> Option<Markup> {
                 desc id={ (id) "-d" } { (about) }
                 @for value in [low, f64::midpoint(low, high), high] {
                     path.grid d=(format!("M{LEFT} {:.1}H{}", y(value), WIDTH - RIGHT)) {}
-                    text.end x=(LEFT - 4.0) y=(format!("{:.1}", y(value) + 4.0)) { (number(value)) }
+                    text.end x=(LEFT - 4.0) y=(format!("{:.1}", y(value) + 4.0)) { (axis(value, high - low)) }
                 }
                 @for frame in ends(frames) {
                     text.middle x=(format!("{:.1}", x(frame).clamp(LEFT, WIDTH - 14.0))) y=(HEIGHT - 8.0) { (frame + 1) }
@@ -91,14 +93,22 @@ fn range(values: &[f64]) -> Option<(f64, f64)> {
 }
 
 /// What the axis shows: the values with some air, and limits that are not far from them. Never nothing.
-fn span(least: f64, most: f64, limits: &[(f64, &str)]) -> (f64, f64) {
-    let wide = (most - least).max(most.abs().max(least.abs()) * 0.02).max(1e-9);
+fn span(least: f64, most: f64, coarse: f64, limits: &[(f64, &str)]) -> (f64, f64) {
+    let wide = (most - least).max(coarse).max(most.abs() * 1e-9);
+    let more = (wide - (most - least)) / 2.0;
+    let (least, most) = (least - more, most + more);
     let near = |value: &&(f64, &str)| (least - 2.0 * wide..=most + 2.0 * wide).contains(&value.0);
     let shown = || limits.iter().filter(near).map(|(value, _)| *value);
     let low = shown().fold(least, f64::min);
     let high = shown().fold(most, f64::max);
     let air = (high - low).max(wide) * 0.08;
     (low - air, high + air)
+}
+
+/// As many digits as tell the axis' ends apart.
+fn axis(value: f64, wide: f64) -> String {
+    let digits = (1.0 - wide.log10().floor()).clamp(0.0, 9.0) as usize;
+    format!("{value:.digits$}")
 }
 
 fn ends(frames: usize) -> Vec<usize> {
@@ -153,8 +163,15 @@ mod tests {
 
     fn drawn(values: Vec<Option<f64>>) -> String {
         let lines = vec![Line { name: "a", values }];
-        let one =
-            Chart { id: "c", title: "T", unit: "s", lines, limits: vec![(1.0, "limit")], marks: vec![] };
+        let one = Chart {
+            id: "c",
+            title: "T",
+            unit: "s",
+            lines,
+            limits: vec![(1.0, "limit")],
+            least: 1e-3,
+            marks: vec![],
+        };
         chart(&one).map(|markup| markup.into_string()).unwrap_or_default()
     }
 

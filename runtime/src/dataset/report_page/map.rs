@@ -119,7 +119,8 @@ fn graticule(globe: Globe, centre: Place, half_km: f64) -> (Vec<Vec<Flat>>, Vec<
         lines.extend(globe.line(along, corner * 1.1));
         // Its text stands at the left edge.
         let flat = globe.flat(Place { latitude, longitude: centre.longitude });
-        if flat[1].abs() < 0.92 * half_km {
+        // Below it is the scale bar.
+        if flat[1] < 0.84 * half_km && flat[1] > -0.76 * half_km {
             let side = if latitude < 0.0 { "S" } else { "N" };
             labels.push(([-half_km, flat[1]], format!("{:.*}° {side}", decimals(step), latitude.abs())));
         }
@@ -133,7 +134,7 @@ fn graticule(globe: Globe, centre: Place, half_km: f64) -> (Vec<Vec<Flat>>, Vec<
         let flat = globe.flat(Place { latitude: centre.latitude, longitude });
         if flat[0].abs() < 0.85 * half_km && wide < 180.0 {
             let text = format!("{:.*}° {side}", decimals(wide_step), around.abs());
-            labels.push(([flat[0], half_km * 0.94], text));
+            labels.push(([flat[0], half_km * 0.9], text));
         }
     }
     (lines, labels)

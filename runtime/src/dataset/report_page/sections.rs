@@ -5,7 +5,7 @@ use super::facts::{Facts, TESTS, first_mean};
 use super::map::{Shown, maps};
 use super::oddities::{Grade, oddities};
 use super::thumbnails::Thumbnail;
-use super::words::{degrees, frames, lasts, number};
+use super::words::{count, degrees, frames, lasts, number};
 use crate::dataset::Verdict;
 use crate::dataset::knowing::{Said, depth};
 use crate::dataset::listing::size;
@@ -119,7 +119,7 @@ fn place(facts: &Facts) -> Markup {
         @match shown.track.first() {
             Some(first) => p {
                 "The instrument's own receiver: from " (degrees(first.latitude, first.longitude)) " (circle); "
-                (shown.track.len()) " different"
+                (count(shown.track.len(), "position"))
                 @if let Some(error) = error { ", at worst " (number(error)) " m wrong with 95 %" }
                 "."
             },
@@ -143,6 +143,7 @@ fn time(facts: &Facts) -> Markup {
         unit: "s",
         lines: ahead,
         limits: vec![(0.0, "true")],
+        least: 0.01,
         marks: marks.chain(gaps).collect(),
     };
     let errors = facts.times.iter().map(|known| known.as_ref()?.error_s).collect();
@@ -152,6 +153,7 @@ fn time(facts: &Facts) -> Markup {
         unit: "s",
         lines: vec![Line { name: "error", values: errors }],
         limits: vec![],
+        least: 1e-6,
         marks: vec![],
     };
     let carried: Vec<_> = facts
@@ -222,6 +224,7 @@ fn stillness(facts: &Facts) -> Markup {
         unit: "s",
         lines: vec![line("settling", &facts.settling_s)],
         limits: vec![],
+        least: 0.01,
         marks: vec![],
     };
     let waited = Chart {
@@ -230,6 +233,7 @@ fn stillness(facts: &Facts) -> Markup {
         unit: "s",
         lines: vec![line("waited", &facts.waited_s)],
         limits: vec![(0.0, "settled")],
+        least: 0.01,
         marks: vec![],
     };
     let least = facts.waited_s.iter().flatten().copied().fold(f64::INFINITY, f64::min);
@@ -260,20 +264,22 @@ fn light(facts: &Facts) -> Markup {
     };
     let mut bright = limits(tests, "brightness", 1.0, ["suspect", "fails"]);
     bright.extend(drift("brightness_drift", &facts.brightness));
-    let one = |id, title, unit, values: &[Option<f64>], limits| Chart {
+    let one = |id, title, unit, least, values: &[Option<f64>], limits| Chart {
         id,
         title,
         unit,
         lines: vec![Line { name: title, values: values.to_vec() }],
         limits,
+        least,
         marks: vec![],
     };
     let charts = [
-        one("brightness", "Brightness", "0 black, 1 white", &facts.brightness, bright),
+        one("brightness", "Brightness", "0 black, 1 white", 0.05, &facts.brightness, bright),
         one(
             "sharpness",
             "Sharpness",
             "grows towards focus",
+            1.0,
             &facts.sharpness,
             drift("sharpness_drift", &facts.sharpness),
         ),
