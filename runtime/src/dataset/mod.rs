@@ -41,7 +41,7 @@ pub use find::data_sets;
 pub use picture::Figures;
 pub use recorder::Recorder;
 pub use report::{Early, Problem, Reached, Report, Unfinished, Verdict};
-pub use report_page::report_page;
+pub use report_page::{POLICY as REPORT_POLICY, report_page};
 pub use verify::{verify, verify_on};
 
 use crate::careful::PART;

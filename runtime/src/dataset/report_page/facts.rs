@@ -10,8 +10,11 @@ use crate::dataset::records::{Event, Frame};
 use planktor_actors::estimate::Seen;
 use planktor_protocol::Utc;
 
+/// Where a test's flag is.
+pub(super) type Of = fn(&Flags) -> Flag;
+
 /// The tests by name, in plain words, and where their flag is.
-pub(super) const TESTS: [(&str, &str, fn(&Flags) -> Flag); 8] = [
+pub(super) const TESTS: [(&str, &str, Of); 8] = [
     ("brightness", "neither dark nor glaring", |flags| flags.brightness),
     ("brightness_drift", "as bright as the run's first frames", |flags| flags.brightness_drift),
     ("sharpness_drift", "as sharp as the run's first frames", |flags| flags.sharpness_drift),
@@ -106,7 +109,7 @@ impl Facts {
     }
 
     /// The frames that a test gave this flag.
-    pub(super) fn flagged(&self, test: fn(&Flags) -> Flag, flag: Flag) -> Vec<usize> {
+    pub(super) fn flagged(&self, test: Of, flag: Flag) -> Vec<usize> {
         self.frames(|frame| frame.quality.as_ref().is_some_and(|quality| test(&quality.flags) == flag))
     }
 

@@ -22,6 +22,9 @@ use facts::Facts;
 use std::io;
 use std::path::Path;
 
+/// What a browser may do with it, whatever a stranger's metadata says: fetch nothing and run nothing.
+pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+
 /// The page of a data set. Frames are made small on so many threads, and the files are verified beside; `progress` is
 /// told how many frames are done, of how many.
 ///

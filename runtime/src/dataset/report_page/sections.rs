@@ -1,5 +1,6 @@
 //! The page, section by section. Computes nothing: what it writes are [`Facts`].
 
+use super::POLICY;
 use super::chart::{Chart, Line, chart};
 use super::facts::{Facts, TESTS, first_mean};
 use super::map::{Shown, maps};
@@ -14,8 +15,6 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
 const STYLE: &str = include_str!("style.css");
-/// Nothing is fetched and nothing runs, whatever a stranger's metadata says.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 /// Of one value, and of all metadata together: enough for everything that a form can say.
 const LONGEST: usize = 2_000;
 const ALL: usize = 100_000;
