@@ -34,7 +34,6 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one in a run of the program")]
 enum Command {
     /// Run the instrument until it is told to end (Ctrl-C, SIGTERM)
     Run(run::Run),
