@@ -57,6 +57,12 @@ fn a_list_says_what_is_there_and_what_is_harmed() {
     assert!(lines.lines().all(|line| line.chars().count() <= 80), "{lines}");
     assert!(lines.contains("s/b") && lines.contains("3/3 complete gps      48.5N 4.0W"), "{lines}");
 
+    // What a power cut, or a run that goes on, leaves unfinished is no harm.
+    fs::write(other.join("2030-01-01_00-00-00-000000.jpg.part"), b"half").unwrap();
+    let list = on(&["list"], &data);
+    assert!(list.status.success(), "{}", text(&list.stdout));
+    fs::remove_file(other.join("2030-01-01_00-00-00-000000.jpg.part")).unwrap();
+
     // A frame that has become shorter is seen at once; one that only differs, when every byte is read.
     let frame = |set: &Path| {
         let all = fs::read_dir(set).unwrap().map(|entry| entry.unwrap().path());

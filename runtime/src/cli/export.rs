@@ -166,9 +166,11 @@ pub(super) fn outside(to: &Path, set: &Path, force: bool) -> Result<(), Failure>
     let above = above
         .canonicalize()
         .map_err(|why| format!("failed to write {}: {why}; there must be such a folder", to.display()))?;
-    let in_another = above
-        .ancestors()
-        .find(|folder| folder.join("frames.jsonl").exists() || folder.join("metadata.json").exists());
+    let has = |folder: &Path, name: &str| folder.join(name).exists();
+    let is_set = |folder: &&Path| {
+        has(folder, "frames.jsonl") || has(folder, "metadata.json") && has(folder, "integrity.check")
+    };
+    let in_another = above.ancestors().find(is_set);
     if above.starts_with(set) || in_another.is_some() {
         return Err(format!(
             "{} is in a data set, whose files viewers count; choose another folder with --to",

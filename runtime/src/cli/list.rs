@@ -43,8 +43,18 @@ impl List {
             }
             sets.extend(found);
         }
-        let rows = of_all(sets, |set| row(set, self.verify))?;
-        let mut rows = rows.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut rows = Vec::new();
+        let mut unreadable = false;
+        for row in of_all(sets, |set| row(set, self.verify))? {
+            // One that cannot be read keeps nobody from the others.
+            match row {
+                Ok(row) => rows.push(row),
+                Err(why) => {
+                    eprintln!("planktor: {why}");
+                    unreadable = true;
+                }
+            }
+        }
         rows.sort_by_cached_key(Row::order);
         match self.json {
             true => {
@@ -54,7 +64,7 @@ impl List {
             }
             false => table(&rows),
         }
-        let harmed = rows.iter().any(Row::is_harmed);
+        let harmed = unreadable || rows.iter().any(Row::is_harmed);
         Ok(if harmed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }

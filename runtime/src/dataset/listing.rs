@@ -87,7 +87,7 @@ impl Row {
             suspect: flagged(Flag::Suspect),
             failed: flagged(Flag::Fail),
             bytes: set.bytes,
-            problems: set.problems,
+            problems: if set.looks_whole() { vec![] } else { [set.problems, set.unfinished].concat() },
             valid: None,
         })
     }

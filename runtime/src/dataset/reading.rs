@@ -39,6 +39,8 @@ pub struct Set {
     pub bytes: u64,
     /// What is missing or damaged, in words.
     pub problems: Vec<String>,
+    /// What is under way, or was when it was cut off: at most one thing, if nothing is wrong.
+    pub unfinished: Vec<String>,
 }
 
 /// What was taken without an interruption, on one monotonic clock.
@@ -76,9 +78,10 @@ impl Set {
         let mut sizes = BTreeMap::new();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
-            // Not followed: what a link leads to is not in the data set.
-            let metadata = entry.metadata()?;
-            if metadata.is_file() {
+            // Not followed: what a link leads to is not in the data set. What has just got another name comes under that.
+            if let Ok(metadata) = entry.metadata()
+                && metadata.is_file()
+            {
                 sizes.insert(entry.file_name().to_string_lossy().into_owned(), metadata.len());
             }
         }
@@ -91,6 +94,7 @@ impl Set {
             end: None,
             bytes: sizes.values().sum(),
             problems: Vec::new(),
+            unfinished: Vec::new(),
         };
         set.metadata();
         set.records();
@@ -98,9 +102,9 @@ impl Set {
         Ok(set)
     }
 
-    /// Whether everything that should be there is there; not whether its content is right.
+    /// Whether everything that should be there is there, but for one thing that is unfinished; not whether its content is right.
     pub fn looks_whole(&self) -> bool {
-        self.problems.is_empty()
+        self.problems.is_empty() && self.unfinished.len() <= 1
     }
 
     /// The frames that are recorded.
@@ -164,7 +168,7 @@ impl Set {
         for (number, line) in content.split_inclusive(|byte| *byte == b'\n').enumerate() {
             match serde_json::from_slice(line) {
                 _ if !line.ends_with(b"\n") => {
-                    self.problems.push(format!("the last line of {RECORDS} is torn"));
+                    self.unfinished.push(format!("the last line of {RECORDS} is torn"));
                 }
                 Ok(line) => self.line(line),
                 Err(why) => wrong.push(format!("line {} of {RECORDS} cannot be read: {why}", number + 1)),
@@ -212,6 +216,8 @@ impl Set {
             shot.size = sizes.get(&shot.name).copied().filter(|_| is_frame_name(&shot.name));
             let recorded = shot.record.as_ref().map(|record| record.size);
             match shot.size {
+                // It has its record, and not yet its name.
+                None if sizes.contains_key(&format!("{}{PART}", shot.name)) => {}
                 None => wrong.push(format!("{} is recorded and not there", shot.name)),
                 size if size != recorded => {
                     wrong.push(format!("{} has not the size that is recorded", shot.name));
@@ -224,7 +230,7 @@ impl Set {
         }
         for (name, size) in sizes {
             if name.ends_with(PART) {
-                wrong.push(format!("{name} is unfinished"));
+                self.unfinished.push(format!("{name} is unfinished"));
             } else if looks_like_frame(name) && !known.contains_key(name) {
                 wrong.push(format!("{name} is not recorded"));
                 let (part, record) = (self.parts.len().saturating_sub(1), None);

@@ -411,9 +411,10 @@ fn files(facts: &Facts) -> Markup {
             ul { @for problem in problems.iter().take(PROBLEMS) { li { (cut(&problem.to_string(), LONGEST)) } } }
             @if problems.len() > PROBLEMS { p { "And " (problems.len() - PROBLEMS) " more; planktor verify names all." } }
         }
-        @if !facts.set.problems.is_empty() {
+        @let seen = || facts.set.problems.iter().chain(&facts.set.unfinished);
+        @if seen().next().is_some() {
             p { "Seen while reading it:" }
-            ul { @for problem in facts.set.problems.iter().take(PROBLEMS) { li { (cut(problem, LONGEST)) } } }
+            ul { @for problem in seen().take(PROBLEMS) { li { (cut(problem, LONGEST)) } } }
         }
     }
 }
