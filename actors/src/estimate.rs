@@ -38,15 +38,60 @@ pub fn frame_bytes(mode: &Mode, mean: Option<u64>) -> u64 {
     mean.unwrap_or(u64::from(mode.width) * u64::from(mode.height) / PIXELS_PER_BYTE)
 }
 
+/// Counts the water that frames see: of one stop of the pump the whole cell once, and what lies within the depth of field
+/// of each frame, as far as the cell is deep.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pixel_nm: u32,
+    cell_um: u128,
+    depth_um: u128,
+    stops: u128,
+    sharp_um: u128,
+    in_this_stop_um: u128,
+}
+
+impl Seen {
+    /// Nothing yet: so much a pixel sees, and so deep is the cell.
+    pub fn new(pixel_nm: u32, cell_um: u32) -> Self {
+        let depth_um = (DEPTH_UM * u128::from(pixel_nm).pow(2) / DEPTH_AT_NM.pow(2)).max(1);
+        let cell_um = cell_um.into();
+        Self { pixel_nm, cell_um, depth_um, stops: 0, sharp_um: 0, in_this_stop_um: 0 }
+    }
+
+    /// One more frame; `fresh` if the pump has moved since the last.
+    pub fn frame(&mut self, fresh: bool) {
+        if fresh || self.stops == 0 {
+            self.stops += 1;
+            self.in_this_stop_um = 0;
+        }
+        let more = self.depth_um.min(self.cell_um - self.in_this_stop_um);
+        self.in_this_stop_um += more;
+        self.sharp_um += more;
+    }
+
+    /// What frames of so many pixels have seen: imaged, and in focus.
+    pub fn volumes(&self, pixels: u64) -> (Nanolitres, Nanolitres) {
+        // nm^2 of a pixel times um is 1e-6 um^3 times the number of pixels; a nanolitre has 1e6 um^3.
+        let view = |depth_um: u128| {
+            let volume = u128::from(pixels) * u128::from(self.pixel_nm).pow(2) * depth_um / 1_000_000_000_000;
+            Nanolitres(i64::try_from(volume).unwrap_or(i64::MAX))
+        };
+        (view(self.stops * self.cell_um), view(self.sharp_um))
+    }
+
+    /// Depth within which a particle is sharp, um.
+    pub fn depth_um(&self) -> u128 {
+        self.depth_um
+    }
+}
+
 /// Walks the plan; `free` bytes are free where it would go.
 pub fn estimate(query: &Query, free: u64) -> Estimate {
     let Query { protocol, calibration, mode, frame_bytes } = query;
     let mut walk = Walk { mode, now: Duration::ZERO, settled: Duration::ZERO, height: 0 };
-    let (mut forwards, mut backwards, mut frames, mut stops) = (0_i64, 0_i64, 0_u32, 0_u32);
+    let (mut forwards, mut backwards, mut frames) = (0_i64, 0_i64, 0_u32);
     let mut fresh = true;
-    let (mut sharp, mut in_this_stop) = (0_u128, 0_u128);
-    let depth = (DEPTH_UM * u128::from(calibration.pixel_nm).pow(2) / DEPTH_AT_NM.pow(2)).max(1);
-    let cell = u128::from(protocol.cell_um);
+    let mut seen = Seen::new(calibration.pixel_nm, protocol.cell_um);
     let mut cursor = Cursor::new(protocol.plan.clone());
     while let Some((_, step)) = cursor.advance() {
         match step {
@@ -68,32 +113,21 @@ pub fn estimate(query: &Query, free: u64) -> Estimate {
             Step::Capture => {
                 walk.captures();
                 frames += 1;
-                if std::mem::take(&mut fresh) {
-                    stops += 1;
-                    in_this_stop = 0;
-                }
-                let more = depth.min(cell - in_this_stop);
-                in_this_stop += more;
-                sharp += more;
+                seen.frame(std::mem::take(&mut fresh));
             }
             Step::Write => {}
             Step::Repeat { .. } => unreachable!("a cursor unrolls repeats"),
         }
     }
     let pixels = u64::from(mode.width) * u64::from(mode.height);
-    // nm^2 of a pixel times um is 1e-6 um^3 times the number of pixels; a nanolitre has 1e6 um^3.
-    let view = |depth_um: u128| {
-        let volume =
-            u128::from(pixels) * u128::from(calibration.pixel_nm).pow(2) * depth_um / 1_000_000_000_000;
-        Nanolitres(i64::try_from(volume).unwrap_or(i64::MAX))
-    };
+    let (imaged, in_focus) = seen.volumes(pixels);
     Estimate {
         lasts: walk.now,
         frames,
         forwards: Nanolitres(forwards),
         backwards: Nanolitres(backwards),
-        imaged: view(u128::from(stops) * cell),
-        in_focus: view(sharp),
+        imaged,
+        in_focus,
         bytes: self::frame_bytes(mode, *frame_bytes).saturating_mul(frames.into()),
         free,
     }

@@ -69,6 +69,7 @@ async function one(act, date, sample, acquisition) {
     el("p", {}, `${date} · `, planned ? t("gallery.frames", frames.length, planned) : t("gallery.count", frames.length), " ", badge(end?.end), end?.reason ? ` ${end.reason}` : ""),
     el("div", { className: "row" },
       el("button", { type: "button", onclick: check, id: "verify" }, t("set.verify")),
+      el("a", { className: "button", href: `api/${set(date, sample, acquisition, "report")}`, target: "_blank", rel: "noopener", id: "report" }, t("set.report")),
       el("a", { className: "button", href: `api/${set(date, sample, acquisition, "zip")}`, download: "" }, t("set.zip")),
       verdict),
     el("h2", {}, t("set.frames")),

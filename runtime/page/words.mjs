@@ -162,6 +162,7 @@ const WORDS = {
   "set.valid": ["verified", "vérifié"],
   "set.partly": ["valid, not complete", "valide, incomplet"],
   "set.invalid": ["NOT valid", "NON valide"],
+  "set.report": ["Report", "Rapport"],
   "set.zip": ["Download (zip)", "Télécharger (zip)"],
   "frame.of": ["Frame {0} of {1}", "Image {0} sur {1}"],
   "frame.before": ["Previous", "Précédente"],

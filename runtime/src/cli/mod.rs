@@ -4,10 +4,13 @@ mod broker;
 mod client;
 mod contract;
 mod demo;
+mod export;
 mod hurry;
+mod list;
 mod page;
 mod parameters;
 mod replay;
+mod report;
 mod run;
 mod verify;
 
@@ -31,7 +34,6 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one in a run of the program")]
 enum Command {
     /// Run the instrument until it is told to end (Ctrl-C, SIGTERM)
     Run(run::Run),
@@ -52,6 +54,12 @@ enum Command {
         /// Which
         shell: clap_complete::Shell,
     },
+    /// List data sets, a line each: when, what, how it ended, how time and place are known
+    List(list::List),
+    /// Make a page that tells everything of a data set: what is odd, where, when, how still, every frame
+    Report(report::Report),
+    /// Say what data sets are in another standard's words
+    Export(export::Export),
     /// Check a data set: every file, its size and digest, and how the acquisition ended
     Verify(verify::Verify),
 }
@@ -76,6 +84,9 @@ impl Cli {
             Command::Password(password) => password.run(),
             Command::Contract(contract) => contract.run(),
             Command::Verify(verify) => verify.run(),
+            Command::List(list) => list.run(),
+            Command::Report(report) => report.run(),
+            Command::Export(export) => export.run(),
         };
         result.unwrap_or_else(|error| {
             eprintln!("planktor: {error}");
@@ -101,9 +112,14 @@ struct DataRoot {
 }
 
 impl DataRoot {
+    /// The folder's path, whether it exists or not.
+    fn folder(self) -> Result<PathBuf, Failure> {
+        Ok(self.data.or_else(default_root).ok_or("no home folder is known; say --data FOLDER")?)
+    }
+
     /// The absolute path of the folder, which exists then.
     fn create(self) -> Result<PathBuf, Failure> {
-        let root = self.data.or_else(default_root).ok_or("no home folder is known; say --data FOLDER")?;
+        let root = self.folder()?;
         let failed = |error| {
             format!(
                 "failed to create the data folder {}: {error}; choose another with --data",

@@ -2,8 +2,8 @@
 
 use super::{Failure, print};
 use indicatif::ProgressBar;
-use planktor_runtime::dataset::{self, Report};
-use std::path::PathBuf;
+use planktor_runtime::dataset;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
@@ -20,13 +20,11 @@ impl Verify {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let mut sets = Vec::new();
         for folder in &self.folders {
-            let found = dataset::data_sets(folder).map_err(|error| {
-                format!("failed to look into {}: {error}; check the path", folder.display())
-            })?;
+            let found = found(folder)?;
             // What was named is answered for, whatever it is.
             sets.extend(if found.is_empty() { vec![folder.clone()] } else { found });
         }
-        let reports = checked(sets)?;
+        let reports = of_all(sets, |set| dataset::verify(set))?;
         for report in &reports {
             match self.json {
                 true => print(report.json()),
@@ -41,24 +39,33 @@ impl Verify {
     }
 }
 
-/// All of them, in order; as many at a time as there are cores. Whoever looks at a terminal sees how far it is.
-fn checked(sets: Vec<PathBuf>) -> Result<Vec<Report>, Failure> {
-    let bar = ProgressBar::new(sets.len() as u64);
-    let (todo, next) = crossbeam_channel::bounded(sets.len());
-    let (done, reports) = crossbeam_channel::bounded(sets.len());
+/// The data sets in a folder.
+pub(super) fn found(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let failed = |error| format!("failed to look into {}: {error}; check the path", folder.display());
+    Ok(dataset::data_sets(folder).map_err(failed)?)
+}
+
+/// Does it to all of them, in order; as many at a time as there are cores. Whoever looks at a terminal sees how far it is.
+pub(super) fn of_all<A: Send, B: Send>(
+    all: Vec<A>,
+    work: impl Fn(&A) -> B + Sync,
+) -> Result<Vec<B>, Failure> {
+    let bar = ProgressBar::new(all.len() as u64);
+    let (todo, next) = crossbeam_channel::bounded(all.len());
+    let (done, came) = crossbeam_channel::bounded(all.len());
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let threads = cores.min(sets.len());
-    for numbered in sets.into_iter().enumerate() {
-        todo.send(numbered)?;
+    let threads = cores.min(all.len());
+    for numbered in all.into_iter().enumerate() {
+        todo.send(numbered).map_err(|_| "no thread takes work; please report it")?;
     }
     drop(todo);
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            let (next, done, bar) = (next.clone(), done.clone(), bar.clone());
+            let (next, done, bar, work) = (next.clone(), done.clone(), bar.clone(), &work);
             scope.spawn(move || {
-                for (n, set) in next {
+                for (n, one) in next {
                     // The other end outlives the scope.
-                    let _ = done.send((n, dataset::verify(&set)));
+                    let _ = done.send((n, work(&one)));
                     bar.inc(1);
                 }
             });
@@ -66,7 +73,7 @@ fn checked(sets: Vec<PathBuf>) -> Result<Vec<Report>, Failure> {
     });
     bar.finish_and_clear();
     drop(done);
-    let mut all: Vec<_> = reports.iter().collect();
+    let mut all: Vec<_> = came.iter().collect();
     all.sort_by_key(|(n, _)| *n);
-    Ok(all.into_iter().map(|(_, report)| report).collect())
+    Ok(all.into_iter().map(|(_, one)| one).collect())
 }

@@ -17,15 +17,22 @@ mod dng;
 pub(crate) mod encoder;
 mod find;
 pub(crate) mod folder;
+pub mod ifdo;
+pub mod knowing;
+pub mod listing;
+#[cfg(test)]
+mod made;
 mod metadata;
 mod open;
 pub(crate) mod picture;
 pub mod quality;
+pub mod reading;
 mod recorder;
 pub mod records;
 mod report;
 mod resuming;
 mod stamp;
+mod report_page;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -38,6 +45,7 @@ pub use picture::Figures;
 pub use recorder::Recorder;
 pub use report::{Early, Problem, Reached, Report, Unfinished, Verdict};
 pub use stamp::Instrument;
+pub use report_page::{POLICY as REPORT_POLICY, report_page};
 pub use verify::{verify, verify_on};
 
 use crate::careful::PART;

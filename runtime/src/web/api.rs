@@ -223,6 +223,14 @@ fn routes() -> Vec<Route> {
             routing::get(datasets::verified),
         ),
         get(
+            "/api/datasets/{date}/{sample}/{acquisition}/report",
+            Viewers,
+            "A page that tells everything of a data set: what is odd, where, when, how still, every frame small, and whether the \
+             files are as they were written. One file, to keep and to send. Reads everything, so it takes as long as the disk does.",
+            Bytes("text/html"),
+            routing::get(datasets::report),
+        ),
+        get(
             "/api/datasets/{date}/{sample}/{acquisition}/zip",
             Viewers,
             "All files of a data set in one, packed while it is sent.",

@@ -5,7 +5,7 @@ use super::site::Site;
 use crate::dataset::encoder::jpeg;
 use crate::dataset::folder::is_date;
 use crate::dataset::picture::decode;
-use crate::dataset::{METADATA, RECORDS, Verdict, looks_like_frame, verify};
+use crate::dataset::{METADATA, RECORDS, REPORT_POLICY, Verdict, looks_like_frame, report_page, verify};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
@@ -404,6 +404,24 @@ pub(super) async fn verified(
             planned: report.planned,
             report: report.words().to_string(),
         }))
+    })
+    .await
+}
+
+/// The page that tells everything of a data set.
+pub(super) async fn report(State(site): State<Arc<Site>>, Path(set): Path<Set>) -> Result<Response, Refusal> {
+    let place = site.heavy.clone().acquire_owned().await.map_err(|_| Refusal::busy("the program ends"))?;
+    let own = site.clone();
+    beside(move || {
+        let _place = place;
+        let folder = own.root.folder(&set.parts())?;
+        // One thread: frames that are being taken have the others.
+        let page = report_page(&folder, 1, &|_, _| {}).map_err(|why| unreadable(&set.parts(), &why))?;
+        let head = [
+            (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+            (header::CONTENT_SECURITY_POLICY, format!("{REPORT_POLICY}; frame-ancestors 'self'; sandbox")),
+        ];
+        Ok((head, page).into_response())
     })
     .await
 }
