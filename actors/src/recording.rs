@@ -11,7 +11,7 @@ use planktor_protocol::camera::{Frame, Mode};
 use planktor_protocol::library::{Estimate, Name};
 use planktor_protocol::plan::Plan;
 use planktor_protocol::position::Fix;
-use planktor_protocol::timekeeping::{Anchor, Step};
+use planktor_protocol::timekeeping::{Anchor, Saved, Step};
 use planktor_protocol::units::{Fraction, Micrometres, Nanolitres};
 use planktor_protocol::{Instant, Interval, Run};
 use std::collections::VecDeque;
@@ -170,12 +170,14 @@ pub struct Memory {
     pub level: Fraction,
     /// How long its LED has been lit, all in all.
     pub lit: Duration,
+    /// What time was believed when this was kept.
+    pub time: Option<Saved>,
 }
 
 impl Default for Memory {
     /// Of a new instrument.
     fn default() -> Self {
-        Self { level: Fraction::ONE, lit: Duration::ZERO }
+        Self { level: Fraction::ONE, lit: Duration::ZERO, time: None }
     }
 }
 

@@ -3,9 +3,10 @@
 //! The types are gpsd_proto's; its reader is not used, because it fails on classes that it does not know.
 
 use gpsd_proto::{Mode, Tpv};
-use planktor_protocol::position::{Fix, Place};
+use planktor_protocol::position::{self, Fix, Place};
 use planktor_protocol::units::Nanodegrees;
 use planktor_protocol::{Instant, Utc};
+use std::time::Duration;
 
 /// Asks for reports.
 pub const WATCH: &str = gpsd_proto::ENABLE_WATCH_CMD;
@@ -13,37 +14,48 @@ pub const WATCH: &str = gpsd_proto::ENABLE_WATCH_CMD;
 /// gpsd's own limit for a response (GPS_JSON_RESPONSE_MAX); what is longer is no line of gpsd's.
 pub const LONGEST_LINE: usize = 10_240;
 
-/// The fix in a line, if it is a time-position-velocity report.
+/// gpsd's status of what a receiver makes up: a demonstration mode.
+const SIMULATED: i32 = 8;
+
+/// The fix in a line, if it is a time-position-velocity report. Modes 0 and 1 are no fix, and neither is a simulated one.
 pub fn fix(line: &[u8], at: Instant) -> Option<Fix> {
     let value: serde_json::Value = serde_json::from_slice(line).ok()?;
     if value.get("class")?.as_str()? != "TPV" {
         return None;
     }
     let report: Tpv = serde_json::from_value(value).ok()?;
-    let time = report.time.as_deref().and_then(Utc::parse);
-    match report.mode {
+    let mode = match report.mode {
+        Mode::Fix2d if report.status != Some(SIMULATED) => position::Mode::TwoDimensional,
+        Mode::Fix3d if report.status != Some(SIMULATED) => position::Mode::ThreeDimensional,
         // Without a fix a receiver repeats its own clock, which may be anything.
-        Mode::NoFix => Some(Fix { at, time: None, place: None }),
-        Mode::Fix2d => Some(Fix { at, time, place: place(&report, None) }),
-        Mode::Fix3d => Some(Fix { at, time, place: place(&report, report.alt_hae) }),
-    }
+        Mode::NoFix | Mode::Fix2d | Mode::Fix3d => {
+            return Some(Fix { at, time: None, time_error: None, place: None });
+        }
+    };
+    let time = report.time.as_deref().and_then(Utc::parse);
+    let error = |seconds: f32| Duration::try_from_secs_f32(seconds).ok();
+    let time_error = time.and(report.ept).and_then(error);
+    Some(Fix { at, time, time_error, place: place(&report, mode) })
 }
 
-/// Neither 0, 0 nor -90, 0 is a place: both are what software writes that does not know.
-fn place(report: &Tpv, altitude: Option<f32>) -> Option<Place> {
+fn place(report: &Tpv, mode: position::Mode) -> Option<Place> {
     let (latitude, longitude) = (report.lat?, report.lon?);
-    let on_earth = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
-    let placeholder = longitude == 0.0 && (latitude == 0.0 || latitude == -90.0);
-    (on_earth && !placeholder).then(|| Place {
+    // An old gpsd says the errors to the north and to the east only.
+    let error = report.eph.or_else(|| Some(report.epx?.hypot(report.epy?)));
+    let high = mode == position::Mode::ThreeDimensional;
+    let place = Place {
+        mode,
         latitude: nanodegrees(latitude),
         longitude: nanodegrees(longitude),
-        altitude_mm: altitude.and_then(millimetres),
-        error_mm: report.eph.and_then(millimetres),
-    })
+        altitude_mm: report.alt_hae.filter(|_| high).and_then(millimetres),
+        error_mm: error.and_then(millimetres),
+        vertical_error_mm: report.epv.filter(|_| high).and_then(millimetres),
+    };
+    place.is_possible().then_some(place)
 }
 
 fn nanodegrees(degrees: f64) -> Nanodegrees {
-    #[expect(clippy::cast_possible_truncation, reason = "at most 180e9")]
+    #[expect(clippy::cast_possible_truncation, reason = "saturates, which is no place")]
     Nanodegrees((degrees * 1e9).round() as i64)
 }
 
@@ -70,18 +82,42 @@ mod tests {
         assert_eq!(place.latitude, Nanodegrees(44_068_843_333));
         assert_eq!(place.longitude, Nanodegrees(-121_314_191_667));
         assert_eq!((place.altitude_mm, place.error_mm), (Some(1_108_100), Some(4_655)));
+        assert_eq!((fix.time_error, place.vertical_error_mm), (Some(Duration::from_millis(5)), None));
+        assert_eq!(place.mode.word(), "3d");
     }
 
     #[test]
-    fn without_a_fix_there_is_neither_time_nor_place() {
-        let fix = read(r#"{"class":"TPV","mode":1,"time":"1980-01-06T00:00:00.000Z","lat":0.0,"lon":0.0}"#)
-            .unwrap();
+    fn errors_are_told_in_one_way_or_the_other_and_a_flat_fix_has_no_height() {
+        let line = r#"{"class":"TPV","mode":2,"lat":1,"lon":2,"altHAE":5.0,"epx":3.0,"epy":4.0,"epv":9.0}"#;
+        let place = read(line).unwrap().place.unwrap();
+        assert_eq!((place.mode.word(), place.error_mm), ("2d", Some(5_000)));
+        assert_eq!((place.altitude_mm, place.vertical_error_mm), (None, None));
+    }
+
+    #[test]
+    fn what_a_receiver_makes_up_is_no_fix() {
+        let line =
+            r#"{"class":"TPV","status":8,"mode":3,"time":"2026-06-01T08:00:00Z","lat":40.4,"lon":-3.7}"#;
+        let fix = read(line).unwrap();
         assert_eq!((fix.time, fix.place), (None, None));
     }
 
     #[test]
+    fn without_a_fix_there_is_neither_time_nor_place() {
+        for mode in [0, 1] {
+            let line = format!(
+                r#"{{"class":"TPV","mode":{mode},"time":"2026-01-06T00:00:00.000Z","lat":5.0,"lon":6.0}}"#
+            );
+            let fix = read(&line).unwrap();
+            assert_eq!((fix.time, fix.place), (None, None), "mode {mode}");
+        }
+    }
+
+    #[test]
     fn placeholders_are_no_place() {
-        for (lat, lon) in [("0", "0"), ("-90", "0"), ("91", "5"), ("1", "181")] {
+        for (lat, lon) in
+            [("0", "0"), ("1e-8", "-1e-8"), ("-90", "0"), ("91", "5"), ("1", "181"), ("1e300", "1")]
+        {
             let line = format!(r#"{{"class":"TPV","mode":3,"lat":{lat},"lon":{lon}}}"#);
             assert_eq!(read(&line).unwrap().place, None, "{lat} {lon}");
         }

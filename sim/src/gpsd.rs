@@ -204,14 +204,15 @@ fn tpv(fix: &Fix) -> Value {
         json!({"class": "TPV", "device": DEVICE, "mode": if fix.place.is_some() { 3 } else { 1 }});
     if let Some(time) = fix.time {
         report["time"] = time.rfc3339().into();
-        report["ept"] = 0.005.into();
+        report["ept"] = fix.time_error.map(|error| error.as_secs_f64()).into();
     }
-    if let Some(Place { latitude, longitude, altitude_mm, error_mm }) = fix.place {
+    if let Some(Place { latitude, longitude, altitude_mm, error_mm, vertical_error_mm, .. }) = fix.place {
         let metres = |millimetres: i64| millimetres as f64 / 1e3;
         report["lat"] = (latitude.0 as f64 / 1e9).into();
         report["lon"] = (longitude.0 as f64 / 1e9).into();
         report["altHAE"] = altitude_mm.map(metres).into();
         report["eph"] = error_mm.map(metres).into();
+        report["epv"] = vertical_error_mm.map(metres).into();
     }
     report
 }
