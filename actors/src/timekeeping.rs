@@ -6,7 +6,7 @@
 //! believed that says what cannot be. When the computer's clock is set, that is told, too, whoever is believed.
 
 mod battery;
-mod keeper;
+pub mod keeper;
 mod steps;
 
 use crate::alarm::{Alarms, Bell, Ticket};

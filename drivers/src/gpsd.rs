@@ -8,11 +8,69 @@ use planktor_protocol::units::Nanodegrees;
 use planktor_protocol::{Instant, Utc};
 use std::time::Duration;
 
-/// Asks for reports.
-pub const WATCH: &str = gpsd_proto::ENABLE_WATCH_CMD;
+/// Asks for reports, and for the receiver's own sentences, whose dates are looked at.
+pub const WATCH: &str = "?WATCH={\"enable\":true,\"json\":true,\"nmea\":true};\r\n";
 
 /// gpsd's own limit for a response (GPS_JSON_RESPONSE_MAX); what is longer is no line of gpsd's.
 pub const LONGEST_LINE: usize = 10_240;
+
+/// A gpsd that has passed no dated sentence on along with so many reports passes none on.
+const UNDATED: u8 = 10;
+
+/// What one connection to a gpsd says.
+///
+/// A receiver whose date is too old to be true is not believed, also where gpsd has put it right: gpsd 3.22, for one,
+/// adds 1024 weeks to whatever date lies before it was built, which is right for a receiver that counts weeks modulo 1024,
+/// and years too late for any other. So the date in the receiver's own sentences (RMC and ZDA of NMEA 0183) counts.
+#[derive(Debug)]
+pub struct Reports {
+    not_before: Utc,
+    /// The newest date of the receiver's own.
+    dated: Option<Utc>,
+    /// Reports without one.
+    undated: u8,
+}
+
+impl Reports {
+    /// No receiver is believed that says less.
+    pub fn new(not_before: Utc) -> Self {
+        Self { not_before, dated: None, undated: 0 }
+    }
+
+    /// The fix in a line, if it is a time-position-velocity report.
+    pub fn read(&mut self, line: &[u8], at: Instant) -> Option<Fix> {
+        if line.starts_with(b"$") {
+            self.dated = date(line).or(self.dated);
+            return None;
+        }
+        let fix = fix(line, at)?;
+        let credible = match self.dated {
+            Some(date) => date >= self.not_before,
+            None => {
+                self.undated = self.undated.saturating_add(1);
+                self.undated > UNDATED
+            }
+        };
+        if credible { Some(fix) } else { Some(Fix { time: None, time_error: None, ..fix }) }
+    }
+}
+
+/// The end of the day that a sentence says, if it says one.
+fn date(sentence: &[u8]) -> Option<Utc> {
+    let text = std::str::from_utf8(sentence).ok()?;
+    let fields: Vec<&str> = text.split(['*', ',']).collect();
+    let (day, month, year) = match fields.first()?.get(3..)? {
+        "RMC" => {
+            let date = fields.get(9).filter(|date| date.len() == 6)?;
+            let year: u16 = date.get(4..)?.parse().ok()?;
+            // There was no satellite navigation before 1980.
+            (date.get(..2)?, date.get(2..4)?, year + if year < 80 { 2_000 } else { 1_900 })
+        }
+        "ZDA" => (*fields.get(2)?, *fields.get(3)?, fields.get(4)?.parse().ok()?),
+        _ => return None,
+    };
+    Utc::parse(&format!("{year:04}-{month}-{day}T23:59:59Z"))
+}
 
 /// gpsd's status of what a receiver makes up: a demonstration mode.
 const SIMULATED: i32 = 8;
@@ -122,6 +180,32 @@ mod tests {
             assert_eq!(read(&line).unwrap().place, None, "{lat} {lon}");
         }
         assert!(read(r#"{"class":"TPV","mode":2,"lat":0.5,"lon":180}"#).unwrap().place.is_some());
+    }
+
+    const TIMED: &[u8] = br#"{"class":"TPV","mode":3,"time":"2028-04-08T08:14:39Z","lat":52.2,"lon":6.9}"#;
+
+    fn times(not_before: &str, lines: &[&[u8]]) -> Vec<bool> {
+        let mut reports = Reports::new(Utc::parse(not_before).unwrap());
+        let fixes = lines.iter().filter_map(|line| reports.read(line, Instant::ZERO));
+        fixes.inspect(|fix| assert!(fix.place.is_some())).map(|fix| fix.time.is_some()).collect()
+    }
+
+    #[test]
+    fn a_receiver_with_an_old_date_is_not_believed_also_where_gpsd_made_it_newer() {
+        let old: &[u8] = b"$GPRMC,081439.000,A,5212.9,N,00653.1,E,0.2,0.0,230808,,*3A\r\n";
+        let new: &[u8] = b"$GPZDA,081440.000,08,04,2028,,*54\r\n";
+        let none: &[u8] = b"$GPRMC,,V,,,,,,,,,,N*53\r\n";
+        let not_before = "2026-01-01T00:00:00Z";
+        assert_eq!(times(not_before, &[old, TIMED, none, TIMED, new, TIMED]), [false, false, true]);
+        assert_eq!(times("2008-08-23T12:00:00Z", &[old, TIMED]), [true], "that day is not over");
+        let last_century: &[u8] = b"$GPRMC,1,V,,,,,,,060180,,*3A";
+        assert_eq!(times(not_before, &[last_century, TIMED]), [false]);
+    }
+
+    #[test]
+    fn before_the_receiver_has_said_its_date_no_time_is_believed_unless_it_never_does() {
+        let times = times("2026-01-01T00:00:00Z", &[TIMED; 12]);
+        assert_eq!(times.iter().position(|believed| *believed), Some(10));
     }
 
     #[test]

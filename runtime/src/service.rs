@@ -17,6 +17,7 @@ use planktor_actors::outlet::Answers;
 use planktor_actors::viewfinder::viewfinder;
 use planktor_drivers::Clock;
 use planktor_drivers::clock::Monotonic;
+use planktor_protocol::Utc;
 use planktor_protocol::instrument::{Answer, Event};
 use planktor_protocol::wire;
 use planktor_sim::{Fault, Twin};
@@ -216,7 +217,8 @@ fn outside_thread(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("the system has an epoll for us")
     });
-    let newest = Newest::default();
+    let (fix, tracking) = Default::default();
+    let newest = Newest { fix, tracking, not_before: config.not_before };
     if options.gpsd.is_some() {
         let newest = newest.fix.clone();
         config.position = Some(Box::new(move || Box::new(newest)));
@@ -258,10 +260,11 @@ fn outside_thread(
 }
 
 /// What was last heard from the sky, and of the clock.
-#[derive(Default)]
 struct Newest {
     fix: gpsd::Newest,
     tracking: chrony::Newest,
+    /// No receiver is believed that says less.
+    not_before: Utc,
 }
 
 async fn outside(
@@ -397,13 +400,13 @@ async fn outside(
     };
     let follow_gpsd = async {
         if let Some(address) = options.gpsd.clone() {
-            gpsd::follow(address, newest.fix, &say).await;
+            gpsd::follow(address, newest.not_before, |fix| newest.fix.put(fix), &say).await;
         }
         std::future::pending().await
     };
     let follow_chrony = async {
         if let Some(chrony) = options.chrony.clone() {
-            chrony::follow(chrony, newest.tracking, &say).await;
+            chrony::follow(chrony, newest.tracking.clone(), &say).await;
         }
         std::future::pending().await
     };

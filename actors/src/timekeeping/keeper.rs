@@ -20,8 +20,9 @@ const BEHIND: Duration = Duration::from_secs(60);
 /// A battery-backed clock is read to the second. As long as it stays so near to what is believed of it, that stays.
 const NEAR_US: u64 = 2_000_000;
 
+/// Believes one anchor, or none yet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Keeper {
+pub struct Keeper {
     known: Known,
     believed: Option<Anchor>,
     tracking: Option<Tracking>,
@@ -30,35 +31,40 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(known: Known) -> Self {
+    /// Believes nothing yet.
+    pub fn new(known: Known) -> Self {
         Self { known, believed: None, tracking: None, set: None }
     }
 
-    pub(super) fn believed(&self) -> Option<Anchor> {
+    /// What it believes.
+    pub fn believed(&self) -> Option<Anchor> {
         self.believed
     }
 
     /// What time it is, if somebody vouches for it now: a battery-backed clock can be set to that.
-    pub(super) fn right(&self, now: Instant) -> Option<Utc> {
+    pub fn right(&self, now: Instant) -> Option<Utc> {
         let fresh = |anchor: &Anchor| anchor.source <= Source::Network && anchor.age(now) < SILENT;
         self.believed.filter(fresh).map(|anchor| anchor.utc_at(now))
     }
 
-    pub(super) fn fix(&mut self, fix: &Fix) {
+    /// A receiver reported.
+    pub fn fix(&mut self, fix: &Fix) {
         let Some(utc) = fix.time.filter(|time| *time >= self.known.not_before) else { return };
         self.hear(Anchor { instant: fix.at, utc, source: Source::Gps, error: fix.time_error });
     }
 
-    pub(super) fn tracked(&mut self, tracking: Tracking) {
+    /// Chrony answered.
+    pub fn tracked(&mut self, tracking: Tracking) {
         self.tracking = Some(tracking);
     }
 
-    /// Until chrony says otherwise, nobody vouches for a clock that was set.
-    pub(super) fn stepped(&mut self, step: Step) {
+    /// The computer's clock was set. Until chrony says otherwise, nobody vouches for a clock that was set.
+    pub fn stepped(&mut self, step: Step) {
         self.set = Some(step.at);
     }
 
-    pub(super) fn battery(&mut self, instant: Instant, utc: Utc, error: Duration) {
+    /// What the battery-backed clock says.
+    pub fn battery(&mut self, instant: Instant, utc: Utc, error: Duration) {
         if let Some(anchor @ Anchor { source: Source::Rtc, .. }) = self.believed
             && anchor.utc_at(instant).micros().abs_diff(utc.micros()) <= NEAR_US
         {
@@ -70,7 +76,7 @@ impl Keeper {
     }
 
     /// What the computer's clock says. With nothing believable the earliest time that it can be is counted on.
-    pub(super) fn computer(&mut self, instant: Instant, utc: Utc) {
+    pub fn computer(&mut self, instant: Instant, utc: Utc) {
         let error = self.tracking.filter(|tracking| {
             instant - tracking.at < TRACKED && self.set.is_none_or(|set| tracking.at > set)
         });
