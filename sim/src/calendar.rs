@@ -111,9 +111,8 @@ fn month_d(year: u64, month: u64) -> u64 {
 
 /// Two decimal digits.
 pub(crate) fn bcd(n: u64) -> u8 {
-    #[expect(clippy::cast_possible_truncation, reason = "less than 100")]
     let n = (n % 100) as u8;
-    n / 10 << 4 | n % 10
+    ((n / 10) << 4) | (n % 10)
 }
 
 /// Two decimal digits, read.

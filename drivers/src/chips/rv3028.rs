@@ -83,10 +83,9 @@ impl<I2C: I2c> Rv3028<I2C> {
         let control = self.register(CONTROL_2)?;
         self.i2c.write(ADDRESS, &[CONTROL_2, control & !TWELVE_HOURS])?;
         let Calendar { year, month, day, weekday, hour, minute, second } = *to;
-        #[expect(clippy::cast_possible_truncation, reason = "less than 100")]
         let year = (year % 100) as u8;
         let [second, minute, hour, weekday, day, month, year] =
-            [second, minute, hour, weekday, day, month, year].map(|n| n / 10 << 4 | n % 10);
+            [second, minute, hour, weekday, day, month, year].map(|n| ((n / 10) << 4) | (n % 10));
         self.i2c.write(ADDRESS, &[SECONDS, second, minute, hour, weekday, day, month, year])?;
         let status = self.register(STATUS)?;
         self.i2c.write(ADDRESS, &[STATUS, status & !PORF])
