@@ -12,7 +12,7 @@ use planktor_protocol::library::{Estimate, Name};
 use planktor_protocol::plan::{Cursor, Plan};
 use planktor_protocol::position::Fix;
 use planktor_protocol::quality::Quality;
-use planktor_protocol::timekeeping::{Anchor, Step};
+use planktor_protocol::timekeeping::{self, Anchor, Step};
 use planktor_protocol::units::{Fraction, Micrometres, Nanolitres};
 use planktor_protocol::{Instant, Interval, Run};
 use std::collections::VecDeque;
@@ -205,12 +205,14 @@ pub struct Memory {
     pub level: Fraction,
     /// How long its LED has been lit, all in all.
     pub lit: Duration,
+    /// What time was believed when this was kept.
+    pub time: Option<timekeeping::Saved>,
 }
 
 impl Default for Memory {
     /// Of a new instrument.
     fn default() -> Self {
-        Self { level: Fraction::ONE, lit: Duration::ZERO }
+        Self { level: Fraction::ONE, lit: Duration::ZERO, time: None }
     }
 }
 

@@ -138,7 +138,7 @@ pub struct Parts {
     /// Acquisition protocols.
     pub protocols: BTreeMap<Name, Kept>,
     /// The earliest time that it can be.
-    pub not_before: Utc,
+    pub earliest: Utc,
     /// The way out.
     pub outlet: Outlet,
     /// What happened.
@@ -231,7 +231,7 @@ pub struct Supervisor {
     /// Rings when encoders and recorder have owed an answer for too long.
     disk: Option<Ticket>,
     calibration: Current,
-    not_before: Utc,
+    earliest: Utc,
     outlet: Outlet,
     journal: Journal,
     /// Ends that are answered when the stop has been sent to the motors: the acquisition's name and the stop's.
@@ -239,8 +239,11 @@ pub struct Supervisor {
     /// As of the latest stop that was served.
     stopped: Epochs,
     metadata: Option<Arc<Metadata>>,
+    /// The newest one with a place.
     fix: Option<Fix>,
     anchor: Option<Anchor>,
+    /// How often the computer's clock was set.
+    steps: u32,
     shutdown: Option<Shutdown>,
     /// Where the acquisition was when that was last told.
     told: Option<(Progress, u32, u32)>,
@@ -279,7 +282,7 @@ impl Supervisor {
             pipeline: parts.pipeline,
             disk: None,
             calibration: parts.calibration,
-            not_before: parts.not_before,
+            earliest: parts.earliest,
             outlet: parts.outlet,
             journal: parts.journal,
             interrupted: Vec::new(),
@@ -287,6 +290,7 @@ impl Supervisor {
             metadata: None,
             fix: None,
             anchor: None,
+            steps: 0,
             shutdown: None,
             told: None,
             run: Run(0),
@@ -374,7 +378,10 @@ impl Supervisor {
             (state, Input::Recorded(recorded)) => self.recorded(state, recorded),
 
             (state, Input::Fix(fix)) => {
-                self.fix = Some(fix);
+                // A receiver that has lost its fix says no place: the last one that it knew stays, and grows old.
+                if fix.place.is_some() {
+                    self.fix = Some(fix);
+                }
                 state
             }
             (state, Input::Anchor(anchor)) => {
@@ -382,6 +389,7 @@ impl Supervisor {
                 state
             }
             (state, Input::Stepped(step)) => {
+                self.steps += 1;
                 self.pipeline.note(Note::ClockStep(step));
                 state
             }

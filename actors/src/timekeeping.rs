@@ -1,73 +1,115 @@
 //! The actor that knows what time it is, and how well.
 //!
-//! A satellite fix is believed before the computer's clock, and neither if it lies before the earliest time it can be:
-//! clocks of these instruments are wrong by years. What is believed is passed on as an anchor between both times.
+//! Believed, the best first: a satellite fix; the computer's clock while chrony keeps it right; a battery-backed clock;
+//! the computer's clock alone; nothing. What is believed is passed on as an anchor between both times, and the monotonic
+//! clock carries it on when its source is silent. Clocks of these instruments are wrong by years, so no source is
+//! believed that says what cannot be. When the computer's clock is set, that is told, too, whoever is believed.
+
+mod battery;
+pub mod keeper;
+mod steps;
 
 use crate::alarm::{Alarms, Bell, Ticket};
 use crate::port::{Mail, Port};
 use actix::{Actor, AsyncContext, Context, Handler};
-use planktor_drivers::clock::WallClock;
+use battery::Battery;
+use keeper::Keeper;
+use planktor_drivers::clock::{TrackingSource, WallClock, WatchedClock};
+use planktor_drivers::devices::rtc::Rtc;
 use planktor_protocol::position::Fix;
-use planktor_protocol::timekeeping::{Anchor, Source};
-use planktor_protocol::{Instant, Utc};
+use planktor_protocol::timekeeping::{Anchor, Saved, Step};
+use planktor_protocol::{Fault, Instant, Utc};
 use std::time::Duration;
+use steps::Steps;
 
-/// Without a fix the computer's clock is asked so often.
+/// The computer's clock is asked so often.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// Both clocks are read in a row; what came in between may have taken so long, or they are read again,
+const TOGETHER: Duration = Duration::from_micros(200);
+/// but not for ever: the machine may be too busy.
+const ATTEMPTS: usize = 5;
+
+/// Opens the battery-backed clock, also again after a fault.
+pub type OpenRtc = Box<dyn FnMut() -> Result<Rtc, Fault>>;
+
+/// The clocks that can be asked.
+pub struct Clocks {
+    /// The computer's.
+    pub wall: Box<dyn WatchedClock>,
+    /// Who keeps it right.
+    pub tracking: Box<dyn TrackingSource>,
+    /// The battery-backed one.
+    pub rtc: OpenRtc,
+}
+
+/// What is known before any clock is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// No clock is believed that says less.
+    pub not_before: Utc,
+    /// What was believed last time.
+    pub saved: Option<Saved>,
+}
+
+impl Known {
+    /// The earliest time that it can be.
+    pub fn earliest(&self) -> Utc {
+        self.saved.map_or(self.not_before, |saved| saved.utc.max(self.not_before))
+    }
+}
 
 /// The actor.
 pub struct Timekeeping {
     keeper: Keeper,
-    wall_clock: Box<dyn WallClock>,
+    steps: Steps,
+    battery: Battery,
+    wall: Box<dyn WatchedClock>,
+    tracking: Box<dyn TrackingSource>,
     bell: Bell,
-    listener: Port<Anchor>,
-}
-
-/// What is believed, and why.
-#[derive(Clone, Copy, Debug)]
-struct Keeper {
-    not_before: Utc,
-    believed: Option<Anchor>,
-}
-
-impl Keeper {
-    fn fix(&mut self, fix: Fix) -> Option<Anchor> {
-        let utc = fix.time.filter(|time| *time >= self.not_before)?;
-        self.believe(Anchor { instant: fix.at, utc, source: Source::Gps, error: None })
-    }
-
-    /// What the computer's clock says counts until there is a fix; the monotonic clock carries a fix on from then.
-    fn computer(&mut self, instant: Instant, utc: Utc) -> Option<Anchor> {
-        match self.believed {
-            Some(Anchor { source: Source::Gps, .. }) => None,
-            _ if utc >= self.not_before => {
-                self.believe(Anchor { instant, utc, source: Source::Computer, error: None })
-            }
-            Some(_) => None,
-            None => {
-                self.believe(Anchor { instant, utc: self.not_before, source: Source::Unset, error: None })
-            }
-        }
-    }
-
-    fn believe(&mut self, anchor: Anchor) -> Option<Anchor> {
-        self.believed = Some(anchor);
-        self.believed
-    }
+    anchors: Port<Anchor>,
+    stepped: Port<Step>,
+    told: Option<Anchor>,
 }
 
 impl Timekeeping {
-    /// Called on the arbiter where it lives; asks the computer's clock at once.
+    /// Called on the arbiter where it lives; asks the clocks at once.
     pub fn new(
         ctx: &mut Context<Self>,
-        wall_clock: Box<dyn WallClock>,
-        not_before: Utc,
-        listener: Port<Anchor>,
+        clocks: Clocks,
+        known: Known,
+        anchors: Port<Anchor>,
+        stepped: Port<Step>,
     ) -> Self {
         let bell = Alarms::here().bell(Port::of(&ctx.address()));
         bell.at(bell.now());
-        Self { keeper: Keeper { not_before, believed: None }, wall_clock, bell, listener }
+        let Clocks { wall, tracking, rtc } = clocks;
+        let (keeper, steps, battery) = (Keeper::new(known), Steps::default(), Battery::new(rtc));
+        Self { keeper, steps, battery, wall, tracking, bell, anchors, stepped, told: None }
     }
+
+    fn tell(&mut self) {
+        let believed = self.keeper.believed();
+        if self.told != believed {
+            self.told = believed;
+            believed.into_iter().for_each(|anchor| self.anchors.send(anchor));
+        }
+    }
+}
+
+/// The monotonic clock and the computer's, as nearly at the same moment as this machine can.
+fn both(bell: &Bell, wall: &dyn WallClock) -> (Instant, Utc) {
+    let read = || {
+        let (before, utc) = (bell.now(), wall.utc());
+        (bell.now() - before, before, utc)
+    };
+    let mut best = read();
+    for _ in 1..ATTEMPTS {
+        if best.0 > TOGETHER {
+            best = best.min(read());
+        }
+    }
+    (best.1, best.2)
 }
 
 impl Actor for Timekeeping {
@@ -78,8 +120,16 @@ impl Handler<Mail<Ticket>> for Timekeeping {
     type Result = ();
 
     fn handle(&mut self, _: Mail<Ticket>, _: &mut Context<Self>) {
-        let anchor = self.keeper.computer(self.bell.now(), self.wall_clock.utc());
-        anchor.into_iter().for_each(|anchor| self.listener.send(anchor));
+        let (now, utc) = both(&self.bell, &*self.wall);
+        // Asked afterwards: what comes in between is found at the next look.
+        if let Some(step) = self.steps.look(now, utc, self.wall.was_set()) {
+            self.keeper.stepped(step);
+            self.stepped.send(step);
+        }
+        self.tracking.latest().into_iter().for_each(|tracking| self.keeper.tracked(tracking));
+        self.battery.look(now, &mut self.keeper);
+        self.keeper.computer(now, utc);
+        self.tell();
         self.bell.at(self.bell.now() + PERIOD);
     }
 }
@@ -88,7 +138,8 @@ impl Handler<Mail<Fix>> for Timekeeping {
     type Result = ();
 
     fn handle(&mut self, Mail(fix): Mail<Fix>, _: &mut Context<Self>) {
-        self.keeper.fix(fix).into_iter().for_each(|anchor| self.listener.send(anchor));
+        self.keeper.fix(&fix);
+        self.tell();
     }
 }
 
@@ -96,35 +147,18 @@ impl Handler<Mail<Fix>> for Timekeeping {
 mod tests {
     use super::*;
 
-    fn utc(text: &str) -> Utc {
-        Utc::parse(text).unwrap()
-    }
-    fn keeper() -> Keeper {
-        Keeper { not_before: utc("2026-01-01T00:00:00Z"), believed: None }
-    }
-    fn fix(time: &str) -> Fix {
-        Fix { at: Instant::from_nanos(7), time: Some(utc(time)), place: None }
-    }
-
     #[test]
-    fn a_date_that_cannot_be_is_never_believed() {
-        let mut keeper = keeper();
-        assert_eq!(keeper.fix(fix("1980-01-06T00:00:00Z")), None);
-        let unset = keeper.computer(Instant::from_nanos(1), utc("2019-02-14T10:00:00Z")).unwrap();
-        assert_eq!((unset.source, unset.utc), (Source::Unset, utc("2026-01-01T00:00:00Z")));
+    fn the_earliest_time_is_the_later_of_what_was_saved_and_what_is_compiled_in() {
+        use planktor_protocol::timekeeping::Source;
+        let known = |saved: Option<&str>| Known {
+            not_before: Utc::parse("2026-01-01T00:00:00Z").unwrap(),
+            saved: saved.map(|text| Saved { utc: Utc::parse(text).unwrap(), source: Source::Gps }),
+        };
+        assert_eq!(known(None).earliest(), known(None).not_before);
+        assert_eq!(known(Some("2025-01-01T00:00:00Z")).earliest(), known(None).not_before);
         assert_eq!(
-            keeper.computer(Instant::from_nanos(2), utc("2019-02-14T10:00:01Z")),
-            None,
-            "the anchor stays"
+            known(Some("2026-05-01T00:00:00Z")).earliest(),
+            Utc::parse("2026-05-01T00:00:00Z").unwrap()
         );
-    }
-
-    #[test]
-    fn a_fix_is_believed_before_the_computer() {
-        let mut keeper = keeper();
-        let computer = keeper.computer(Instant::from_nanos(1), utc("2026-06-01T09:00:00Z")).unwrap();
-        assert_eq!(computer.source, Source::Computer);
-        assert_eq!(keeper.fix(fix("2026-06-01T08:00:00Z")).unwrap().source, Source::Gps);
-        assert_eq!(keeper.computer(Instant::from_nanos(9), utc("2026-06-01T09:00:01Z")), None);
     }
 }

@@ -3,7 +3,7 @@
 //! For board authors: a board is two halves, each built on the thread that uses it and not `Send` themselves. Every
 //! method may be called again after a fault and opens the device again.
 
-use crate::clock::WallClock;
+use crate::clock::{TrackingSource, WatchedClock};
 use crate::devices::camera::Camera;
 use crate::devices::display::Display;
 use crate::devices::position::PositionSource;
@@ -12,6 +12,7 @@ use embedded_hal::i2c;
 use embedded_hal::spi::{self, SpiDevice};
 use planktor_protocol::Fault;
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 /// Everything of one instrument; sent to the threads, where its halves are built.
@@ -64,8 +65,25 @@ pub trait SlowBuses {
     fn display(&self) -> Result<Box<dyn Display>, Fault>;
     /// Where the position comes from.
     fn position(&self) -> Box<dyn PositionSource>;
-    /// The civil clock.
-    fn wall_clock(&self) -> Box<dyn WallClock>;
+    /// The computer's civil clock.
+    fn wall_clock(&self) -> Box<dyn WatchedClock>;
+    /// Who keeps it right.
+    fn tracking(&self) -> Box<dyn TrackingSource>;
+    /// The battery-backed clock.
+    ///
+    /// # Errors
+    /// [`Fault::NotFitted`] if there is none, or its bus cannot be opened.
+    fn rtc(&self) -> Result<RtcLine, Fault>;
+}
+
+/// Which battery-backed clock there is, and how it is reached.
+pub enum RtcLine {
+    /// What people add: a DS3231.
+    Ds3231(I2c),
+    /// HAT 1.2's schematic: an RV-3028-C7.
+    Rv3028(I2c),
+    /// A Raspberry Pi 5's own, as the kernel shows it: `/sys/class/rtc/rtc0/since_epoch`.
+    Kernel(PathBuf),
 }
 
 /// Which lamp a board has, and how it is reached.

@@ -6,6 +6,7 @@
 
 pub mod board;
 pub mod calibration;
+pub mod chrony;
 pub mod clock;
 pub mod disk;
 pub mod gpsd;
@@ -15,6 +16,7 @@ pub mod stop;
 pub mod chips {
     pub mod lm36011;
     pub mod mcp4725;
+    pub mod rv3028;
     pub mod tmc5160;
 }
 
@@ -29,6 +31,7 @@ pub mod devices {
     pub mod motor;
     pub mod position;
     pub mod pump;
+    pub mod rtc;
 }
 
 pub use board::Board;

@@ -27,8 +27,15 @@ fn main() {
     let root = data.path().to_path_buf();
     let config = Config::new(Arc::new(twin.clone()), "twin", Time::Real, Box::new(FileSystem), root);
     let broker = BrokerChoice::Embedded(Box::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()));
-    let options =
-        Options { broker, gpsd: None, signals: false, say: Arc::new(|_| {}), trouble: None, web: None };
+    let options = Options {
+        broker,
+        gpsd: None,
+        chrony: None,
+        signals: false,
+        say: Arc::new(|_| {}),
+        trouble: None,
+        web: None,
+    };
     let service = Service::start(config, options).expect("a service");
 
     idle();

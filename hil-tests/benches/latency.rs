@@ -54,8 +54,15 @@ fn main() {
         ..Config::new(Arc::new(board), "twin", Time::Real, Box::new(FileSystem), root)
     };
     let broker = BrokerChoice::Embedded(Box::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()));
-    let options =
-        Options { broker, gpsd: None, signals: false, say: Arc::new(|_| {}), trouble: None, web: None };
+    let options = Options {
+        broker,
+        gpsd: None,
+        chrony: None,
+        signals: false,
+        say: Arc::new(|_| {}),
+        trouble: None,
+        web: None,
+    };
     let service = Service::start(config, options).expect("a service");
     let client = Client::connect(service.broker(), "latency").expect("a client");
     let (mut echoes, mut reports, mut strokes) = (vec![], vec![], vec![]);

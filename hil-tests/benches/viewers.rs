@@ -41,6 +41,7 @@ fn main() {
     let options = Options {
         broker: BrokerChoice::Embedded(Box::new(here.into())),
         gpsd: None,
+        chrony: None,
         signals: false,
         say: Arc::new(|_| {}),
         trouble: None,

@@ -13,14 +13,14 @@ use planktor_actors::viewfinder::Viewfinder;
 use planktor_drivers::Board;
 use planktor_drivers::disk::FileSystem;
 use planktor_protocol::{Instant, Utc};
-use planktor_runtime::instrument::{Config, Models};
+use planktor_runtime::instrument::{Config, MakePosition, Models};
 use planktor_runtime::journal::{Head, Recorded};
 use planktor_runtime::mqtt::Message;
 use planktor_runtime::scenario::{Mischief, Scenario as World};
 use planktor_runtime::shelf::snapshot;
 pub use planktor_runtime::stage::Seen;
 use planktor_runtime::stage::{Act, Client, Cue, Play};
-use planktor_sim::{Hat, Parameters, Settings, Twin};
+use planktor_sim::{Hat, Parameters, RtcChip, Settings, Twin};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -51,6 +51,12 @@ pub struct Scenario {
     pub hat: Hat,
     /// The world's numbers.
     pub parameters: Parameters,
+    /// The battery-backed clock, if there is one.
+    pub rtc: Option<RtcChip>,
+    /// Whether chrony keeps the computer's clock right.
+    pub network: bool,
+    /// Who knows the position, if not the twin's own receiver.
+    pub position: Option<MakePosition>,
     /// What breaks.
     pub faults: Vec<Mischief>,
     /// What the client sends.
@@ -79,6 +85,9 @@ impl Scenario {
             frame: Settings::SMALL_FRAME,
             hat: Hat::default(),
             parameters: Parameters::default(),
+            rtc: None,
+            network: false,
+            position: None,
             faults: vec![],
             script,
             react: Box::new(|_, _| vec![]),
@@ -126,6 +135,8 @@ impl Scenario {
             hat: self.hat,
             frame: self.frame.try_into().expect("a frame's size"),
             parameters: self.parameters,
+            rtc: self.rtc,
+            network: self.network,
             faults: self.faults,
             limit_s: self.limit.into(),
             ..World::default()
@@ -137,6 +148,9 @@ impl Scenario {
             Config { journal: journal.clone(), encoders: 2, viewfinder: self.viewfinder, ..play.config };
         if let Some(wrap) = self.wrap {
             play.config.board = wrap(play.twin.clone());
+        }
+        if self.position.is_some() {
+            play.config.position = self.position;
         }
         if let Some(models) = self.models {
             play.config.models = models;

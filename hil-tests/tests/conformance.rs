@@ -9,11 +9,12 @@ use planktor_drivers::devices::camera::Camera;
 use planktor_hil_tests::began;
 use planktor_hil_tests::conformance::camera::CameraBench;
 use planktor_hil_tests::conformance::mcp4725::I2cBench;
+use planktor_hil_tests::conformance::rtc::RtcBench;
 use planktor_hil_tests::conformance::tmc5160::MotorBench;
-use planktor_hil_tests::conformance::{Bench, Check, Outcome, camera, lm36011, mcp4725, tmc5160};
+use planktor_hil_tests::conformance::{Bench, Check, Outcome, camera, lm36011, mcp4725, rtc, tmc5160};
 use planktor_protocol::Instant;
 use planktor_sim::faults::Motor;
-use planktor_sim::{Fault, Hat, Settings, Twin};
+use planktor_sim::{Fault, Hat, RtcChip, Settings, Twin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,9 +29,9 @@ struct TwinBench {
 }
 
 impl TwinBench {
-    fn new(seed: u64, hat: Hat) -> Self {
+    fn new(seed: u64, hat: Hat, rtc: Option<RtcChip>) -> Self {
         let clock = VirtualClock::default();
-        let mut settings = Settings { hat, ..Settings::new(seed, Settings::SMALL_FRAME, began()) };
+        let mut settings = Settings { hat, rtc, ..Settings::new(seed, Settings::SMALL_FRAME, began()) };
         settings.parameters.pump_clock_hz = 10.8e6 + 0.24e6 * (seed % 11) as f64;
         let twin = Twin::new(Arc::new(clock.clone()), settings);
         let hardware: Box<dyn Hardware> = twin.hardware();
@@ -75,6 +76,14 @@ impl I2cBench for TwinBench {
     }
 }
 
+impl RtcBench for TwinBench {
+    fn drop_power(&mut self) -> bool {
+        let now = self.clock.now();
+        self.twin.world().break_it(Fault::RtcPowerLost, now, None);
+        true
+    }
+}
+
 impl CameraBench for TwinBench {
     fn camera(&mut self) -> &mut dyn Camera {
         &mut *self.camera
@@ -83,10 +92,14 @@ impl CameraBench for TwinBench {
 
 /// Each check on a twin of its own, with other clocks.
 fn all(hat: Hat, checks: &[Check<TwinBench>]) {
+    with(hat, None, checks);
+}
+
+fn with(hat: Hat, rtc: Option<RtcChip>, checks: &[Check<TwinBench>]) {
     assert!(checks.len() > 3);
     for (name, check) in checks {
         for seed in [0, 5, 10] {
-            let mut bench = TwinBench::new(seed, hat);
+            let mut bench = TwinBench::new(seed, hat, rtc);
             let outcome = check(&mut bench);
             assert_eq!(
                 outcome,
@@ -110,6 +123,12 @@ fn the_converter_conforms() {
 #[test]
 fn the_led_driver_conforms() {
     all(Hat::V1_2, &lm36011::checks());
+}
+
+#[test]
+fn the_battery_backed_clocks_conform() {
+    with(Hat::V1_2, Some(RtcChip::Ds3231), &rtc::ds3231());
+    with(Hat::V3_3, Some(RtcChip::Rv3028), &rtc::rv3028());
 }
 
 #[test]

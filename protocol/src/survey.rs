@@ -13,7 +13,9 @@ pub struct Survey {
     pub at: Instant,
     /// What time it is, and how that is known.
     pub time: Anchor,
-    /// The newest fix.
+    /// How often the computer's clock was set since the start.
+    pub steps: u32,
+    /// The newest fix with a place.
     pub fix: Option<Fix>,
     /// The stage's height above where it was switched on.
     pub height: Micrometres,

@@ -3,6 +3,7 @@
 use planktor_drivers::clock::{Clock, Monotonic};
 use planktor_drivers::devices::position::PositionSource;
 use planktor_drivers::gpsd;
+use planktor_protocol::Utc;
 use planktor_protocol::position::Fix;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,11 +27,24 @@ impl PositionSource for Newest {
     }
 }
 
-/// Follows the gpsd at `address` (`host:port`); `state` is told of each change, in words.
-pub async fn follow(address: String, newest: Newest, mut state: impl FnMut(&str)) {
+impl Newest {
+    /// A report came.
+    pub fn put(&self, fix: Fix) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(fix);
+    }
+}
+
+/// Follows the gpsd at `address` (`host:port`), and hears each of its reports. No receiver's time is believed that lies
+/// before `not_before`. `state` is told of each change, in words.
+pub async fn follow(
+    address: String,
+    not_before: Utc,
+    mut heard: impl FnMut(Fix),
+    mut state: impl FnMut(&str),
+) {
     let mut reported = None;
     loop {
-        let cause = match session(&address, &newest).await {
+        let cause = match session(&address, not_before, &mut heard).await {
             Ok(()) => "it closed the connection".to_string(),
             Err(error) => error.to_string(),
         };
@@ -42,10 +56,11 @@ pub async fn follow(address: String, newest: Newest, mut state: impl FnMut(&str)
     }
 }
 
-async fn session(address: &str, newest: &Newest) -> io::Result<()> {
+async fn session(address: &str, not_before: Utc, heard: &mut impl FnMut(Fix)) -> io::Result<()> {
     let mut stream = timeout(PATIENCE, TcpStream::connect(address)).await??;
     stream.write_all(gpsd::WATCH.as_bytes()).await?;
     let mut lines = BufReader::new(stream);
+    let mut reports = gpsd::Reports::new(not_before);
     let longest = u64::try_from(gpsd::LONGEST_LINE).unwrap_or(u64::MAX);
     loop {
         let mut line = Vec::new();
@@ -55,15 +70,14 @@ async fn session(address: &str, newest: &Newest) -> io::Result<()> {
             return Ok(());
         }
         // What is longer than gpsd's own limit is cut here, is no JSON then, and is passed over.
-        if let Some(fix) = gpsd::fix(&line, Monotonic.now()) {
-            *newest.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(fix);
-        }
+        reports.read(&line, Monotonic.now()).into_iter().for_each(&mut *heard);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use planktor_protocol::timekeeping::NOT_BEFORE;
     use std::io::Write;
     use std::net::TcpListener;
 
@@ -82,7 +96,8 @@ mod tests {
         });
         let mut newest = Newest::default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(session(&address, &newest)).unwrap();
+        let heard = newest.clone();
+        runtime.block_on(session(&address, NOT_BEFORE, &mut |fix| heard.put(fix))).unwrap();
         gpsd.join().unwrap();
         assert_eq!(newest.latest().unwrap().place.unwrap().latitude.0, 48_700_000_000);
         assert_eq!(newest.latest(), None, "each report is told once");
@@ -91,7 +106,6 @@ mod tests {
     /// Between nonsense, from a gpsd that also goes away.
     #[test]
     fn the_twins_gpsd_is_followed_through_madness_and_absence() {
-        use planktor_protocol::Utc;
         use planktor_sim::gpsd::Gpsd;
         use planktor_sim::{Fault, Settings, Twin};
         let settings = Settings::new(1, Settings::SMALL_FRAME, Utc::parse("2026-06-01T08:00:00Z").unwrap());
@@ -101,9 +115,10 @@ mod tests {
         let (address, mut newest) = (server.address().to_string(), Newest::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let following = newest.clone();
+        let mut put = |fix| following.put(fix);
         let follow = async {
             tokio::select! {
-                ended = session(&address, &following) => ended,
+                ended = session(&address, NOT_BEFORE, &mut put) => ended,
                 () = async {
                     while following.0.lock().unwrap().is_none() {
                         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -117,6 +132,8 @@ mod tests {
         let _ = runtime
             .block_on(async { timeout(PATIENCE, follow).await })
             .expect("it ends when the server goes");
-        assert_eq!(newest.latest().unwrap().place.unwrap().latitude.0, 48_727_300_000);
+        let fix = newest.latest().unwrap();
+        assert_eq!(fix.place.unwrap().latitude.0, 48_727_300_000);
+        assert!(fix.time.is_some(), "the receiver said its date before");
     }
 }

@@ -23,15 +23,17 @@ use planktor_actors::port::Port;
 use planktor_actors::position::Position;
 use planktor_actors::recording::{Encode, Encoded, Pipeline, Record, Recorded};
 use planktor_actors::supervisor::{Parts, Supervisor};
-use planktor_actors::timekeeping::Timekeeping;
+use planktor_actors::timekeeping::{Clocks, Known, Timekeeping};
 use planktor_actors::viewfinder::Viewfinder;
 use planktor_drivers::board::{Board, Hardware};
 use planktor_drivers::calibration::{Calibration, Current};
+use planktor_drivers::clock::TrackingSource;
 use planktor_drivers::devices::bubbler::Bubbler;
 use planktor_drivers::devices::focus::{Focus, Height};
 use planktor_drivers::devices::light::Light;
 use planktor_drivers::devices::position::PositionSource;
 use planktor_drivers::devices::pump::Pump;
+use planktor_drivers::devices::rtc::Rtc;
 use planktor_drivers::disk::Disk;
 use planktor_drivers::stop::StopLine;
 use planktor_protocol::instrument::Device;
@@ -83,6 +85,9 @@ impl Default for Models {
 /// Makes the position source on the thread where it lives.
 pub type MakePosition = Box<dyn FnOnce() -> Box<dyn PositionSource> + Send>;
 
+/// Makes the one who knows how well the computer's clock is kept, on the thread where that one lives.
+pub type MakeTracking = Box<dyn FnOnce() -> Box<dyn TrackingSource> + Send>;
+
 /// Everything that makes one instrument.
 pub struct Config {
     /// The hardware, real or not.
@@ -109,6 +114,8 @@ pub struct Config {
     pub encoders: usize,
     /// Instead of the board's own position.
     pub position: Option<MakePosition>,
+    /// Who keeps the computer's clock right, instead of the board's own.
+    pub tracking: Option<MakeTracking>,
     /// No clock is believed that says less.
     pub not_before: Utc,
     /// What is counted and timed.
@@ -142,6 +149,7 @@ impl Config {
             hardware: None,
             encoders,
             position: None,
+            tracking: None,
             not_before: NOT_BEFORE,
             metrics: Metrics::default(),
             viewfinder: Viewfinder::default(),
@@ -335,10 +343,18 @@ fn build(
                 Host::new(ctx, Device::Display, health, open)
             })
         };
+        let known = Known { not_before: config.not_before, saved: memory.time };
         let timekeeping = {
-            let (board, not_before, anchors) = (board.clone(), config.not_before, Port::of(&me));
+            let (board, anchors, steps) = (board.clone(), Port::of(&me), Port::of(&me));
+            let tracking = config.tracking;
             Timekeeping::start_in_arbiter(slow, move |ctx| {
-                Timekeeping::new(ctx, board.slow_buses().wall_clock(), not_before, anchors)
+                let buses = board.slow_buses();
+                let clocks = Clocks {
+                    wall: buses.wall_clock(),
+                    tracking: tracking.map_or_else(|| buses.tracking(), |make| make()),
+                    rtc: Box::new(move || buses.rtc().map(Rtc::new)),
+                };
+                Timekeeping::new(ctx, clocks, known, anchors, steps)
             })
         };
         let listeners = vec![Port::of(&me), Port::of(&timekeeping)];
@@ -368,7 +384,7 @@ fn build(
             calibration: current,
             memory,
             protocols,
-            not_before: config.not_before,
+            earliest: known.earliest(),
             outlet,
             journal: config.journal,
         };

@@ -2,6 +2,7 @@
 //! moves a motor.
 
 mod careful;
+pub mod chrony;
 pub mod client;
 pub mod dataset;
 pub mod eyepiece;

@@ -5,6 +5,8 @@
 //! seed = 7
 //! hat = "3.3"                      # 1.2, 3.3
 //! preset = "medium"                # high, medium, low
+//! rtc = "ds3231"                   # a battery-backed clock: ds3231, rv-3028; none, if nothing is said
+//! network = false                  # whether chrony keeps the computer's clock right
 //! [parameters]                     # numbers of the world: planktor parameters
 //! roll_um = 5
 //! [[fault]]
@@ -21,7 +23,7 @@ use crate::mqtt::Message;
 use planktor_drivers::calibration::Calibration;
 use planktor_protocol::Utc;
 use planktor_sim::scene::Format;
-use planktor_sim::{Fault, Hat, Parameters, Preset, Settings};
+use planktor_sim::{Fault, Hat, Parameters, Preset, RtcChip, Settings};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::time::Duration;
@@ -40,6 +42,11 @@ pub struct Scenario {
     pub format: Format,
     /// Pixels across and down; the field of view stays the same.
     pub frame: Frame,
+    /// The battery-backed clock, if somebody has added one: `"ds3231"` or `"rv-3028"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtc: Option<RtcChip>,
+    /// Whether chrony keeps the computer's clock right over a network, until somebody sets it.
+    pub network: bool,
     /// The true time at the start, in virtual time; in real time it is the computer's.
     #[serde(serialize_with = "write_utc", deserialize_with = "read_utc")]
     pub began: Utc,
@@ -131,6 +138,8 @@ impl Default for Scenario {
             preset: Preset::default(),
             format: Format::default(),
             frame: Frame::from_settings(Settings::FULL_FRAME),
+            rtc: None,
+            network: false,
             began: BEGAN,
             limit_s: Seconds(3_600.0),
             parameters: Parameters::default(),
@@ -171,8 +180,8 @@ impl Scenario {
 
     /// The twin's settings in this scenario, for a monotonic clock that was zero at `began`.
     pub fn settings(&self, began: Utc) -> Settings {
-        let Self { seed, hat, preset, format, frame, parameters, .. } = *self;
-        Settings { hat, preset, format, parameters, ..Settings::new(seed, frame.into(), began) }
+        let Self { seed, hat, preset, format, frame, rtc, network, parameters, .. } = *self;
+        Settings { hat, preset, format, rtc, network, parameters, ..Settings::new(seed, frame.into(), began) }
     }
 }
 

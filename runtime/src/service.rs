@@ -1,6 +1,7 @@
 //! The program as it runs on an instrument: a broker or somebody else's, the gateway, the instrument, until it is
 //! told to end. Everything outside the hardware threads lives on one thread here.
 
+use crate::chrony::{self, Chrony};
 use crate::eyepiece::Eyepiece;
 use crate::gateway::{self, Gateway};
 use crate::gpsd;
@@ -16,6 +17,7 @@ use planktor_actors::outlet::Answers;
 use planktor_actors::viewfinder::viewfinder;
 use planktor_drivers::Clock;
 use planktor_drivers::clock::Monotonic;
+use planktor_protocol::Utc;
 use planktor_protocol::instrument::{Answer, Event};
 use planktor_protocol::wire;
 use planktor_sim::{Fault, Twin};
@@ -55,6 +57,8 @@ pub struct Options {
     pub broker: BrokerChoice,
     /// A gpsd (`host:port`) to ask for the position.
     pub gpsd: Option<String>,
+    /// A chrony to ask how well the computer's clock is kept.
+    pub chrony: Option<Chrony>,
     /// Whether SIGTERM and SIGINT end it.
     pub signals: bool,
     /// Who watches.
@@ -213,10 +217,15 @@ fn outside_thread(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("the system has an epoll for us")
     });
-    let newest = gpsd::Newest::default();
+    let (fix, tracking) = Default::default();
+    let newest = Newest { fix, tracking, not_before: config.not_before };
     if options.gpsd.is_some() {
-        let newest = newest.clone();
+        let newest = newest.fix.clone();
         config.position = Some(Box::new(move || Box::new(newest)));
+    }
+    if options.chrony.is_some() {
+        let newest = newest.tracking.clone();
+        config.tracking = Some(Box::new(move || Box::new(newest)));
     }
     let journal = config.journal.clone();
     let (instrument, answers) = match Instrument::start(config) {
@@ -250,13 +259,21 @@ fn outside_thread(
     ended
 }
 
+/// What was last heard from the sky, and of the clock.
+struct Newest {
+    fix: gpsd::Newest,
+    tracking: chrony::Newest,
+    /// No receiver is believed that says less.
+    not_before: Utc,
+}
+
 async fn outside(
     gateway: &RefCell<Gateway>,
     answers: &Answers,
     options: Options,
     desk: Desk,
     broker: Address,
-    newest: gpsd::Newest,
+    newest: Newest,
     end: &Notify,
 ) -> Result<(), ServiceError> {
     let outbox = Outbox::new();
@@ -383,7 +400,13 @@ async fn outside(
     };
     let follow_gpsd = async {
         if let Some(address) = options.gpsd.clone() {
-            gpsd::follow(address, newest, &say).await;
+            gpsd::follow(address, newest.not_before, |fix| newest.fix.put(fix), &say).await;
+        }
+        std::future::pending().await
+    };
+    let follow_chrony = async {
+        if let Some(chrony) = options.chrony.clone() {
+            chrony::follow(chrony, newest.tracking.clone(), &say).await;
         }
         std::future::pending().await
     };
@@ -393,6 +416,7 @@ async fn outside(
             no_end = ask_to_end => no_end,
             never = answer_the_page => never,
             never = follow_gpsd => never,
+            never = follow_chrony => never,
         };
         if ended.is_err() {
             send_all(vec![gateway::last_will()]);

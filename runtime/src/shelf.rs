@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! <data>/hardware.json     the instrument's constants, as PlanktoScopes have them
-//! <data>/planktor.json     what the instrument remembers: the lamp's saved level, its LED's hours
+//! <data>/planktor.json     what the instrument remembers: the lamp's saved level, its LED's hours, the
+//!                          last time that it believed
 //! <data>/protocols/*.json  acquisition protocols; the file's name is the protocol's
 //! ```
 //!
@@ -15,7 +16,9 @@ use planktor_actors::recording::{Memory, Shelve};
 use planktor_actors::supervisor::Kept;
 use planktor_drivers::calibration::Calibration;
 use planktor_drivers::disk::Disk;
+use planktor_protocol::Utc;
 use planktor_protocol::library::{LARGEST, MOST, Name};
+use planktor_protocol::timekeeping::{Saved, Source};
 use planktor_protocol::units::{Fraction, MicrometresPerSecond, NanolitresPerSecond};
 use planktor_protocol::wire;
 use serde::{Deserialize, Serialize};
@@ -90,6 +93,18 @@ struct Remembered {
     /// 0 to 1.
     lamp_level: f64,
     led_seconds: f64,
+    /// The last time that was believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    time: Option<SavedTime>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedTime {
+    /// RFC 3339.
+    utc: String,
+    /// How it was known, as in metadata.
+    source: String,
 }
 
 impl Shelf {
@@ -124,9 +139,12 @@ impl Shelf {
                 keys.insert(PUMP_STEPS.into(), wire::motion::steps(thousandths));
                 replace(disk, self.hardware.parent().unwrap_or(&self.data), &self.hardware, &keys)
             }
-            Shelve::Memory(Memory { level, lit }) => {
+            Shelve::Memory(Memory { level, lit, time }) => {
                 let lamp_level = f64::from(level.millionths()) / 1e6;
-                let remembered = Remembered { lamp_level, led_seconds: lit.as_secs_f64() };
+                let said =
+                    |saved: Saved| SavedTime { utc: saved.utc.rfc3339(), source: saved.source.word().into() };
+                let remembered =
+                    Remembered { lamp_level, led_seconds: lit.as_secs_f64(), time: time.map(said) };
                 replace(disk, &self.data, &self.memory, &remembered)
             }
             Shelve::Protocol(name, text) => {
@@ -184,7 +202,7 @@ impl Shelf {
     fn memory(&self, disk: &Careful) -> Result<Memory, String> {
         let path = &self.memory;
         let Some(bytes) = disk.read_if_there(path)? else { return Ok(Memory::default()) };
-        let Remembered { lamp_level, led_seconds } =
+        let Remembered { lamp_level, led_seconds, time } =
             serde_json::from_slice(&bytes).map_err(|why| wrong(path, &why))?;
         let level = (0.0..=1.0).contains(&lamp_level).then(|| (lamp_level * 1e6).round() as u32);
         let level = level.and_then(Fraction::from_millionths);
@@ -192,7 +210,15 @@ impl Shelf {
             level.ok_or_else(|| wrong(path, &format!("lamp_level is {lamp_level}; expected 0 to 1")))?;
         let lit = Duration::try_from_secs_f64(led_seconds)
             .map_err(|_| wrong(path, &format!("led_seconds is {led_seconds}; expected 0 or more")))?;
-        Ok(Memory { level, lit })
+        let time = time.map(|time| {
+            let both = Utc::parse(&time.utc).zip(Source::from_word(&time.source));
+            both.map(|(utc, source)| Saved { utc, source }).ok_or_else(|| {
+                let SavedTime { utc, source } = &time;
+                let expected = "a time like 2026-06-01T08:00:00Z and gps, network, rtc, computer or unset";
+                wrong(path, &format!("time is {utc:?} from {source:?}; expected {expected}"))
+            })
+        });
+        Ok(Memory { level, lit, time: time.transpose()? })
     }
 
     fn protocols(&self, disk: &Careful) -> Result<BTreeMap<Name, Kept>, String> {

@@ -2,19 +2,20 @@
 
 use crate::camera::TwinCamera;
 use crate::faults::{self, Bus};
-use crate::instrument::Hat;
+use crate::instrument::{Hat, RtcChip};
 use crate::line::Line;
 use crate::world::{Settings, World, lock};
 use embedded_hal::digital::{self, OutputPin};
 use embedded_hal::i2c;
 use embedded_hal::spi::{self, SpiDevice};
-use planktor_drivers::board::{Board, Enable, Hardware, I2c, LampLine, Output, SlowBuses, Spi};
-use planktor_drivers::clock::{Clock, WallClock};
+use planktor_drivers::board::{Board, Enable, Hardware, I2c, LampLine, Output, RtcLine, SlowBuses, Spi};
+use planktor_drivers::clock::{Clock, TrackingSource, WallClock, WatchedClock};
 use planktor_drivers::devices::camera::Camera;
 use planktor_drivers::devices::display::Display;
 use planktor_drivers::devices::position::PositionSource;
 use planktor_protocol::display::Page;
 use planktor_protocol::position::Fix;
+use planktor_protocol::timekeeping::Tracking;
 use planktor_protocol::{Axis, Fault, Instant, Utc};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -97,8 +98,19 @@ impl SlowBuses for Twin {
     fn position(&self) -> Box<dyn PositionSource> {
         Box::new(Receiver { world: self.world.clone(), told: None })
     }
-    fn wall_clock(&self) -> Box<dyn WallClock> {
-        Box::new(TwinClock { world: self.world.clone() })
+    fn wall_clock(&self) -> Box<dyn WatchedClock> {
+        Box::new(TwinClock { world: self.world.clone(), sets: 0 })
+    }
+    fn tracking(&self) -> Box<dyn TrackingSource> {
+        Box::new(Chrony { world: self.world.clone(), asked: None })
+    }
+    fn rtc(&self) -> Result<RtcLine, Fault> {
+        let i2c = I2c::new(SlowBus { world: self.world.clone() });
+        match lock(&self.world).settings().rtc {
+            None => Err(Fault::NotFitted),
+            Some(RtcChip::Ds3231) => Ok(RtcLine::Ds3231(i2c)),
+            Some(RtcChip::Rv3028) => Ok(RtcLine::Rv3028(i2c)),
+        }
     }
 }
 
@@ -202,7 +214,7 @@ impl OutputPin for Select {
     }
 }
 
-/// The I2C bus of lamp and bubbler.
+/// The I2C bus of lamp, bubbler and battery-backed clock.
 struct SlowBus {
     world: Arc<Mutex<World>>,
 }
@@ -229,7 +241,8 @@ impl i2c::I2c for SlowBus {
         let mut world = lock(&self.world);
         let line = world.line(Bus::Light);
         let there = [GENERAL_CALL, world.lamp.address()].contains(&address)
-            || (address == BUBBLER && world.bubbler.is_some());
+            || (address == BUBBLER && world.bubbler.is_some())
+            || world.rtc.as_ref().is_some_and(|rtc| rtc.address() == address);
         match line {
             Line::Stuck => {
                 let waits = world.is_in_real_time();
@@ -250,18 +263,23 @@ impl i2c::I2c for SlowBus {
                 i2c::Operation::Write(bytes) => {
                     let mut bytes = bytes.to_vec();
                     line.there(&mut bytes);
-                    let World { lamp, bubbler, .. } = &mut *world;
-                    let taken = match (address, bubbler) {
-                        (GENERAL_CALL, _) => lamp.general_call(&bytes, now),
-                        (BUBBLER, Some(bubbler)) => bubbler.write(&bytes, now),
+                    let World { lamp, bubbler, rtc, .. } = &mut *world;
+                    let taken = match (address, bubbler, rtc) {
+                        (GENERAL_CALL, ..) => lamp.general_call(&bytes, now),
+                        (BUBBLER, Some(bubbler), _) => bubbler.write(&bytes, now),
+                        (address, _, Some(rtc)) if rtc.address() == address => {
+                            rtc.write(&bytes, now);
+                            Ok(())
+                        }
                         _ => lamp.write(&bytes, now),
                     };
                     taken.map_err(|_| NOT_TAKEN)?;
                 }
                 i2c::Operation::Read(bytes) => {
-                    let World { lamp, bubbler, .. } = &mut *world;
-                    match (address, bubbler) {
-                        (BUBBLER, Some(bubbler)) => bubbler.read(bytes, now),
+                    let World { lamp, bubbler, rtc, .. } = &mut *world;
+                    match (address, bubbler, rtc) {
+                        (BUBBLER, Some(bubbler), _) => bubbler.read(bytes, now),
+                        (address, _, Some(rtc)) if rtc.address() == address => rtc.read(bytes, now),
                         _ => lamp.read(bytes, now),
                     }
                     line.back(bytes);
@@ -307,10 +325,36 @@ impl PositionSource for Receiver {
 
 struct TwinClock {
     world: Arc<Mutex<World>>,
+    /// How often it had been set when that was last asked.
+    sets: u64,
 }
 
 impl WallClock for TwinClock {
     fn utc(&self) -> Utc {
         lock(&self.world).computer_utc()
+    }
+}
+
+impl WatchedClock for TwinClock {
+    fn was_set(&mut self) -> bool {
+        let sets = lock(&self.world).clock_sets();
+        std::mem::replace(&mut self.sets, sets) != sets
+    }
+}
+
+/// Asked every few seconds, as in the program.
+struct Chrony {
+    world: Arc<Mutex<World>>,
+    asked: Option<Instant>,
+}
+
+/// So often.
+const CHRONY_IS_ASKED: Duration = Duration::from_secs(16);
+
+impl TrackingSource for Chrony {
+    fn latest(&mut self) -> Option<Tracking> {
+        let world = lock(&self.world);
+        let due = self.asked.is_none_or(|asked| world.now() - asked >= CHRONY_IS_ASKED);
+        due.then(|| world.tracking()).flatten().inspect(|tracking| self.asked = Some(tracking.at))
     }
 }

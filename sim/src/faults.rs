@@ -107,6 +107,8 @@ pub enum Fault {
         #[serde(deserialize_with = "step")]
         by_s: f64,
     },
+    /// The battery-backed clock loses both its supplies for a moment: it begins again, and says so.
+    RtcPowerLost,
     /// No room on the disk.
     DiskFull,
     /// The disk was mounted again for reading only.
@@ -169,7 +171,7 @@ pub enum Part {
     Light,
     /// The camera.
     Camera,
-    /// Receiver, gpsd, the computer's clock.
+    /// Receiver, gpsd, the computer's clock and the battery-backed one.
     Sky,
     /// The disk.
     Disk,
@@ -207,7 +209,8 @@ impl Fault {
             | Self::PositionJump { .. }
             | Self::GpsdGone
             | Self::GpsdMad
-            | Self::ClockStep { .. } => Part::Sky,
+            | Self::ClockStep { .. }
+            | Self::RtcPowerLost => Part::Sky,
             Self::DiskFull | Self::DiskReadOnly | Self::DiskSlow { .. } | Self::DiskFails => Part::Disk,
             Self::BrokerGone => Part::Broker,
         }

@@ -5,8 +5,8 @@ use crate::board::Twin;
 use crate::faults::Fault;
 use planktor_drivers::Clock;
 use planktor_drivers::clock::Monotonic;
-use planktor_protocol::Instant;
 use planktor_protocol::position::{Fix, Place};
+use planktor_protocol::{Instant, Utc};
 use serde_json::{Value, json};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -91,13 +91,15 @@ struct Client {
     stream: TcpStream,
     heard: Vec<u8>,
     watches: bool,
+    /// Whether it wants the receiver's own sentences, too.
+    nmea: bool,
     next: Instant,
 }
 
 impl Client {
     fn welcome(stream: TcpStream) -> Option<Self> {
         stream.set_nonblocking(true).ok()?;
-        let mut client = Self { stream, heard: vec![], watches: false, next: Instant::ZERO };
+        let mut client = Self { stream, heard: vec![], watches: false, nmea: false, next: Instant::ZERO };
         client.say(&version()).ok()?;
         Some(client)
     }
@@ -148,10 +150,11 @@ impl Client {
             "?WATCH" => {
                 let watch: Value = serde_json::from_str(argument).unwrap_or_default();
                 self.watches = watch["enable"].as_bool().unwrap_or(self.watches);
+                self.nmea = watch["nmea"].as_bool().unwrap_or(self.nmea);
                 self.next = Monotonic.now();
                 self.say(&devices())?;
                 self.say(
-                    &json!({"class": "WATCH", "enable": self.watches, "json": true, "nmea": false, "raw": 0}),
+                    &json!({"class": "WATCH", "enable": self.watches, "json": true, "nmea": self.nmea, "raw": 0}),
                 )
             }
             _ => {
@@ -170,6 +173,9 @@ impl Client {
             self.raw(NONSENSE)?;
             self.raw(&[b'x'; 20_000])?;
             self.raw(b"\r\n")?;
+        }
+        if let Some(time) = fix.time.filter(|_| self.nmea) {
+            self.raw(zda(time).as_bytes())?;
         }
         self.say(&tpv(&fix))?;
         self.say(&sky(&fix))
@@ -204,16 +210,27 @@ fn tpv(fix: &Fix) -> Value {
         json!({"class": "TPV", "device": DEVICE, "mode": if fix.place.is_some() { 3 } else { 1 }});
     if let Some(time) = fix.time {
         report["time"] = time.rfc3339().into();
-        report["ept"] = 0.005.into();
+        report["ept"] = fix.time_error.map(|error| error.as_secs_f64()).into();
     }
-    if let Some(Place { latitude, longitude, altitude_mm, error_mm }) = fix.place {
+    if let Some(Place { latitude, longitude, altitude_mm, error_mm, vertical_error_mm, .. }) = fix.place {
         let metres = |millimetres: i64| millimetres as f64 / 1e3;
         report["lat"] = (latitude.0 as f64 / 1e9).into();
         report["lon"] = (longitude.0 as f64 / 1e9).into();
         report["altHAE"] = altitude_mm.map(metres).into();
         report["eph"] = error_mm.map(metres).into();
+        report["epv"] = vertical_error_mm.map(metres).into();
     }
     report
+}
+
+/// Time and date as receivers say them (NMEA 0183).
+fn zda(time: Utc) -> String {
+    let text = time.rfc3339();
+    let [year, month, day] = [&text[..4], &text[5..7], &text[8..10]];
+    let clock: String = text[11..22].chars().filter(|c| *c != ':').collect();
+    let said = format!("GPZDA,{clock},{day},{month},{year},00,00");
+    let sum = said.bytes().fold(0, |sum, byte| sum ^ byte);
+    format!("${said}*{sum:02X}\r\n")
 }
 
 fn sky(fix: &Fix) -> Value {
@@ -227,7 +244,6 @@ fn sky(fix: &Fix) -> Value {
 mod tests {
     use super::*;
     use crate::Settings;
-    use planktor_protocol::Utc;
     use std::io::{BufRead, BufReader};
     use std::sync::Arc;
 
@@ -264,6 +280,12 @@ mod tests {
         twin.world().break_it(Fault::NoFix, Instant::ZERO, None);
         let blind = reports.find(|report| report["class"] == "TPV" && report["mode"] == 1).unwrap();
         assert!(blind["lat"].is_null() && blind["time"].is_null(), "{blind}");
+    }
+
+    #[test]
+    fn a_sentence_says_date_and_time_with_its_sum() {
+        let utc = Utc::parse("2015-04-13T20:26:40.000Z").unwrap();
+        assert_eq!(zda(utc), "$GPZDA,202640.00,13,04,2015,00,00*64\r\n");
     }
 
     #[test]

@@ -33,6 +33,18 @@ impl Hat {
     }
 }
 
+/// Which battery-backed clock somebody has added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RtcChip {
+    /// A DS3231, as on most modules.
+    #[serde(rename = "ds3231")]
+    Ds3231,
+    /// An RV-3028-C7.
+    #[serde(rename = "rv-3028")]
+    Rv3028,
+}
+
 /// Lenses and flow cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -5,12 +5,15 @@
 //! happens, and a camera can look back at an exposure that is over.
 
 pub mod board;
+mod calendar;
 mod camera;
 pub mod chips {
     //! Register models behind embedded-hal.
+    pub mod ds3231;
     pub mod imx477;
     pub mod lm36011;
     pub mod mcp4725;
+    pub mod rv3028;
     pub mod tmc5160;
 }
 pub mod disk;
@@ -25,13 +28,14 @@ mod particles;
 pub mod plankton;
 pub mod random;
 pub mod render;
+pub mod rtc;
 pub mod scene;
 mod sky;
 pub mod world;
 
 pub use board::Twin;
 pub use faults::Fault;
-pub use instrument::{Hat, Preset};
+pub use instrument::{Hat, Preset, RtcChip};
 pub use lamp::Lamp;
 pub use parameters::Parameters;
 pub use world::Settings;

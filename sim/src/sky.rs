@@ -2,13 +2,17 @@
 
 use crate::faults::Fault;
 use crate::parameters::Parameters;
-use planktor_protocol::position::{Fix, Place};
+use planktor_protocol::position::{Fix, Mode, Place};
 use planktor_protocol::units::Nanodegrees;
 use planktor_protocol::{Instant, Utc};
 use std::time::Duration;
 
 /// Mean radius of the Earth, m (IUGG).
 const EARTH_M: f64 = 6_371_008.8;
+/// What gpsd says that a receiver's second may be wrong (its NMEA drivers always say so).
+const TIME_ERROR: Duration = Duration::from_millis(5);
+/// Vertical errors are half as large again as horizontal ones (gpsd's estimates in real receiver logs).
+const VERTICAL: f64 = 1.5;
 /// Height of the antenna above the ellipsoid, mm; the geoid lies 50 m above it there.
 const ALTITUDE_MM: i64 = 52_000;
 
@@ -48,12 +52,15 @@ pub(crate) fn fix<'a>(
         }
     }
     let place = Place {
+        mode: Mode::ThreeDimensional,
         latitude: nanodegrees(latitude),
         longitude: nanodegrees(longitude),
         altitude_mm: Some(ALTITUDE_MM),
         error_mm: Some(millimetres(parameters.fix_error_m)),
+        vertical_error_mm: Some(millimetres(parameters.fix_error_m * VERTICAL)),
     };
-    Fix { at, time: time.filter(|_| sees), place: sees.then_some(place) }
+    let time = time.filter(|_| sees);
+    Fix { at, time, time_error: time.and(Some(TIME_ERROR)), place: sees.then_some(place) }
 }
 
 /// What the computer's clock says, so long after the start, when it was set by so many microseconds since.

@@ -7,18 +7,20 @@ use crate::chips::imx477::Sensor;
 use crate::chips::{mcp4725, tmc5160};
 use crate::driven::{Coupling, Driven};
 use crate::faults::{Bus, Change, Fault, Motor, Part, Spell, Spells};
-use crate::instrument::{Hat, Preset};
+use crate::instrument::{Hat, Preset, RtcChip};
 use crate::lamp::Lamp;
 use crate::line::Line;
 use crate::parameters::Parameters;
 use crate::particles::{CELL_WIDTH_UM, Particles, View};
 use crate::random::{hash, unit};
+use crate::rtc::Rtc;
 use crate::scene::{Format, Particle, Scene};
 use crate::sky;
 use planktor_drivers::Clock;
 use planktor_protocol::camera::{self, GAIN_AT_ISO_100};
 use planktor_protocol::display::Page;
 use planktor_protocol::position::Fix;
+use planktor_protocol::timekeeping::Tracking;
 use planktor_protocol::{Axis, Instant, Interval, Utc};
 use std::collections::VecDeque;
 use std::f64::consts::TAU;
@@ -42,6 +44,10 @@ pub struct Settings {
     pub preset: Preset,
     /// In which form pictures leave the camera.
     pub format: Format,
+    /// The battery-backed clock, if somebody has added one.
+    pub rtc: Option<RtcChip>,
+    /// Whether chrony keeps the computer's clock right over a network, until somebody sets it.
+    pub network: bool,
     /// The world's numbers.
     pub parameters: Parameters,
 }
@@ -49,8 +55,8 @@ pub struct Settings {
 impl Settings {
     /// A usual world.
     pub fn new(seed: u64, (width, height): (u32, u32), began: Utc) -> Self {
-        let (hat, preset, format, parameters) = Default::default();
-        Self { seed, width, height, began, hat, preset, format, parameters }
+        let (hat, preset, format, rtc, network, parameters) = Default::default();
+        Self { seed, width, height, began, hat, preset, format, rtc, network, parameters }
     }
 
     /// A full frame of the IMX477.
@@ -73,6 +79,13 @@ const SLACK: Duration = Duration::from_secs(2);
 const ROLL: u64 = 77;
 /// Truths that are kept: a few minutes of frames.
 const KEPT: usize = 1_000;
+
+/// How wrong a clock may be that is kept right over a ship's network: an assumption.
+const NETWORK_ERROR: Duration = Duration::from_millis(20);
+
+fn utc_at(began: Utc, now: Instant) -> Utc {
+    began.checked_add(Duration::from_nanos(now.nanos())).unwrap_or(began)
+}
 
 /// What was true of a frame.
 #[derive(Clone, Debug)]
@@ -158,6 +171,8 @@ pub struct World {
     pub bubbler: Option<mcp4725::Model>,
     /// What is on the display, if the board has one.
     pub display: Option<Option<Page>>,
+    /// The battery-backed clock, if there is one.
+    pub rtc: Option<Rtc>,
     /// How the camera was set.
     camera: camera::Settings,
     truths: VecDeque<Truth>,
@@ -168,8 +183,9 @@ pub struct World {
     water: Driven,
     /// The stage, as long ago.
     stage: Driven,
-    /// By how much the computer's clock was set since, us.
+    /// By how much the computer's clock was set since, us, and how often.
     clock_set_us: i64,
+    clock_sets: u64,
     /// Transfers while anything was broken.
     disturbed: u64,
     in_real_time: bool,
@@ -197,6 +213,7 @@ impl World {
             },
             bubbler: (settings.hat == Hat::V3_3).then(|| mcp4725::Model::new(0)),
             display: (settings.hat == Hat::V3_3).then_some(None),
+            rtc: settings.rtc.map(|chip| Rtc::new(chip, utc_at(settings.began, on), on)),
             camera: camera::Settings::default(),
             truths: VecDeque::new(),
             spells: Spells::default(),
@@ -204,6 +221,7 @@ impl World {
             water: Driven::at_rest(on),
             stage: Driven::at_rest(on),
             clock_set_us: 0,
+            clock_sets: 0,
             disturbed: 0,
             in_real_time: false,
         }
@@ -272,6 +290,10 @@ impl World {
                 #[expect(clippy::cast_possible_truncation, reason = "saturates")]
                 let by_us = (by_s * 1e6) as i64;
                 self.clock_set_us = self.clock_set_us.saturating_add(by_us);
+                self.clock_sets += 1;
+            }
+            Change::Begins(Fault::RtcPowerLost) => {
+                self.rtc.iter_mut().for_each(|rtc| rtc.lose_power(at));
             }
             Change::Begins(_) | Change::Ends(_) => {}
         }
@@ -351,13 +373,28 @@ impl World {
 
     /// The true time.
     pub fn utc(&self) -> Utc {
-        let since = Duration::from_nanos(self.now().nanos());
-        self.settings.began.checked_add(since).unwrap_or(self.settings.began)
+        utc_at(self.settings.began, self.now())
     }
 
     /// What the computer's clock says.
     pub fn computer_utc(&self) -> Utc {
-        sky::computer(&self.settings.parameters, self.utc(), self.now() - self.on, self.clock_set_us)
+        let (utc, on) = (self.utc(), self.now() - self.on);
+        if self.settings.network {
+            let kept = Parameters { clock_error_s: 0.0, clock_drift_ppm: 0.0, ..self.settings.parameters };
+            return sky::computer(&kept, utc, on, self.clock_set_us);
+        }
+        sky::computer(&self.settings.parameters, utc, on, self.clock_set_us)
+    }
+
+    /// How often the computer's clock was set.
+    pub(crate) fn clock_sets(&self) -> u64 {
+        self.clock_sets
+    }
+
+    /// What chrony says of the computer's clock. When somebody else set it, nothing keeps it right any more.
+    pub(crate) fn tracking(&self) -> Option<Tracking> {
+        let error = (self.clock_sets == 0).then_some(NETWORK_ERROR);
+        self.settings.network.then(|| Tracking { at: self.now(), error })
     }
 
     /// What a receiver under this sky says.

@@ -9,6 +9,7 @@ use planktor_protocol::acquisition::{self, Refusal as Not};
 use planktor_protocol::instrument::{CommandId, Device, Event};
 use planktor_protocol::library::{Command, Entry, MOST, Name, Protocol, Refusal, Which};
 use planktor_protocol::pump::{self, Calibrated, Calibration};
+use planktor_protocol::timekeeping::{Saved, Source};
 use planktor_protocol::units::Fraction;
 use planktor_protocol::{Epochs, Fault, Run, library, light, operating_time};
 use std::sync::Arc;
@@ -66,6 +67,7 @@ impl Supervisor {
         let not = |why| Event::Light(light::Event::NotSaved(why));
         match level {
             light::Event::Level(_) => {
+                self.save_the_time();
                 self.shelve(id, Shelve::Memory(self.memory), Event::Light(level), not);
             }
             light::Event::NotSaved(_) | light::Event::Failed(_) => self.tell(id, Event::Light(level)),
@@ -107,8 +109,26 @@ impl Supervisor {
 
     /// Without anybody who asked, the next time may succeed.
     fn remember(&mut self, id: Option<CommandId>) {
+        self.save_the_time();
         let not = |why| Event::OperatingTime(operating_time::Event::Failed(why));
         self.shelve(id, Shelve::Memory(self.memory), self.hours(), not);
+    }
+
+    /// Told to nobody, unless it fails.
+    pub(super) fn keep_the_time(&mut self) {
+        self.save_the_time();
+        let not = |why| Event::OperatingTime(operating_time::Event::Failed(why));
+        self.errand(None, Errand::Shelve(Shelve::Memory(self.memory)), None, not);
+    }
+
+    /// At the next start it is later. An earliest time that was counted on is known as well as what it began with.
+    fn save_the_time(&mut self) {
+        let (time, before) = (self.time(), self.memory.time);
+        let source = match (time.source, before) {
+            (Source::Unset, Some(before)) => before.source,
+            (source, _) => source,
+        };
+        self.memory.time = Some(Saved { utc: time.utc_at(self.bell.now()), source });
     }
 
     fn hours(&self) -> Event {

@@ -76,6 +76,10 @@ impl Supervisor {
         if self.fault(Device::Bubbler).is_none() {
             self.order_bubbler(None, bubbler::Command::Set(false));
         }
+        // A lamp that goes dark is reason enough.
+        if self.lit.is_none() {
+            self.keep_the_time();
+        }
         let deadline = self.bell.at(self.bell.now() + SHUTDOWN_DEADLINE);
         self.shutdown.get_or_insert(Shutdown { id, deadline, ended: false });
     }

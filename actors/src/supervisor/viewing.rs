@@ -60,7 +60,7 @@ impl Supervisor {
     /// The newest anchor. The timekeeper speaks at its start; should it be dead, the time is as unknown as it can be.
     pub(super) fn time(&self) -> Anchor {
         let unset =
-            Anchor { instant: self.bell.now(), utc: self.not_before, source: Source::Unset, error: None };
+            Anchor { instant: self.bell.now(), utc: self.earliest, source: Source::Unset, error: None };
         self.anchor.unwrap_or(unset)
     }
 
@@ -68,6 +68,7 @@ impl Supervisor {
         Box::new(Survey {
             at: self.bell.now(),
             time: self.time(),
+            steps: self.steps,
             fix: self.fix,
             height: self.height.micrometres(&self.calibration.get()),
             height_uncertain: self.height.is_uncertain(),

@@ -2,40 +2,38 @@
 
 use super::{Status, status_of};
 use crate::quality;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 
 pub(super) const STATUS: &str = "planktor/status/quality";
 
-/// What a test came to, as a number: 1 pass, 2 not evaluated, 3 suspect, 4 fail, 9 missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "u8", try_from = "u8")]
-pub struct Flag(pub quality::Flag);
+pub use crate::quality::Flag;
 
-impl From<Flag> for u8 {
-    fn from(flag: Flag) -> Self {
-        flag.0 as Self
+/// As QARTOD has it, a flag is a number.
+impl Serialize for Flag {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u8(*self as u8)
     }
 }
 
-impl TryFrom<u8> for Flag {
-    type Error = String;
-
-    fn try_from(number: u8) -> Result<Self, String> {
-        use quality::Flag::{Fail, Missing, NotEvaluated, Pass, Suspect};
-        let flag =
-            [Pass, NotEvaluated, Suspect, Fail, Missing].into_iter().find(|flag| *flag as u8 == number);
-        flag.map(Self).ok_or_else(|| format!("{number} is no flag; expected 1, 2, 3, 4 or 9"))
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let number = u8::deserialize(from)?;
+        let all = [Self::Pass, Self::NotEvaluated, Self::Suspect, Self::Fail, Self::Missing];
+        let flag = all.into_iter().find(|flag| *flag as u8 == number);
+        flag.ok_or_else(|| D::Error::custom(format!("{number} is no flag; expected 1, 2, 3, 4 or 9")))
     }
 }
 
 impl JsonSchema for Flag {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
+    fn schema_name() -> Cow<'static, str> {
         "Flag".into()
     }
 
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
             "description": "1 pass, 2 not evaluated, 3 suspect, 4 fail, 9 missing (QARTOD)",
             "type": "integer",
             "enum": [1, 2, 3, 4, 9],
@@ -110,15 +108,15 @@ impl From<&quality::Quality> for Quality {
             stuck: quality.stuck,
             bubble: parts(quality.bubble),
             flags: Flags {
-                all: Flag(flags.worst()),
-                brightness: Flag(flags.brightness),
-                brightness_drift: Flag(flags.brightness_drift),
-                sharpness_drift: Flag(flags.sharpness_drift),
-                saturation: Flag(flags.saturation),
-                empty: Flag(flags.empty),
-                identical: Flag(flags.identical),
-                bubble: Flag(flags.bubble),
-                stuck: Flag(flags.stuck),
+                all: flags.worst(),
+                brightness: flags.brightness,
+                brightness_drift: flags.brightness_drift,
+                sharpness_drift: flags.sharpness_drift,
+                saturation: flags.saturation,
+                empty: flags.empty,
+                identical: flags.identical,
+                bubble: flags.bubble,
+                stuck: flags.stuck,
             },
         }
     }

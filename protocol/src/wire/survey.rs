@@ -3,7 +3,7 @@
 use super::reading::{tagged, words};
 use super::{Status, status_of};
 use crate::instrument::Command;
-use crate::position::Place;
+use crate::position::{Fix, Place};
 use crate::survey::Survey;
 use crate::units::{Fraction, Nanodegrees};
 use crate::{Instant, camera};
@@ -46,7 +46,7 @@ pub struct SurveyStatus {
     /// With `Known`.
     #[serde(skip_serializing_if = "Option::is_none")]
     clock: Option<Clock>,
-    /// The instrument's own newest fix; missing if it has none.
+    /// The newest place that the instrument's receiver knew; missing if there never was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<Position>,
     /// With `Known`.
@@ -68,10 +68,15 @@ pub struct SurveyStatus {
 struct Clock {
     /// RFC 3339.
     utc: String,
-    /// `gps`, `computer` (plausible, but nothing vouches for it) or `unset` (no clock was believed).
+    /// `gps`, `network` (the computer's clock, kept right by chrony), `rtc` (a battery-backed clock), `computer`
+    /// (plausible, but nothing vouches for it) or `unset` (no clock was believed).
     source: &'static str,
-    /// s, since that source was last asked.
+    /// s, since that source was last heard.
     age_s: f64,
+    /// s, how wrong the time may be by now; null if its source does not say it.
+    error_s: Option<f64>,
+    /// How often the computer's clock was set since the start.
+    steps: u32,
 }
 
 /// Where the instrument is (WGS 84).
@@ -85,8 +90,14 @@ struct Position {
     altitude_m: Option<f64>,
     /// m, horizontal (95 %).
     error_m: Option<f64>,
+    /// m, of the altitude (95 %).
+    vertical_error_m: Option<f64>,
+    /// `2d` or `3d`: without its altitude, or with it.
+    mode: &'static str,
     /// s, since it was heard.
     age_s: f64,
+    /// Whether that is more than 10 s: the receiver has lost its fix.
+    stale: bool,
 }
 
 /// Where the stage is.
@@ -124,7 +135,7 @@ impl From<&camera::Mode> for CameraMode {
     }
 }
 
-fn position(place: &Place, heard: Instant, now: Instant) -> Position {
+fn position(place: &Place, fix: &Fix, now: Instant) -> Position {
     let degrees = |Nanodegrees(n): Nanodegrees| n as f64 / 1e9;
     let metres = |mm: Option<i64>| mm.map(|mm| mm as f64 / 1e3);
     Position {
@@ -132,19 +143,24 @@ fn position(place: &Place, heard: Instant, now: Instant) -> Position {
         longitude: degrees(place.longitude),
         altitude_m: metres(place.altitude_mm),
         error_m: metres(place.error_mm),
-        age_s: (now - heard).as_secs_f64(),
+        vertical_error_m: metres(place.vertical_error_mm),
+        mode: place.mode.word(),
+        age_s: (now - fix.at).as_secs_f64(),
+        stale: fix.is_stale(now),
     }
 }
 
 pub(super) fn status(survey: &Survey) -> Vec<Status> {
-    let Survey { at, time, fix, height, height_uncertain, light, camera } = survey;
-    let fixed = fix.as_ref().and_then(|fix| Some(position(fix.place.as_ref()?, fix.at, *at)));
+    let Survey { at, time, steps, fix, height, height_uncertain, light, camera } = survey;
+    let fixed = fix.as_ref().and_then(|fix| Some(position(fix.place.as_ref()?, fix, *at)));
     let status = SurveyStatus {
         status: SurveyWord::Known,
         clock: Some(Clock {
             utc: time.utc_at(*at).rfc3339(),
             source: time.source.word(),
             age_s: time.age(*at).as_secs_f64(),
+            error_s: time.error_at(*at).map(|error| error.as_secs_f64()),
+            steps: *steps,
         }),
         position: fixed,
         stage: Some(Stage { height_um: height.0, uncertain: *height_uncertain }),

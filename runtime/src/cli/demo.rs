@@ -101,6 +101,7 @@ impl Demo {
         let options = Options {
             broker: BrokerChoice::Embedded(Box::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())),
             gpsd: None,
+            chrony: None,
             signals: false,
             say: Arc::new(|_| {}),
             trouble: None,

@@ -8,6 +8,7 @@ use planktor_actors::journal::Journal;
 use planktor_drivers::Clock;
 use planktor_drivers::clock::{Computer, Monotonic, WallClock};
 use planktor_drivers::disk::FileSystem;
+use planktor_runtime::chrony::Chrony;
 use planktor_runtime::instrument::{Config, KEPT_FREE, Time};
 use planktor_runtime::journal::{Head, Writer};
 use planktor_runtime::scenario::Scenario;
@@ -34,7 +35,7 @@ pub(crate) struct Run {
     #[expect(clippy::option_option, reason = "not simulated, simulated, in a scenario")]
     twin: Option<Option<PathBuf>>,
     /// Play the scenario's messages in virtual time, as fast as it goes; without a broker
-    #[arg(long, requires = "twin", conflicts_with_all = ["broker", "listen", "websockets", "tls", "users", "gpsd", "rtsp_push"])]
+    #[arg(long, requires = "twin", conflicts_with_all = ["broker", "listen", "websockets", "tls", "users", "gpsd", "chrony", "rtsp_push"])]
     hurry: bool,
     /// Record everything that enters the simulated instrument, for planktor replay
     #[arg(long, value_name = "FILE", requires = "twin")]
@@ -56,6 +57,10 @@ pub(crate) struct Run {
     /// Ask this gpsd for position and time; "twin": start one under the twin's sky, and ask that over TCP
     #[arg(long, value_name = "HOST:PORT|twin", value_parser = gpsd)]
     gpsd: Option<Gps>,
+    /// Ask the computer's chrony how well its clock is kept; at this command socket, if it is not where chronyc looks
+    #[arg(long, value_name = "SOCKET", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "not asked, asked, asked elsewhere")]
+    chrony: Option<Option<PathBuf>>,
     /// What is random in a simulated instrument follows from this number [default: the scenario's, or 1]
     #[arg(long, requires = "twin")]
     seed: Option<u64>,
@@ -102,6 +107,7 @@ impl Run {
         let options = Options {
             broker,
             gpsd,
+            chrony: self.chrony.map(|socket| Chrony { socket }),
             signals: true,
             say: say(),
             trouble: Some(Troublemaker::new(twin.clone(), head.scenario.seed, &head.scenario.faults)),

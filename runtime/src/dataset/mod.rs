@@ -30,9 +30,9 @@ pub mod reading;
 mod recorder;
 pub mod records;
 mod report;
+mod report_page;
 mod resuming;
 mod stamp;
-mod report_page;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -44,8 +44,8 @@ pub use find::data_sets;
 pub use picture::Figures;
 pub use recorder::Recorder;
 pub use report::{Early, Problem, Reached, Report, Unfinished, Verdict};
-pub use stamp::Instrument;
 pub use report_page::{POLICY as REPORT_POLICY, report_page};
+pub use stamp::Instrument;
 pub use verify::{verify, verify_on};
 
 use crate::careful::PART;

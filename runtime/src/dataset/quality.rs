@@ -21,7 +21,7 @@ use super::picture::{figures, reduced};
 use super::records::Frame;
 use planktor_actors::recording::{Look, Picture, Spot};
 use planktor_protocol::camera::Image;
-use planktor_protocol::quality::{self, Flag as Of};
+use planktor_protocol::quality;
 use planktor_protocol::units::Nanolitres;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -227,15 +227,15 @@ const BUBBLE: Bounds = at_most(50_000, 500_000);
 const STUCK: Bounds = at_most(100_000, 500_000);
 
 impl Bounds {
-    fn flag(self, figure: Option<u64>) -> Of {
-        let Some(figure) = figure else { return Of::NotEvaluated };
+    fn flag(self, figure: Option<u64>) -> Flag {
+        let Some(figure) = figure else { return Flag::NotEvaluated };
         let outside = |(least, most): (Option<u64>, Option<u64>)| {
             least.is_some_and(|least| figure < least) || most.is_some_and(|most| figure > most)
         };
         match (outside(self.fail), outside(self.suspect)) {
-            (true, _) => Of::Fail,
-            (false, true) => Of::Suspect,
-            (false, false) => Of::Pass,
+            (true, _) => Flag::Fail,
+            (false, true) => Flag::Suspect,
+            (false, false) => Flag::Pass,
         }
     }
 }
@@ -364,7 +364,7 @@ fn stuck(before: &[Spot], now: &[Spot]) -> u32 {
 
 fn warning(flags: &quality::Flags, brightness: Option<u64>, sharpness: Option<u64>) -> Option<String> {
     let percent = |part: Option<u64>| part.unwrap_or(0) / 10_000;
-    let tells = |flag: Of| flag >= Of::Suspect;
+    let tells = |flag: Flag| flag >= Flag::Suspect;
     let mut says = vec![];
     if tells(flags.brightness_drift) {
         says.push(format!(

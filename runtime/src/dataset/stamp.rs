@@ -2,17 +2,16 @@
 //! It travels with the picture when everything else is lost, so it says nothing that is not known: no time without a
 //! believable clock, no place without a fix, no height (receivers count it from the ellipsoid, Exif from the sea).
 
-use super::whence::{is_place, utc_at};
+use super::whence::utc_at;
 use exif::experimental::Writer;
 use exif::{Field, In, Rational, Tag, Value};
 use planktor_actors::recording::Facts;
-use planktor_protocol::position::Fix;
+use planktor_protocol::position::{Fix, Mode, Place};
 use planktor_protocol::timekeeping::Source;
 use planktor_protocol::units::Nanodegrees;
 use planktor_protocol::{Instant, Utc};
 use std::io::Cursor;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Which instrument it is.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +22,6 @@ pub struct Instrument {
     pub serial: Option<Arc<str>>,
 }
 
-/// Receivers report once a second; an older fix is the place of before (GPSStatus `V`), and GPSTimeStamp says of when.
-const FRESH: Duration = Duration::from_secs(10);
 /// The first bytes of a segment with Exif in it.
 const HEAD: &[u8] = b"Exif\0\0";
 const SEGMENT: [u8; 2] = [0xFF, 0xE1];
@@ -100,7 +97,7 @@ fn fields(facts: &Facts, start: Instant, instrument: &Instrument) -> Vec<Field> 
 }
 
 fn place(fix: &Fix, at: Instant) -> Vec<Field> {
-    let Some(place) = fix.place.filter(is_place) else { return vec![] };
+    let Some(place) = fix.place.filter(Place::is_possible) else { return vec![] };
     let hemisphere = |angle: Nanodegrees, [positive, negative]: [&'static str; 2]| {
         if angle.0 < 0 { negative } else { positive }
     };
@@ -110,8 +107,14 @@ fn place(fix: &Fix, at: Instant) -> Vec<Field> {
         angle(Tag::GPSLatitude, place.latitude),
         text(Tag::GPSLongitudeRef, hemisphere(place.longitude, ["E", "W"])),
         angle(Tag::GPSLongitude, place.longitude),
-        text(Tag::GPSStatus, if at - fix.at <= FRESH { "A" } else { "V" }),
-        text(Tag::GPSMeasureMode, if place.altitude_mm.is_some() { "3" } else { "2" }),
+        text(Tag::GPSStatus, if fix.is_stale(at) { "V" } else { "A" }),
+        text(
+            Tag::GPSMeasureMode,
+            match place.mode {
+                Mode::TwoDimensional => "2",
+                Mode::ThreeDimensional => "3",
+            },
+        ),
         text(Tag::GPSMapDatum, "WGS-84"),
     ];
     if let Some(error) = place.error_mm.and_then(|mm| u32::try_from(mm).ok()) {

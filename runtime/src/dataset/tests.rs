@@ -59,12 +59,15 @@ fn plan(frames: u32) -> Plan {
 
 fn fix(latitude: i64, longitude: i64) -> Fix {
     let place = Place {
+        mode: planktor_protocol::position::Mode::ThreeDimensional,
         latitude: Nanodegrees(latitude),
         longitude: Nanodegrees(longitude),
         altitude_mm: Some(-1_500),
         error_mm: None,
+        vertical_error_mm: None,
     };
-    Fix { at: at(0) - Duration::from_secs(2), time: Utc::parse("2026-06-01T07:59:58Z"), place: Some(place) }
+    let time = Utc::parse("2026-06-01T07:59:58Z");
+    Fix { at: at(0) - Duration::from_secs(2), time, time_error: None, place: Some(place) }
 }
 
 fn metadata() -> Metadata {

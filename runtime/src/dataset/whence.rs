@@ -14,7 +14,8 @@ pub struct Moment {
     pub utc: String,
     /// On the monotonic one, since the computer was switched on.
     pub monotonic_ns: u64,
-    /// How it is known: `gps`, `network`, `rtc`, `computer` (nothing vouches for it) or `unset` (nothing believable).
+    /// How it is known: `gps`, `network` (the computer's clock, kept right by chrony), `rtc` (a battery-backed clock),
+    /// `computer` (nothing vouches for it) or `unset` (nothing believable: the earliest time that it can be).
     pub source: String,
     /// How wrong it may be, if the source says it.
     #[serde(default)]
@@ -46,10 +47,19 @@ pub struct Position {
     pub altitude_m: Option<f64>,
     /// Horizontal, 95 %, if the receiver says it.
     pub error_m: Option<f64>,
+    /// Of the altitude, 95 %, if the receiver says it.
+    #[serde(default)]
+    pub vertical_error_m: Option<f64>,
+    /// `2d` or `3d`: without its altitude, or with it.
+    #[serde(default)]
+    pub mode: String,
     /// The receiver's time of the fix, RFC 3339.
     pub time: Option<String>,
     /// How old the fix is.
     pub age_s: f64,
+    /// Whether that is more than 10 s: the receiver has lost its fix, and this is the last place that it knew.
+    #[serde(default)]
+    pub stale: bool,
 }
 
 impl Moment {
@@ -80,23 +90,19 @@ impl Position {
     /// A fix as it is written down. `at` is when its age counts.
     pub(super) fn of(fix: Option<&Fix>, at: Instant) -> Option<Self> {
         let fix = fix?;
-        let place = fix.place.filter(is_place)?;
+        let place = fix.place.filter(Place::is_possible)?;
         Some(Self {
             latitude: degrees(place.latitude),
             longitude: degrees(place.longitude),
             altitude_m: place.altitude_mm.map(metres),
             error_m: place.error_mm.map(metres),
+            vertical_error_m: place.vertical_error_mm.map(metres),
+            mode: place.mode.word().into(),
             time: fix.time.map(Utc::rfc3339),
             age_s: (at - fix.at).as_secs_f64(),
+            stale: fix.is_stale(at),
         })
     }
-}
-
-/// What receivers without a fix say is no place: the null island and the pole that a broken parser reads out of it.
-pub(super) fn is_place(place: &Place) -> bool {
-    let Place { latitude, longitude, .. } = place;
-    let possible = latitude.0.abs() <= 90_000_000_000 && longitude.0.abs() <= 180_000_000_000;
-    possible && !(longitude.0 == 0 && matches!(latitude.0, 0 | -90_000_000_000))
 }
 
 /// The civil time of an instant by an anchor that may have come after it, while the frame was on its way.
