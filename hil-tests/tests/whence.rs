@@ -236,7 +236,9 @@ fn a_battery_backed_clock_that_lost_power_is_not_believed_until_it_is_set_by_a_f
         let scenario = Scenario { parameters, rtc: Some(chip), ..Scenario::new(vec![], ms(100_000)) };
         let played = lost(scenario).play();
         let world = played.twin.world();
-        let off_us = world.rtc.as_ref().unwrap().utc(world.now()).micros() - world.utc().micros();
+        let rtc = world.rtc.as_ref().unwrap();
+        assert!(!rtc.lost_power(), "{chip:?}: the next start believes it");
+        let off_us = rtc.utc(world.now()).micros() - world.utc().micros();
         assert!(off_us.abs() <= 500_000, "{chip:?}: {off_us} us off");
     }
 }

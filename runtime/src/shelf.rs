@@ -254,3 +254,27 @@ fn replace(disk: &mut Careful, root: &Path, path: &Path, value: &impl Serialize)
 fn wrong(path: &Path, why: &impl std::fmt::Display) -> String {
     format!("{}: {why}; correct the file, or move it away", path.display())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use planktor_drivers::disk::FileSystem;
+
+    #[test]
+    fn the_last_believed_time_is_kept_and_a_file_from_before_has_none() {
+        let root = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(root.path().into(), "board", None);
+        let mut disk = Careful(Box::new(FileSystem));
+        let saved =
+            Saved { utc: Utc::parse("2026-06-01T08:00:00.000007Z").unwrap(), source: Source::Network };
+        let memory = Memory { time: Some(saved), ..Memory::default() };
+        shelf.keep(&mut disk, Shelve::Memory(memory)).unwrap();
+        assert_eq!(shelf.memory(&disk), Ok(memory));
+        let write = |text: &str| std::fs::write(root.path().join(MEMORY), text).unwrap();
+        write(r#"{"lamp_level": 1.0, "led_seconds": 0.0}"#);
+        assert_eq!(shelf.memory(&disk), Ok(Memory::default()));
+        write(r#"{"lamp_level": 1, "led_seconds": 0, "time": {"utc": "soon", "source": "gps"}}"#);
+        let why = shelf.memory(&disk).unwrap_err();
+        assert!(why.contains("\"soon\" from \"gps\"; expected a time"), "{why}");
+    }
+}

@@ -34,6 +34,9 @@ const WEEKS_1024_US: i64 = 1_024 * 7 * 86_400 * 1_000_000;
 /// Modes 2 and 3, time (microseconds), latitude and longitude (nanodegrees), height and horizontal error (millimetres).
 type Report = (u64, Option<i64>, Option<(i64, i64)>, Option<i64>, Option<i64>);
 
+/// Time and place.
+type Whence = (Option<i64>, Option<(i64, i64)>);
+
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../hil-tests/data/gps").join(name)
 }
@@ -149,7 +152,7 @@ fn changes<T: PartialEq>(mut reports: Vec<T>) -> Vec<T> {
 }
 
 /// Time and place in `.log.chk`, as gpsd's developers have checked them.
-fn checked(name: &str) -> Vec<(Option<i64>, Option<(i64, i64)>)> {
+fn checked(name: &str) -> Vec<Whence> {
     let text =
         String::from_utf8_lossy(&std::fs::read(data(&format!("{name}.log.chk"))).unwrap()).into_owned();
     let tpv = text.lines().filter(|line| line.starts_with("{\"class\":\"TPV\""));

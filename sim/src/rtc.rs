@@ -51,6 +51,14 @@ impl Rtc {
         }
     }
 
+    /// Whether it says that its time was lost.
+    pub fn lost_power(&self) -> bool {
+        match self {
+            Self::Ds3231(chip) => chip.lost_power(),
+            Self::Rv3028(chip) => chip.lost_power(),
+        }
+    }
+
     /// What it counts.
     pub fn utc(&self, now: Instant) -> Utc {
         match self {

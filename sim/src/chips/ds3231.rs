@@ -48,6 +48,11 @@ impl Model {
         self.registers[STATUS] = OSF | 0x08;
     }
 
+    /// Whether it says that its time was lost.
+    pub fn lost_power(&self) -> bool {
+        self.registers[STATUS] & OSF != 0
+    }
+
     /// What it counts.
     pub fn utc(&self, now: Instant) -> Utc {
         self.counter.utc(now)

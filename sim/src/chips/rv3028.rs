@@ -41,6 +41,11 @@ impl Model {
         self.registers[STATUS] = PORF;
     }
 
+    /// Whether it says that its time was lost.
+    pub fn lost_power(&self) -> bool {
+        self.registers[STATUS] & PORF != 0
+    }
+
     /// What it counts.
     pub fn utc(&self, now: Instant) -> Utc {
         self.counter.utc(now)
