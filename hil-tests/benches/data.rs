@@ -112,7 +112,7 @@ fn kept(picture: &Arc<Fixed>, root: &Path, name: &str, frames: u32) -> (Duration
             });
         }
         drop(encoded);
-        scope.spawn(move || (0..frames).try_for_each(|n| to_encode.send(job(picture, n))));
+        scope.spawn(move || (0..frames).all(|n| to_encode.send(job(picture, n)).is_ok()));
         let mut memory = vec![];
         for (written, Encoded { batch, shot, result }) in (1..).zip(to_write.iter()) {
             let picture = result.expect("it encodes");
