@@ -79,10 +79,11 @@ export function acquire(act, { protocol }) {
   const bar = el("progress", { max: 1, value: 0, "aria-label": t("acquire.how") });
   const said = el("p", { role: "status", id: "progress" });
   const hold = el("button", { type: "button", onclick: () => act(() => command(`planktor/protocol/${hold.value}`)), id: "hold" });
+  const drift = el("p", { className: "bad", role: "alert", id: "drift" });
   const thumbs = el("ul", { className: "thumbs", id: "arriving" });
   const open = el("p", { className: "row" });
   const [live, end] = picture();
-  const run = el("section", { hidden: true, id: "run" }, said, bar, el("div", { className: "row" }, hold), open, thumbs);
+  const run = el("section", { hidden: true, id: "run" }, said, bar, drift, el("div", { className: "row" }, hold), open, thumbs);
 
   let typing = null;
   /** What was typed is there again after a look elsewhere. */
@@ -186,6 +187,7 @@ export function acquire(act, { protocol }) {
       await command("imager/image", { action: "update_config", config: metadata() });
       thumbs.replaceChildren();
       open.replaceChildren();
+      drift.textContent = "";
       // It is answered at its end; what is refused is answered at once.
       await (what.value
         ? command("planktor/protocol/run", { name: what.value }, 1)
@@ -235,6 +237,7 @@ export function acquire(act, { protocol }) {
       while (thumbs.children.length > SHOWN) thumbs.lastChild.remove();
       open.dataset.set = [date, sample, acquisition].map(encodeURIComponent).join("/");
     }
+    if (topic === "planktor/status/quality") drift.textContent = message.warning ? t("acquire.drift", message.warning) : "";
     const { status } = message;
     const failed = topic === "status/imager" && !run.hidden && run.dataset.ended === "no" && /error|not captured/i.test(status ?? "");
     if (topic === "status/imager" && (["Done", "Interrupted"].includes(status) || failed)) {

@@ -1,8 +1,11 @@
 // The data sets: all of them, one of them, one frame of it.
 
-import { get, set } from "./api.mjs";
+import { command, get, instrument, set } from "./api.mjs";
 import { el, facts } from "./dom.mjs";
 import { bytes, clock, duration, has, n, place, t } from "./words.mjs";
+
+/** An acquisition is answered at its end; what is refused is answered in this time. */
+const STARTS_S = 3;
 
 const address = (...parts) => `#gallery/${parts.map(encodeURIComponent).join("/")}`;
 const loading = () => el("p", { role: "status" }, t("wait.loading"));
@@ -63,12 +66,25 @@ async function one(act, date, sample, acquisition) {
     verdict.replaceChildren(el("strong", { className: `badge ${colour}` }, t(word)), ` ${report}`);
   });
   const planned = head?.planned;
+  /** What ended early goes on; where its plan moves the stage, somebody has to say that it stands right. */
+  const goOn = () => act(async () => {
+    const data_set = `${date}/${sample}/${acquisition}`;
+    try {
+      await command("planktor/resume", { data_set }, STARTS_S);
+    } catch (error) {
+      if (!error.message.includes("stage_as_it_stands") || !confirm(t("set.stage"))) throw error;
+      await command("planktor/resume", { data_set, stage_as_it_stands: true }, STARTS_S);
+    }
+    location.hash = "#acquire";
+  });
+  const early = head && end?.end !== "complete" && instrument.mayOperate();
   return [
     el("p", {}, el("a", { href: "#gallery" }, t("set.back"))),
     el("h1", {}, `${sample} / ${acquisition}`),
     el("p", {}, `${date} · `, planned ? t("gallery.frames", frames.length, planned) : t("gallery.count", frames.length), " ", badge(end?.end), end?.reason ? ` ${end.reason}` : ""),
     el("div", { className: "row" },
       el("button", { type: "button", onclick: check, id: "verify" }, t("set.verify")),
+      early ? el("button", { type: "button", onclick: goOn, id: "resume" }, t("set.resume")) : null,
       el("a", { className: "button", href: `api/${set(date, sample, acquisition, "report")}`, target: "_blank", rel: "noopener", id: "report" }, t("set.report")),
       el("a", { className: "button", href: `api/${set(date, sample, acquisition, "zip")}`, download: "" }, t("set.zip")),
       verdict),

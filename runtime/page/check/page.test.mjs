@@ -131,6 +131,16 @@ alone("STOP ends an acquisition, and what was taken is kept", {}, async ({ page:
   const { body } = await api(url, "datasets");
   assert.equal(body.datasets[0].end, "stopped");
   assert.ok(body.datasets[0].frames >= 1);
+
+  const { date, sample, acquisition } = body.datasets[0];
+  await page.click("#open-set");
+  await page.click("#resume");
+  await page.waitForSelector("#arriving img");
+  await page.click("#stop");
+  await page.waitForSelector("#progress:has-text('Stopped')");
+  const { body: again } = await api(url, `datasets/${date}/${sample}/${acquisition}`);
+  assert.ok(again.frames.length > body.datasets[0].frames, "it went on");
+  assert.equal(again.end.end, "stopped");
   await page.context().close();
 });
 

@@ -27,8 +27,6 @@ use uuid::{Builder, Uuid};
 const VERSION: &str = "v2.2.1";
 /// Its schema, by the handle that the standard gives it.
 const SCHEMA: &str = "http://hdl.handle.net/20.500.12085/22aba7d7-c432-49ab-bebe-ee8ed4f70150";
-/// An older fix says where the instrument was, not where it is.
-const STALE_S: f64 = 60.0;
 /// No frame is larger.
 const LARGEST: u64 = 256 << 20;
 
@@ -334,7 +332,7 @@ fn place(set: &Set, given: &Given, shot: &Shot) -> Option<(f64, f64, Option<f64>
         },
         Where::Instrument => {
             let fix = shot.record.as_ref()?.fix.as_ref()?;
-            let right = fix.age_s <= STALE_S && is_place(fix.latitude, fix.longitude);
+            let right = !fix.stale && is_place(fix.latitude, fix.longitude);
             right.then_some((fix.latitude, fix.longitude, fix.error_m))
         }
     }
@@ -592,7 +590,7 @@ mod tests {
     fn under_way_the_instruments_fix_is_the_place_while_it_is_fresh() {
         let root = tempfile::tempdir().unwrap();
         let mut frames = two();
-        frames[1].fix.as_mut().unwrap().age_s = 61.0;
+        frames[1].fix.as_mut().unwrap().stale = true;
         let given = Given { position: Where::Instrument, uncertainty_m: None, ..all() };
         let made = made(&set(root.path(), &metadata(), frames), &given);
         let items = &made.document["image-set-items"];

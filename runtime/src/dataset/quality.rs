@@ -42,7 +42,7 @@ const LEAST_BUBBLE: usize = 10;
 /// As far may a spot be from where it was, in small pixels, and be the same.
 const SAME_PLACE: u32 = 1;
 /// Frames of which the median is compared.
-const FEW: usize = 7;
+pub(super) const FEW: usize = 7;
 
 /// What is seen in a picture.
 pub(super) fn look(image: &Image) -> Look {

@@ -15,10 +15,9 @@ use super::open::DataSet;
 use super::quality::Judge;
 use super::records::{self, Frame, Line, Resumed};
 use super::report::Verdict;
+use super::verify::glance_on;
 use super::whence::{Moment, Time};
-use super::{
-    INTEGRITY, METADATA, RECORDS, integrity_line, looks_like_frame, verify_on, whole_lines, with_part,
-};
+use super::{INTEGRITY, METADATA, RECORDS, integrity_line, looks_like_frame, whole_lines, with_part};
 use crate::careful::{Careful, PART};
 use planktor_actors::recording::{Opened, Resume};
 use planktor_drivers::disk::Kind;
@@ -48,7 +47,7 @@ pub(super) struct Found {
     records: usize,
 }
 
-/// Reads and checks everything that is there.
+/// Reads and checks what is there, but of all frames only the last: a data set of hours has gigabytes.
 pub(super) fn find(disk: &Careful, place: &Path, resume: &Resume) -> Result<Found, Refusal> {
     let data_set = &resume.order.data_set;
     let cannot = |why: String| Refusal::CannotGoOn { data_set: data_set.to_string(), why };
@@ -58,7 +57,7 @@ pub(super) fn find(disk: &Careful, place: &Path, resume: &Resume) -> Result<Foun
             return Err(Refusal::NoDataSet(data_set.to_string()));
         }
     }
-    let report = verify_on(&*disk.0, place);
+    let report = glance_on(&*disk.0, place);
     let unfinished = match &report.verdict {
         Verdict::Unfinished(unfinished) => Some(unfinished.to_string()),
         Verdict::Early(_) => None,

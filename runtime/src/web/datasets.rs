@@ -182,8 +182,8 @@ fn of_a_day(site: &Site, date: &str) -> Result<Vec<Summary>, Refusal> {
     Ok(sets.into_iter().map(|(_, summary)| summary).collect())
 }
 
-/// The longest line of a record file.
-const LINE: u64 = 8 << 10;
+/// The longest line of a record file: the first one has the whole plan.
+const LINE: u64 = 128 << 10;
 
 /// The first and the last line of a record file, as far as they are JSON.
 fn first_and_last(mut file: File) -> [Value; 2] {
@@ -208,7 +208,7 @@ pub(super) struct DataSet {
     metadata: Value,
     /// The first line of the record file: camera, anchor of the time, frames planned. Missing if another program made it.
     head: Option<Value>,
-    /// Its last line: how it ended.
+    /// Its last line, if that says how it ended.
     end: Option<Value>,
     /// The frames under their names, in order of time.
     frames: Vec<Frame>,
@@ -234,7 +234,9 @@ pub(super) async fn one(
             .split(|byte| *byte == b'\n')
             .filter_map(|line| serde_json::from_slice(line).ok())
             .collect();
-        let with = |key: &str| lines.iter().find(|line| line.contains_key(key)).cloned().map(Value::Object);
+        let with = |line: Option<&Map<String, Value>>, key: &str| {
+            line.filter(|line| line.contains_key(key)).cloned().map(Value::Object)
+        };
         let mut by_name: std::collections::BTreeMap<&str, &Map<String, Value>> =
             lines.iter().filter_map(|line| Some((line.get("file")?.as_str()?, line))).collect();
         let frames = names.into_iter().filter(|name| looks_like_frame(name));
@@ -244,7 +246,12 @@ pub(super) async fn one(
         });
         let frames = frames.collect();
         let metadata = serde_json::from_slice(&metadata).unwrap_or_default();
-        Ok(Json(DataSet { metadata, head: with("planktor_frames"), end: with("end"), frames }))
+        Ok(Json(DataSet {
+            metadata,
+            head: with(lines.first(), "planktor_frames"),
+            end: with(lines.last(), "end"),
+            frames,
+        }))
     })
     .await
 }

@@ -4,7 +4,7 @@ use super::globe::Place;
 use super::thumbnails::Thumbnail;
 use crate::dataset::Report;
 use crate::dataset::knowing::{Known, Said, Sampled, is_place, pixel_um, sampled, times};
-use crate::dataset::quality::{Flag, Flags};
+use crate::dataset::quality::{FEW, Flag, Flags};
 use crate::dataset::reading::{Set, Shot};
 use crate::dataset::records::{Event, Frame};
 use planktor_actors::estimate::Seen;
@@ -24,8 +24,6 @@ pub(super) const TESTS: [(&str, &str, Of); 8] = [
     ("bubble", "no bubble", |flags| flags.bubble),
     ("stuck", "what was in the frame before is flushed away", |flags| flags.stuck),
 ];
-/// Drift is told from so many frames at the beginning.
-pub(super) const FIRST: usize = 10;
 
 /// All of it.
 pub(super) struct Facts {
@@ -143,19 +141,20 @@ impl Facts {
     }
 }
 
-/// The mean of the first frames that have a value.
-pub(super) fn first_mean(values: &[Option<f64>]) -> Option<f64> {
-    mean(values.iter().flatten().take(FIRST).copied())
+/// The median of the first frames that have a value, as drift is judged.
+pub(super) fn first_median(values: &[Option<f64>]) -> Option<f64> {
+    median(values.iter().flatten().take(FEW).copied())
 }
 
-/// The mean of the last.
-pub(super) fn last_mean(values: &[Option<f64>]) -> Option<f64> {
-    mean(values.iter().rev().flatten().take(FIRST).copied())
+/// The median of the last.
+pub(super) fn last_median(values: &[Option<f64>]) -> Option<f64> {
+    median(values.iter().rev().flatten().take(FEW).copied())
 }
 
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let all: Vec<f64> = values.collect();
-    (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut all: Vec<f64> = values.collect();
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied()
 }
 
 fn ahead(shot: &Shot, known: Option<&Known>) -> Option<f64> {

@@ -1,9 +1,10 @@
 //! What is odd about a data set, in plain words, worst first: the answer to whoever wonders in March about November.
 
-use super::facts::{FIRST, Facts, TESTS, first_mean, last_mean};
+use super::facts::{Facts, TESTS, first_median, last_median};
 use super::globe::distance_km;
 use super::words::{count, frames, lasts, number};
 use crate::dataset::knowing::{Said, trust};
+use crate::dataset::quality::FEW;
 use crate::dataset::quality::Flag;
 use crate::dataset::{Early, Unfinished, Verdict};
 use planktor_protocol::Utc;
@@ -22,8 +23,6 @@ pub(super) enum Grade {
 
 /// A name off by more than this is worth a word.
 const OFF_S: f64 = 1.0;
-/// An older fix says where the instrument was, not where it is.
-const STALE_S: f64 = 60.0;
 /// The sample comes from elsewhere.
 const FAR_KM: f64 = 50.0;
 /// A brightness that changed by more is not the plankton's doing; sharpness changes with what swims by.
@@ -171,7 +170,7 @@ fn place(facts: &Facts, say: &mut Say<'_>) {
     if !without.is_empty() {
         say(Grade::Odd, format!("The instrument had no fix yet in {}.", frames(&without)));
     }
-    let stale = facts.frames(|frame| frame.fix.as_ref().is_some_and(|fix| fix.age_s > STALE_S));
+    let stale = facts.frames(|frame| frame.fix.as_ref().is_some_and(|fix| fix.stale));
     if !stale.is_empty() {
         let ages = facts.set.records_of_frames().filter_map(|frame| frame.fix.as_ref()).map(|fix| fix.age_s);
         let oldest = ages.fold(0.0, f64::max);
@@ -231,10 +230,10 @@ fn quality(facts: &Facts, say: &mut Say<'_>) {
         ("brightness", &facts.brightness, BRIGHTNESS_DRIFT),
         ("sharpness", &facts.sharpness, SHARPNESS_DRIFT),
     ] {
-        if values.iter().flatten().count() < 2 * FIRST {
+        if values.iter().flatten().count() < 2 * FEW {
             continue;
         }
-        if let (Some(first), Some(last)) = (first_mean(values), last_mean(values))
+        if let (Some(first), Some(last)) = (first_median(values), last_median(values))
             && first > 0.0
             && (last / first - 1.0).abs() > most
         {

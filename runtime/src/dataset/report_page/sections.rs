@@ -2,7 +2,7 @@
 
 use super::POLICY;
 use super::chart::{Chart, Line, chart};
-use super::facts::{Facts, TESTS, first_mean};
+use super::facts::{Facts, TESTS, first_median};
 use super::map::{Shown, maps};
 use super::oddities::{Grade, oddities};
 use super::thumbnails::Thumbnail;
@@ -257,7 +257,7 @@ fn limits<'a>(tests: &[Test], test: &str, scale: f64, names: [&'a str; 2]) -> Ve
 fn light(facts: &Facts) -> Markup {
     let tests = facts.set.head.as_ref().map_or(&[][..], |head| &head.tests);
     let drift = |test, values: &[Option<f64>]| {
-        first_mean(values)
+        first_median(values)
             .map(|first| limits(tests, test, first, ["suspect drift", "failing drift"]))
             .unwrap_or_default()
     };

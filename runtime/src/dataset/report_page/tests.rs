@@ -99,6 +99,7 @@ fn what_is_odd_is_said_worst_first() {
     frames[1].settled_ns = frames[1].exposure.from_ns + 1;
     frames[2].quality.as_mut().unwrap().flags.bubble = Flag::Fail;
     frames[3].fix.as_mut().unwrap().age_s = 400.0;
+    frames[3].fix.as_mut().unwrap().stale = true;
     frames[4].fix = None;
     frames[0].time = Some(Time { source: "unset".into(), utc: utc(0), age_s: 0.0, error_s: None });
     let event = Line::Event(Event::ClockStep { at_ns: 3_500_000_000, by_s: -3_600.0 });
