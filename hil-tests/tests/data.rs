@@ -219,9 +219,9 @@ fn bubbles_and_their_absence_are_found() {
 /// A lamp that gives less and less, as happened on a real cruise, unnoticed for two weeks.
 #[test]
 fn a_lamp_that_gets_weak_is_told_while_the_run_goes_on() {
-    let hot = json!({"what": "lamp-hot", "when": {"at_s": 10.0}});
+    let hot = json!({"what": "lamp-hot", "when": {"at_s": 18.0}});
     let mut scenario =
-        Scenario::new(dashboard("worth", 20), ms(90_000)).until("status/imager", "Done").fault(&hot);
+        Scenario::new(dashboard("worth", 32), ms(90_000)).until("status/imager", "Done").fault(&hot);
     scenario.frame = (1014, 760);
     let played = scenario.play();
     let warned: Vec<_> = played

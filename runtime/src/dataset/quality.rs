@@ -12,8 +12,9 @@
 //! | bubble | wider than 5 % of the height | than 50 % | air in the cell |
 //! | stuck | more than 10 % of the particles | more than half | they would be counted twice |
 //!
-//! Drift is that of the newest seven frames against the first seven, by their medians: single frames differ by what swims
-//! in them, in sharpness by a factor of ten.
+//! Drift is that of the newest 15 frames against the first 15, by their medians: single frames differ by what swims in
+//! them, in sharpness by a factor of ten. (Of 1,158 frames of the twin in focus none was called blurred; with the medians of 7
+//! frames it were 88.) Focus that wanders within the flow cell meets other plankton there, and is not seen.
 
 pub use planktor_protocol::wire::quality::{Flag, Flags, Quality};
 
@@ -42,7 +43,7 @@ const LEAST_BUBBLE: usize = 10;
 /// As far may a spot be from where it was, in small pixels, and be the same.
 const SAME_PLACE: u32 = 1;
 /// Frames of which the median is compared.
-pub(super) const FEW: usize = 7;
+pub(super) const FEW: usize = 15;
 
 /// What is seen in a picture.
 pub(super) fn look(image: &Image) -> Look {
@@ -251,10 +252,10 @@ impl Test {
             ("brightness", "brightness", BRIGHTNESS),
             (
                 "brightness_drift",
-                "brightness, median of the last 7 frames / of the first 7",
+                "brightness, median of the last 15 frames / of the first 15",
                 BRIGHTNESS_DRIFT,
             ),
-            ("sharpness_drift", "sharpness, median of the last 7 frames / of the first 7", SHARPNESS_DRIFT),
+            ("sharpness_drift", "sharpness, median of the last 15 frames / of the first 15", SHARPNESS_DRIFT),
             ("saturation", "saturated", SATURATION),
             ("empty", "particles", EMPTY),
             ("identical", "1 if it is the frame before once more", IDENTICAL),
