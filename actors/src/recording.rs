@@ -7,7 +7,7 @@ use crate::beside::Worker;
 use crate::estimate::Query;
 use crate::port::Port;
 use planktor_protocol::acquisition::{self, Formats, Metadata, Refusal};
-use planktor_protocol::camera::{Frame, Mode};
+use planktor_protocol::camera::{Frame, Mode, Settings};
 use planktor_protocol::library::{Estimate, Name};
 use planktor_protocol::plan::{Cursor, Plan};
 use planktor_protocol::position::Fix;
@@ -98,11 +98,11 @@ pub struct Look {
     pub brightness: u32,
     /// As in [`Quality`].
     pub sharpness: u64,
-    /// Pixels that are as white as can be, millionths of all.
+    /// Pixels of the small copy that are as white as can be, millionths of all.
     pub saturated: u32,
     /// Diameter of the largest bubble, millionths of the height; 0 if there is none.
     pub bubble: u32,
-    /// Equal for equal pictures only.
+    /// Equal for equal small copies, and by chance of one in 2^64 for others.
     pub print: u64,
     /// What is darker than its surroundings, the largest first.
     pub spots: Vec<Spot>,
@@ -229,6 +229,8 @@ pub struct Begin {
     pub fix: Option<Fix>,
     /// How the camera streams.
     pub mode: Mode,
+    /// How it was told to take pictures.
+    pub settings: Settings,
     /// What is to be done.
     pub plan: Plan,
     /// Bytes of the frames so far, in the mean; `None` before the first.
@@ -246,8 +248,14 @@ pub struct Resume {
     pub anchor: Anchor,
     /// How the camera streams.
     pub mode: Mode,
-    /// Bytes of the frames so far, in the mean; `None` before the first.
-    pub frame_bytes: Option<u64>,
+    /// How it was told to take pictures.
+    pub settings: Settings,
+    /// Where the stage stands, above where it was switched on.
+    pub height: Micrometres,
+    /// Whether that is in doubt, because the stage was cut off in mid-move.
+    pub height_uncertain: bool,
+    /// What the lamp was last set to; `None` if that is not known.
+    pub light: Option<Fraction>,
 }
 
 /// A data set that is open.

@@ -350,9 +350,7 @@ impl Supervisor {
             (State::Creating(a), Input::Recorded(Recorded::Begun { batch, result: Ok(opened) }))
                 if batch == a.batch =>
             {
-                self.pipeline.begun(batch);
-                let a = Acquisition { anchor: opened.names, total: opened.cursor.plan().frames(), ..a };
-                State::Ready(a, opened)
+                self.opened(a, opened)
             }
             (State::Creating(a), Input::Recorded(Recorded::Begun { batch, result: Err(why) }))
                 if batch == a.batch =>

@@ -16,7 +16,7 @@ use planktor_drivers::clock::Monotonic;
 use planktor_drivers::disk::FileSystem;
 use planktor_hil_tests::began;
 use planktor_protocol::acquisition::Formats;
-use planktor_protocol::camera::{Frame, Image, Mode, Picture, Pixels};
+use planktor_protocol::camera::{self, Frame, Image, Mode, Picture, Pixels};
 use planktor_protocol::plan::Plan;
 use planktor_protocol::pump;
 use planktor_protocol::timekeeping::{Anchor, Source};
@@ -143,6 +143,7 @@ fn begin(name: &str, frames: u32) -> Begin {
         anchor: anchor(),
         fix: None,
         mode: mode(),
+        settings: camera::Settings::default(),
         plan: Plan::stop_flow(frames, stroke, Duration::from_millis(500)).expect("a plan"),
         frame_bytes: None,
     }

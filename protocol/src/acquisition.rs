@@ -33,8 +33,8 @@ pub enum Command {
 pub struct Resume {
     /// `object_date/sample_id/acq_id`, as its folders are called below `img`.
     pub data_set: Arc<str>,
-    /// Somebody has seen to it that the stage stands where the plan's next step expects it. Nobody else knows: heights
-    /// count from where the stage was switched on.
+    /// Somebody has seen to it that the stage stands where it stood at the last frame. Nobody else knows: heights count
+    /// from where the stage was switched on.
     pub stage_as_it_stands: bool,
 }
 

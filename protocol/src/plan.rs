@@ -4,6 +4,7 @@
 use crate::focus;
 use crate::pump;
 use crate::units::{Micrometres, MicrometresPerSecond, Nanolitres, NanolitresPerSecond};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Frames that may be held between two `Write` steps: as many as the camera's pool has.
@@ -13,8 +14,10 @@ pub const POOL: u32 = 3;
 const MOST_STEPS: usize = 1_000;
 /// Repeats within repeats; samples, stops, planes and colours need four.
 const MOST_NESTED: usize = 8;
-/// A day of frames at ten a second would be 864,000; a longer run is several data sets.
-const MOST_FRAMES: u64 = 1_000_000;
+/// A day of frames, one a second, is 86,400; a longer run is several data sets. Whoever reads a data set reads all its records.
+const MOST_FRAMES: u64 = 100_000;
+/// Steps with all their repeats: who walks through a plan needs a fraction of a microsecond for each.
+const MOST_DONE: u64 = 2_000_000;
 /// A series every hour is the longest pause anybody has asked for; a day leaves room.
 const LONGEST_SETTLE: Duration = Duration::from_secs(24 * 3600);
 
@@ -90,6 +93,14 @@ impl Plan {
         let mut ops = Vec::new();
         flatten(&steps, "", 0, &mut ops)?;
         let count = count(&steps, "", 0)?;
+        if count.steps > MOST_DONE {
+            return Err(Flaw::new(
+                "",
+                format!(
+                    "does more than {MOST_DONE} steps with all its repeats; make several acquisitions of it"
+                ),
+            ));
+        }
         if count.held > 0 {
             return Err(Flaw::new("", "captures frames that no later step writes; add a write step"));
         }
@@ -113,9 +124,23 @@ impl Plan {
         Self::new(vec![Step::Repeat { times: frames, steps }])
     }
 
-    /// Whether it moves the stage.
-    pub fn moves_stage(&self) -> bool {
-        self.ops.iter().any(|op| matches!(op, Op::Do(Step::Focus { .. })))
+    /// How fast it moves the stage, if it does.
+    pub fn stage_speed(&self) -> Option<MicrometresPerSecond> {
+        self.ops.iter().find_map(|op| match op {
+            Op::Do(Step::Focus { speed, .. }) => Some(*speed),
+            _ => None,
+        })
+    }
+
+    /// The same for a stage whose heights are all higher by so much.
+    #[must_use]
+    pub fn raised(mut self, by: Micrometres) -> Self {
+        for op in &mut self.ops {
+            if let Op::Do(Step::Focus { target: focus::Target::To(height), .. }) = op {
+                *height = Micrometres(height.0.saturating_add(by.0));
+            }
+        }
+        self
     }
 
     /// Whether nothing is half done before a step: before a stroke; in a plan without strokes before the stage moves or
@@ -232,20 +257,28 @@ fn single(step: &Step) -> Result<(), String> {
 struct Count {
     frames: u64,
     held: u32,
+    /// That are done, with all repeats.
+    steps: u64,
 }
 
 /// Frames taken by `steps`, and held after them when `held` were in the pool before.
 fn count(steps: &[Step], path: &str, held: u32) -> Result<Count, Flaw> {
-    let mut count = Count { frames: 0, held };
+    let mut count = Count { frames: 0, held, steps: 0 };
     for (i, step) in steps.iter().enumerate() {
         let path = format!("{path}[{i}]");
+        count.steps = count.steps.saturating_add(1);
         match step {
             Step::Capture if count.held == POOL => return Err(too_many_held(&path)),
-            Step::Capture => count = Count { frames: count.frames + 1, held: count.held + 1 },
+            Step::Capture => {
+                count.frames += 1;
+                count.held += 1;
+            }
             Step::Write => count.held = 0,
             Step::Repeat { times, steps } => {
                 let body = repeated(*times, steps, &path, count.held)?;
-                count = Count { frames: count.frames.saturating_add(body.frames), held: body.held };
+                count.frames = count.frames.saturating_add(body.frames);
+                count.steps = count.steps.saturating_add(body.steps);
+                count.held = body.held;
             }
             Step::Pump { .. } | Step::Focus { .. } | Step::Settle(_) => {}
         }
@@ -258,14 +291,15 @@ fn count(steps: &[Step], path: &str, held: u32) -> Result<Count, Flaw> {
 fn repeated(times: u32, steps: &[Step], path: &str, held: u32) -> Result<Count, Flaw> {
     let inner = format!("{path}.steps");
     let first = count(steps, &inner, held)?;
-    let frames = first.frames.saturating_mul(u64::from(times));
+    let all = |of_one: u64| of_one.saturating_mul(u64::from(times));
+    let (frames, done) = (all(first.frames), all(first.steps));
     if times == 1 || first.held == held {
-        return Ok(Count { frames, held: first.held });
+        return Ok(Count { frames, held: first.held, steps: done });
     }
     let second = count(steps, &inner, first.held)?;
     let more = u64::from(second.held.saturating_sub(first.held)) * u64::from(times - 2);
     match u32::try_from(u64::from(second.held) + more) {
-        Ok(held) if held <= POOL => Ok(Count { frames, held }),
+        Ok(held) if held <= POOL => Ok(Count { frames, held, steps: done }),
         _ => Err(too_many_held(path)),
     }
 }
@@ -290,8 +324,8 @@ pub struct Cursor {
     left: Vec<u32>,
     owed: Vec<Place>,
     again: Option<Again>,
-    /// Captures ahead whose frames are there already.
-    there: u32,
+    /// What is done before anything else.
+    first: VecDeque<Step>,
 }
 
 /// A round that is done for one capture only.
@@ -307,30 +341,48 @@ impl Cursor {
     /// Before the first step.
     pub fn new(plan: Plan) -> Self {
         let left = Vec::with_capacity(MOST_NESTED + 1);
-        Self { plan, at: 0, left, owed: Vec::new(), again: None, there: 0 }
+        Self { plan, at: 0, left, owed: Vec::new(), again: None, first: VecDeque::new() }
     }
 
-    /// Where a plan goes on of which so many frames are there: at the first safe point after the last of them, or at the end
-    /// if none is missing; of planes of one stop, at the stroke before them. Walks the plan, which takes a fraction of a
-    /// microsecond a step.
+    /// Where a plan goes on of which so many frames are there: right after the last of them, or at the end if none is
+    /// missing. If the next frame was to be of the same water, which is gone, the stroke before is made again first, with its
+    /// settling. Walks the plan, which takes a fraction of a microsecond a step.
     pub fn after(plan: Plan, frames: u32) -> Self {
         let mut walk = Self::new(plan);
-        let (mut safe, mut since, mut passed) = ((0, vec![]), 0, 0);
-        loop {
-            let here = (walk.at, walk.left.clone());
-            let Some((_, step)) = walk.advance() else { return walk };
-            if since > 0 && walk.plan.is_safe_before(&step) {
-                (safe, since) = (here, 0);
-            }
-            if step == Step::Capture {
-                if passed == frames {
-                    (walk.at, walk.left) = safe;
-                    walk.there = since;
-                    return walk;
-                }
-                (passed, since) = (passed + 1, since + 1);
+        let (mut taken, mut strokes) = (0, vec![]);
+        while taken < frames
+            && let Some((_, step)) = walk.advance()
+        {
+            match step {
+                Step::Capture => taken += 1,
+                Step::Pump { .. } => strokes = vec![step],
+                Step::Settle(_) if strokes.len() == 1 => strokes.push(step),
+                Step::Settle(_) | Step::Focus { .. } | Step::Write | Step::Repeat { .. } => {}
             }
         }
+        if frames == walk.plan.frames() {
+            while walk.advance().is_some() {}
+            return walk;
+        }
+        let (at, left) = (walk.at, walk.left.clone());
+        let fresh = frames == 0 || walk.is_stroke_before_frame();
+        (walk.at, walk.left) = (at, left);
+        walk.first = if fresh { VecDeque::new() } else { strokes.into() };
+        walk
+    }
+
+    fn is_stroke_before_frame(&mut self) -> bool {
+        let next = std::iter::from_fn(|| self.advance());
+        let mut next =
+            next.map(|(_, step)| step).filter(|step| matches!(step, Step::Pump { .. } | Step::Capture));
+        next.next().is_some_and(|step| step != Step::Capture)
+    }
+
+    /// With the stage brought to a height before anything else.
+    #[must_use]
+    pub fn from_height(mut self, height: Micrometres, speed: MicrometresPerSecond) -> Self {
+        self.first.push_front(Step::Focus { target: focus::Target::To(height), speed });
+        self
     }
 
     /// What it walks.
@@ -356,6 +408,9 @@ impl Cursor {
 
     /// The next step that does something, with its place; `None` at the end.
     pub fn advance(&mut self) -> Option<(Place, Step)> {
+        if let Some(step) = self.first.pop_front() {
+            return Some((Place(self.at), step));
+        }
         loop {
             let here = self.at;
             match self.plan.ops.get(here) {
@@ -378,10 +433,6 @@ impl Cursor {
                 Some(Op::End { begin }) => {
                     let begin = *begin;
                     self.end_of(here, begin);
-                }
-                Some(Op::Do(Step::Capture)) if self.there > 0 => {
-                    self.there -= 1;
-                    self.at += 1;
                 }
                 Some(Op::Do(Step::Capture)) if self.skips(Place(here)) => self.at += 1,
                 Some(Op::Do(step)) => {
@@ -569,17 +620,37 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_goes_on_at_the_first_safe_point_after_the_last_frame() {
+    fn a_plan_goes_on_right_after_its_last_frame() {
         let stop_flow = || vec![pump(9), repeat(3, vec![pump(1), Step::Capture, Step::Write]), pump(-9)];
-        assert_eq!(rest(stop_flow(), 0), "ppcwpcwpcwp");
-        assert_eq!(rest(stop_flow(), 2), "pcwp");
+        assert_eq!(rest(stop_flow(), 0), "ppcwpcwpcwp", "from the beginning");
+        assert_eq!(rest(stop_flow(), 2), "wpcwp");
         assert_eq!(rest(stop_flow(), 3), "", "nothing is done for the sake of no frame");
-        let stop = vec![pump(1), Step::Capture, up(), Step::Capture, down(), Step::Write];
+        let settle = Step::Settle(Duration::from_secs(60));
+        let stop = vec![pump(1), settle.clone(), Step::Capture, up(), Step::Capture, down(), Step::Write];
         let stops = || vec![repeat(2, stop.clone())];
-        assert_eq!(rest(stops(), 2), "pcfcfw");
-        assert_eq!(rest(stops(), 1), "pfcfwpcfcfw", "one more stroke, and of its planes the missing one");
+        assert_eq!(rest(stops(), 2), "fwpscfcfw", "the stage comes back as it would have");
+        assert_eq!(
+            rest(stops(), 1),
+            "psfcfwpscfcfw",
+            "of the same stop: one more stroke, and only what is missing"
+        );
         let still = || vec![repeat(3, vec![up(), Step::Capture]), Step::Write, down()];
-        assert_eq!(rest(still(), 1), "fcfcwf", "a plan without strokes goes on after any capture");
+        assert_eq!(rest(still(), 1), "fcfcwf");
+        let series = vec![pump(1), repeat(1_000, vec![settle, Step::Capture, Step::Write])];
+        let mut cursor = Cursor::after(Plan::new(series).unwrap(), 700);
+        let steps: Vec<_> = std::iter::from_fn(|| cursor.advance()).map(|(_, step)| step).collect();
+        assert_eq!(steps.iter().filter(|step| **step == Step::Capture).count(), 300);
+        assert_eq!(steps.iter().filter(|step| matches!(step, Step::Settle(_))).count(), 300 + 1);
+    }
+
+    #[test]
+    fn a_plan_is_raised_where_it_says_heights() {
+        let to = |um| Step::Focus {
+            target: focus::Target::To(Micrometres(um)),
+            speed: MicrometresPerSecond(1_000),
+        };
+        let plan = |um| Plan::new(vec![to(um), up(), Step::Capture, Step::Write]).unwrap();
+        assert_eq!(plan(40).raised(Micrometres(-25)), plan(15));
     }
 
     #[test]
@@ -602,8 +673,12 @@ mod tests {
             flaw(vec![repeat(2, vec![pump(1), pump(0)])]).starts_with("plan[0].steps[1]: pumps no volume")
         );
         assert!(flaw(vec![repeat(0, vec![pump(1)])]).contains("repeats nothing"));
-        assert!(flaw(vec![repeat(u32::MAX, vec![Step::Capture, Step::Write])]).contains("frames"));
+        assert!(
+            flaw(vec![repeat(100_001, vec![Step::Capture, Step::Write])]).contains("takes 100001 frames")
+        );
         assert!(flaw(vec![pump(1); 1_001]).contains("1000 steps"));
+        let endless = vec![repeat(u32::MAX, vec![pump(1)]), Step::Capture, Step::Write];
+        assert!(flaw(endless).contains("does more than 2000000 steps"));
         let deep = (0..20).fold(vec![Step::Capture, Step::Write], |inner, _| vec![repeat(1, inner)]);
         assert!(flaw(deep).contains("nested"));
     }

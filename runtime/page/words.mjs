@@ -165,8 +165,8 @@ const WORDS = {
   "set.report": ["Report", "Rapport"],
   "set.resume": ["Go on", "Continuer"],
   "set.stage": [
-    "Its plan moves the stage. Does the stage stand where it stood after the last frame? Look through the camera first.",
-    "Son plan déplace la platine. La platine est-elle là où elle était après la dernière image ? Regardez d’abord par la caméra.",
+    "Its plan moves the stage. Does the stage stand where it stood at the last frame? Look through the camera first.",
+    "Son plan déplace la platine. La platine est-elle là où elle était à la dernière image ? Regardez d’abord par la caméra.",
   ],
   "acquire.drift": ["Something drifts: {0}", "Dérive : {0}"],
   "set.zip": ["Download (zip)", "Télécharger (zip)"],

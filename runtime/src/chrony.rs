@@ -15,6 +15,8 @@ use tokio::time::timeout;
 const PERIOD: Duration = Duration::from_secs(16);
 /// Where there is none, it is asked as seldom as this.
 const SELDOM: Duration = Duration::from_secs(300);
+/// So many failures in a row are no hiccup.
+const PATIENT: u32 = 3;
 /// An answer takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -37,22 +39,24 @@ impl TrackingSource for Newest {
 
 /// Asks again and again; `state` is told of each change, in words.
 pub async fn follow(chrony: Chrony, newest: Newest, mut state: impl FnMut(&str)) {
-    let mut reported = None;
+    let (mut reported, mut failures) = (None, 0);
     loop {
         let (cause, pause) = match ask(&chrony).await {
             Ok(tracking) => {
+                failures = 0;
                 *newest.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(tracking);
                 let nobody =
                     "nothing keeps the computer's clock right: chrony is not synchronised".to_string();
                 (tracking.error.is_none().then_some(nobody), PERIOD)
             }
             Err(cause) => {
+                failures += 1;
                 let advice = "check that chrony is installed and runs";
                 (
                     Some(format!(
                         "chrony does not say how well the computer's clock is kept: {cause}; {advice}"
                     )),
-                    SELDOM,
+                    if failures > PATIENT { SELDOM } else { PERIOD },
                 )
             }
         };

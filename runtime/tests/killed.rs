@@ -188,16 +188,32 @@ fn a_kill_at_any_instant_takes_nothing_that_was_promised() {
     }
 }
 
-/// What these tests look at can be wrong.
+/// What these tests look at can be wrong: a frame that was promised, and of which nothing is left, not even its record.
 #[test]
-fn a_frame_that_is_gone_is_missed() {
+fn a_frame_that_is_gone_without_a_trace_is_missed() {
     let bench = Bench::new();
     assert!(bench.plays("killed").status().unwrap().success());
     let files = bench.files("killed");
-    let frame: &Path = files.keys().find(|path| path.extension().is_some_and(|end| end == "jpg")).unwrap();
+    let mut frames = files.keys().filter(|path| path.extension().is_some_and(|end| end == "jpg"));
+    let frame: &Path = frames.next_back().unwrap();
     std::fs::remove_file(frame).unwrap();
     let name = frame.file_name().unwrap().to_string_lossy();
-    let said = format!("status/imager {{\"status\":\"Image 1/3 saved to {name}\"}}");
+    for list in ["frames.jsonl", "integrity.check"] {
+        let text = text(&files[&bench.data_set("killed").join(list)]);
+        let rest = text.lines().filter(|line| !line.contains(&*name) && !line.contains("\"end\""));
+        std::fs::write(
+            bench.data_set("killed").join(list),
+            rest.map(|line| line.to_owned() + "\n").collect::<String>(),
+        )
+        .unwrap();
+    }
+    assert!(verify(&bench.data_set("killed")).is_valid(), "nothing else tells");
+    let said = format!("status/imager {{\"status\":\"Image 3/3 saved to {name}\"}}");
     let missed = std::panic::catch_unwind(|| bench.holds(&said, "by hand"));
-    assert!(missed.is_err());
+    assert!(
+        missed
+            .unwrap_err()
+            .downcast_ref::<String>()
+            .is_some_and(|why| why.contains("was promised and is gone"))
+    );
 }

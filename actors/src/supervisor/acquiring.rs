@@ -91,15 +91,39 @@ impl Supervisor {
                     anchor,
                     fix: self.fix,
                     mode,
+                    settings: self.settings,
                     plan,
                     frame_bytes,
                 });
             }
             What::Again(order) => {
-                self.pipeline.resume(Resume { batch, order, anchor, mode, frame_bytes });
+                let height = self.height.micrometres(&self.calibration.get());
+                let height_uncertain = self.height.is_uncertain();
+                let (settings, light) = (self.settings, self.level);
+                self.pipeline.resume(Resume {
+                    batch,
+                    order,
+                    anchor,
+                    mode,
+                    settings,
+                    height,
+                    height_uncertain,
+                    light,
+                });
             }
         }
         State::Creating(a)
+    }
+
+    /// The data set is open. Its plan may be older than the pump's calibration.
+    pub(super) fn opened(&mut self, a: Acquisition, opened: Box<Opened>) -> State {
+        self.pipeline.begun(a.batch);
+        if let Err(why) = self.can_pump(opened.cursor.plan()) {
+            self.pipeline.end(a.batch, Ending::Failed(why.to_string()));
+            return self.refuse(a, Refusal::Stroke(why));
+        }
+        let a = Acquisition { anchor: opened.names, total: opened.cursor.plan().frames(), ..a };
+        State::Ready(a, opened)
     }
 
     /// What was stopped just before may still be braking: nothing of it may be in the first picture.
@@ -113,6 +137,7 @@ impl Supervisor {
     }
 
     fn begin(&mut self, a: Acquisition, opened: Opened) -> State {
+        self.keep_the_time();
         self.tell(Some(a.id), Event::Acquisition(acquisition::Event::Started));
         let Opened { folder, cursor, frames: saved, names: _ } = opened;
         let sequence = Sequence::begin(cursor, saved, Run(a.batch.0 + 1), self.bell.now());
@@ -277,6 +302,7 @@ impl Supervisor {
             }
             (State::Closing(a, path), Recorded::Ended { batch, result }) if batch == a.batch => {
                 self.pipeline.ended(batch);
+                self.keep_the_time();
                 let event = match result {
                     Ok(()) => acquisition::Event::Done { path },
                     Err(why) => acquisition::Event::Failed(Failure::Disk(why)),

@@ -161,7 +161,7 @@ pub struct Acquire {
 pub struct ResumeDataSet {
     /// `object_date/sample_id/acq_id`, as its folders are called below `img`.
     pub data_set: Text<LONGEST_DATA_SET>,
-    /// For plans that move the stage: somebody has seen to it that the stage stands where it stood after the last frame.
+    /// For plans that move the stage: somebody has seen to it that the stage stands where it stood at the last frame.
     /// False if it is missing.
     #[serde(default)]
     pub stage_as_it_stands: bool,

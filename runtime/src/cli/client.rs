@@ -167,7 +167,7 @@ pub(crate) struct Acquire {
 pub(crate) struct Resume {
     /// Its folder, or the end of that: object_date/sample_id/acq_id
     data_set: PathBuf,
-    /// For plans that move the stage: it stands where it stood after the last frame; look through the camera first
+    /// For plans that move the stage: it stands where it stood at the last frame; look through the camera first
     #[arg(long)]
     stage_as_it_stands: bool,
     #[command(flatten)]
@@ -351,6 +351,8 @@ impl Order {
 
 /// The instrument knows a data set by its last three folders.
 fn name_of(folder: &Path) -> String {
+    // A folder of this computer may be named from here; one of another is named as the instrument does.
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.into());
     let names: Vec<_> = folder.components().map(|name| name.as_os_str().to_string_lossy()).collect();
     names[names.len().saturating_sub(3)..].join("/")
 }

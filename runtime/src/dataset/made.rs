@@ -22,7 +22,17 @@ pub(super) fn noise(width: u32, height: u32, seed: u32) -> Image {
 
 /// How it was taken.
 pub(super) fn camera() -> Camera {
-    Camera { width: 640, height: 480, iso: 150, gain: 3.5, cadence_ns: 100_000_000, exposure_ns: 125_000 }
+    Camera {
+        width: 640,
+        height: 480,
+        iso: 150,
+        gain: 3.5,
+        cadence_ns: 100_000_000,
+        exposure_ns: 125_000,
+        auto_balance: None,
+        red_gain: None,
+        blue_gain: None,
+    }
 }
 
 /// At this time, known from there.

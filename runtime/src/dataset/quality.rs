@@ -336,7 +336,7 @@ impl Judge {
         Some((quality, warning(&flags, brightness, sharpness)))
     }
 
-    /// The newest frames against the first, millionths; `None` as long as they are the same.
+    /// The newest frames against the first, millionths; `None` before there are enough.
     fn drift(&self, figure: impl Fn(&(u64, u64)) -> u64) -> Option<u64> {
         if self.first.len() < FEW || self.newest.len() < FEW {
             return None;

@@ -3,8 +3,10 @@
 //! Writes nothing.
 
 use super::records::{Camera, End, Event, Frame, Head, Line, Resumed};
+use super::verify::glance_on;
 use super::whence::Moment;
-use super::{INTEGRITY, METADATA, PART, RECORDS, is_frame_name, looks_like_frame};
+use super::{INTEGRITY, METADATA, PART, RECORDS, is_frame_name, looks_like_frame, whole_lines};
+use planktor_drivers::disk::FileSystem;
 use planktor_protocol::Utc;
 use planktor_protocol::acquisition::Metadata;
 use serde_json::Value;
@@ -102,9 +104,9 @@ impl Set {
         Ok(set)
     }
 
-    /// Whether everything that should be there is there, but for one thing that is unfinished; not whether its content is right.
+    /// Whether everything that should be there is there, but for one frame that is unfinished; not whether its content is right.
     pub fn looks_whole(&self) -> bool {
-        self.problems.is_empty() && self.unfinished.len() <= 1
+        self.problems.is_empty() && glance_on(&FileSystem, &self.folder).is_valid()
     }
 
     /// The frames that are recorded.
@@ -165,11 +167,12 @@ impl Set {
             Err(why) => return self.problems.push(format!("{RECORDS} {why}")),
         };
         let mut wrong = Vec::new();
-        for (number, line) in content.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let whole = whole_lines(&content);
+        if whole < content.len() {
+            self.unfinished.push(format!("the last line of {RECORDS} is torn"));
+        }
+        for (number, line) in content[..whole].split_inclusive(|byte| *byte == b'\n').enumerate() {
             match serde_json::from_slice(line) {
-                _ if !line.ends_with(b"\n") => {
-                    self.unfinished.push(format!("the last line of {RECORDS} is torn"));
-                }
                 Ok(line) => self.line(line),
                 Err(why) => wrong.push(format!("line {} of {RECORDS} cannot be read: {why}", number + 1)),
             }

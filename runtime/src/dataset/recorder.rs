@@ -13,7 +13,7 @@ use planktor_drivers::disk::Disk;
 use planktor_protocol::Run;
 use planktor_protocol::acquisition::{Formats, Refusal};
 use planktor_protocol::plan::Cursor;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Keeps the data sets that are open. A stopped one may still get frames while the next has begun.
@@ -22,6 +22,8 @@ pub struct Recorder {
     root: PathBuf,
     board: &'static str,
     open: BTreeMap<Run, DataSet>,
+    /// Those that were open since this start: their heights count from where the stage was switched on now.
+    since_start: BTreeSet<PathBuf>,
     shelf: Shelf,
     /// Bytes that no frame may take.
     kept_free: u64,
@@ -41,7 +43,15 @@ impl Recorder {
         kept_free: u64,
     ) -> Self {
         let root = std::path::absolute(&root).unwrap_or(root);
-        Self { disk: Careful(disk), root, board, open: BTreeMap::new(), shelf, kept_free }
+        Self {
+            disk: Careful(disk),
+            root,
+            board,
+            open: BTreeMap::new(),
+            since_start: BTreeSet::new(),
+            shelf,
+            kept_free,
+        }
     }
 
     /// Does one job, however long the disk takes.
@@ -78,6 +88,7 @@ impl Recorder {
             Refusal::Disk(why)
         })?;
         let (folder, cursor) = (set.folder.clone(), Cursor::new(begin.plan.clone()));
+        self.since_start.insert(place);
         self.open.insert(begin.batch, set);
         Ok(Opened { folder, names: begin.anchor, cursor, frames: 0 })
     }
@@ -91,9 +102,10 @@ impl Recorder {
                 why: "it is being written; wait for its end".into(),
             });
         }
-        let found = resuming::find(&self.disk, &place, resume)?;
-        self.has_room(found.left(), frame_bytes(&resume.mode, resume.frame_bytes))?;
+        let found = resuming::find(&self.disk, &place, resume, self.since_start.contains(&place))?;
+        self.has_room(found.left(), frame_bytes(&resume.mode, found.frame_bytes()))?;
         let (set, opened) = found.reopen(&mut self.disk, resume).map_err(Refusal::Disk)?;
+        self.since_start.insert(place);
         self.open.insert(resume.batch, set);
         Ok(opened)
     }
@@ -127,15 +139,7 @@ impl Recorder {
         let set = open.get_mut(&batch).ok_or_else(|| not_open(batch, &picture.name))?;
         set.undo(disk)?;
         set.check(&picture.name)?;
-        let free = disk.free(root)?;
-        if free < (picture.jpeg.len() as u64).saturating_add(*kept_free) {
-            return Err(format!(
-                "the disk is full: {} MB are free, and {} MB are kept free for everything else on it; move data away, \
-                 then resume",
-                free / 1_000_000,
-                *kept_free / 1_000_000
-            ));
-        }
+        takes(disk, root, picture.jpeg.len(), *kept_free)?;
         set.write(disk, picture).inspect_err(|_| {
             let _ = set.undo(disk);
         })
@@ -150,7 +154,7 @@ impl Recorder {
         match errand {
             Errand::Shelve(what) => self.shelf.keep(&mut self.disk, what).map(|()| Done::Kept),
             Errand::Estimate(query) => {
-                let free = self.disk.free(&self.root)?;
+                let free = self.disk.free(&self.root)?.saturating_sub(self.kept_free);
                 Ok(Done::Estimated(estimate(&query, free)))
             }
         }
@@ -164,6 +168,7 @@ impl Recorder {
             [(jpeg, "jpg", &mut files.jpeg), (picture.dng.as_ref(), "dng", &mut files.dng)]
         {
             if let Some(bytes) = bytes {
+                takes(&self.disk, &self.root, bytes.len(), self.kept_free)?;
                 let path = folder.join(&picture.name).with_extension(extension);
                 self.disk.replace(&self.root, &path, bytes)?;
                 *file = Some(path.into());
@@ -176,6 +181,19 @@ impl Recorder {
         let mut set = self.open.remove(&batch).ok_or_else(|| not_open(batch, RECORDS))?;
         set.end(&mut self.disk, ending)
     }
+}
+
+/// Whether so many bytes fit without what is kept free.
+fn takes(disk: &Careful, root: &Path, bytes: usize, kept_free: u64) -> Result<(), String> {
+    let free = disk.free(root)?;
+    if free >= (bytes as u64).saturating_add(kept_free) {
+        return Ok(());
+    }
+    Err(format!(
+        "the disk is full: {} MB are free, and {} MB are kept free for everything else on it; move data away, then resume",
+        free / 1_000_000,
+        kept_free / 1_000_000
+    ))
 }
 
 /// Removes what a beginning may have left, the record file first and for good: nobody finds its first line without the

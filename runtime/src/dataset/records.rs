@@ -16,7 +16,7 @@ use super::whence::{Moment, Position, Time};
 use super::whole_lines;
 use planktor_actors::recording::{Begin, Ending, Note, Picture};
 use planktor_protocol::acquisition::Metadata;
-use planktor_protocol::camera::{GAIN_AT_ISO_100, Mode};
+use planktor_protocol::camera::{GAIN_AT_ISO_100, Mode, Settings};
 use planktor_protocol::quality;
 use planktor_protocol::timekeeping::Anchor;
 use planktor_protocol::wire::plan::{Step, steps};
@@ -78,6 +78,15 @@ pub struct Camera {
     pub iso: u32,
     /// Analogue gain.
     pub gain: f64,
+    /// Whether the camera balances white itself; `null` where that was left to it.
+    #[serde(default)]
+    pub auto_balance: Option<bool>,
+    /// Red as a multiple of green; `null` where that was left to the camera.
+    #[serde(default)]
+    pub red_gain: Option<f64>,
+    /// Blue as a multiple of green; `null` where that was left to the camera.
+    #[serde(default)]
+    pub blue_gain: Option<f64>,
     /// From one frame's start to the next one's.
     pub cadence_ns: u64,
     /// What each line integrates.
@@ -198,7 +207,7 @@ pub(super) fn head(begin: &Begin, metadata: &Metadata) -> String {
         planktor_board: text("planktor_board"),
         acq_uuid: text("acq_uuid"),
         anchor: Moment::of(&begin.anchor),
-        camera: camera(&begin.mode),
+        camera: camera(&begin.mode, &begin.settings),
         planned: begin.plan.frames(),
         plan: steps(&begin.plan),
         tests: Test::all(),
@@ -248,12 +257,16 @@ pub(super) fn end(ending: &Ending, frames: usize, planned: u32) -> String {
 }
 
 /// How a camera streams.
-pub(super) fn camera(mode: &Mode) -> Camera {
+pub(super) fn camera(mode: &Mode, settings: &Settings) -> Camera {
+    let times = |thousandths: Option<u32>| thousandths.map(|gain| f64::from(gain) / 1e3);
     Camera {
         width: mode.width,
         height: mode.height,
         iso: mode.iso,
         gain: f64::from(mode.iso) * GAIN_AT_ISO_100 / 1e5,
+        auto_balance: settings.auto_balance,
+        red_gain: times(settings.red),
+        blue_gain: times(settings.blue),
         cadence_ns: nanos(mode.cadence),
         exposure_ns: nanos(mode.exposure),
     }

@@ -13,7 +13,7 @@
 
 use super::open::DataSet;
 use super::quality::Judge;
-use super::records::{self, Frame, Line, Resumed};
+use super::records::{self, Camera, Frame, Line, Resumed};
 use super::report::Verdict;
 use super::verify::glance_on;
 use super::whence::{Moment, Time};
@@ -24,8 +24,10 @@ use planktor_drivers::disk::Kind;
 use planktor_protocol::Utc;
 use planktor_protocol::acquisition::Refusal;
 use planktor_protocol::plan::{Cursor, Plan};
-use planktor_protocol::timekeeping::Anchor;
+use planktor_protocol::timekeeping::{Anchor, Source};
+use planktor_protocol::units::{Micrometres, MicrometresPerSecond};
 use planktor_protocol::wire;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,6 +41,8 @@ const FOLDERS: usize = 4;
 pub(super) struct Found {
     place: PathBuf,
     plan: Plan,
+    /// Where the stage goes first.
+    stage: Option<Height>,
     frames: Vec<Frame>,
     /// How often it went on before.
     resumed: u32,
@@ -47,14 +51,29 @@ pub(super) struct Found {
     records: usize,
 }
 
-/// Reads and checks what is there, but of all frames only the last: a data set of hours has gigabytes.
-pub(super) fn find(disk: &Careful, place: &Path, resume: &Resume) -> Result<Found, Refusal> {
+/// Reads and checks what is there, but of all frames only the last: a data set of hours has gigabytes. `same_start`: it was
+/// written since the instrument was started.
+pub(super) fn find(
+    disk: &Careful,
+    place: &Path,
+    resume: &Resume,
+    same_start: bool,
+) -> Result<Found, Refusal> {
     let data_set = &resume.order.data_set;
     let cannot = |why: String| Refusal::CannotGoOn { data_set: data_set.to_string(), why };
     // No part of the way may lead elsewhere, nor be missing.
     for folder in place.ancestors().take(FOLDERS) {
-        if !matches!(disk.0.kind(folder), Ok(Kind::Folder)) {
-            return Err(Refusal::NoDataSet(data_set.to_string()));
+        match disk.0.kind(folder) {
+            Ok(Kind::Folder) => {}
+            Err(why) if why.kind() != ErrorKind::NotFound => {
+                return Err(Refusal::Disk(format!(
+                    "{} cannot be read: {why}; check the disk",
+                    folder.display()
+                )));
+            }
+            Ok(Kind::File(_) | Kind::Other) | Err(_) => {
+                return Err(Refusal::NoDataSet(data_set.to_string()));
+            }
         }
     }
     let report = glance_on(&*disk.0, place);
@@ -78,34 +97,83 @@ pub(super) fn find(disk: &Careful, place: &Path, resume: &Resume) -> Result<Foun
         return Err(cannot(format!("{RECORDS} does not begin with what was to be done")));
     };
     let plan = wire::plan::again(head.plan).map_err(|why| cannot(format!("its {why}")))?;
-    if plan.moves_stage() && !resume.order.stage_as_it_stands {
-        return Err(cannot(
-            "its plan moves the stage, and nobody knows where the stage stands now; focus as at the last frame, then say \
-             stage_as_it_stands"
-                .into(),
-        ));
-    }
-    let (size, was) = ((resume.mode.width, resume.mode.height), (head.camera.width, head.camera.height));
-    if size != was {
-        let pixels = |(width, height)| format!("{width} x {height} pixels");
-        return Err(cannot(format!(
-            "its frames have {}, and the camera gives {}",
-            pixels(was),
-            pixels(size)
-        )));
-    }
-    let (mut frames, mut resumed) = (vec![], 0);
+    let (mut frames, mut resumed, mut camera) = (vec![], 0, head.camera);
     for line in lines {
         match line {
             Line::Frame(frame) => frames.push(*frame),
-            Line::Resumed(line) => resumed = line.resumed,
+            Line::Resumed(line) => (resumed, camera) = (line.resumed, line.camera),
             Line::Head(_) | Line::Event(_) | Line::End(_) => {}
         }
     }
-    Ok(Found { place: place.into(), plan, frames, resumed, unfinished, records })
+    let last = frames.last();
+    fits(&camera, last, resume).map_err(cannot)?;
+    let (plan, stage) = stage(plan, last, resume, same_start).map_err(cannot)?;
+    Ok(Found { stage, place: place.into(), plan, frames, resumed, unfinished, records })
+}
+
+/// Where to bring the stage first, and how fast.
+type Height = (Micrometres, MicrometresPerSecond);
+
+/// The stage goes on from where it stood at the last frame. Heights count from where it was switched on: since the same start
+/// that is known; after another somebody has to bring it there, and the plan's own heights count from what that is called now.
+fn stage(
+    plan: Plan,
+    last: Option<&Frame>,
+    resume: &Resume,
+    same_start: bool,
+) -> Result<(Plan, Option<Height>), String> {
+    let (Some(speed), Some(last)) = (plan.stage_speed(), last) else { return Ok((plan, None)) };
+    let stood = Micrometres(last.height_um);
+    if same_start && !resume.height_uncertain && !last.height_uncertain {
+        return Ok((plan, (stood != resume.height).then_some((stood, speed))));
+    }
+    if !resume.order.stage_as_it_stands {
+        return Err("its plan moves the stage, and nobody knows where the stage stands now; bring it where it stood at the last \
+                    frame, then say stage_as_it_stands"
+            .into());
+    }
+    Ok((plan.raised(Micrometres(resume.height.0.saturating_sub(stood.0))), None))
+}
+
+/// Whether the frames to come will be like those that are there; if not, what is different and what to do.
+fn fits(was: &Camera, last: Option<&Frame>, resume: &Resume) -> Result<(), String> {
+    let now = records::camera(&resume.mode, &resume.settings);
+    if (now.width, now.height) != (was.width, was.height) {
+        return Err(format!(
+            "its frames have {} x {} pixels, and the camera gives {} x {}",
+            was.width, was.height, now.width, now.height
+        ));
+    }
+    if (now.iso, now.exposure_ns) != (was.iso, was.exposure_ns) {
+        let us = |ns: u64| ns as f64 / 1e3;
+        return Err(format!(
+            "its frames were taken at ISO {} with {} us, and the camera is set to ISO {} and {} us; set it as it was",
+            was.iso,
+            us(was.exposure_ns),
+            now.iso,
+            us(now.exposure_ns)
+        ));
+    }
+    let light = |light: f64| (light * 1e3).round() / 10.0;
+    let lights = last
+        .and_then(|last| last.light)
+        .map(light)
+        .zip(resume.light.map(|now| light(f64::from(now.millionths()) / 1e6)));
+    match lights {
+        Some((was, now)) if was != now => Err(format!(
+            "its last frame was taken with the lamp at {was} %, and it is at {now} %; set it as it was"
+        )),
+        _ => Ok(()),
+    }
 }
 
 impl Found {
+    /// How large its frames are, in the mean.
+    pub(super) fn frame_bytes(&self) -> Option<u64> {
+        let sum: u64 = self.frames.iter().map(|frame| frame.size).sum();
+        sum.checked_div(self.frames.len() as u64)
+    }
+
     /// Frames that are missing.
     pub(super) fn left(&self) -> u32 {
         self.plan.frames().saturating_sub(self.there())
@@ -137,20 +205,27 @@ impl Found {
                 planktor_version: env!("CARGO_PKG_VERSION").into(),
                 anchor: Moment::of(&names),
                 believed,
-                camera: records::camera(&resume.mode),
+                camera: records::camera(&resume.mode, &resume.settings),
                 frames: self.there(),
                 repaired: self.unfinished.clone(),
             }),
         )?;
         let (folder, frames) = (set.folder.clone(), self.there());
-        Ok((set, Opened { folder, names, cursor: Cursor::after(self.plan, frames), frames }))
+        let cursor = Cursor::after(self.plan, frames);
+        let cursor = match self.stage {
+            Some((height, speed)) if frames < cursor.plan().frames() => cursor.from_height(height, speed),
+            _ => cursor,
+        };
+        Ok((set, Opened { folder, names, cursor, frames }))
     }
 
     /// Names stay in order, whatever the clock says.
     fn names(&self, anchor: &Anchor) -> Anchor {
         let last = self.frames.last().and_then(|frame| Utc::parse(&frame.exposure.utc));
         match last.and_then(|last| last.checked_add(AFTER_THE_LAST)) {
-            Some(after) if after > anchor.utc => Anchor { utc: after, ..*anchor },
+            Some(after) if after > anchor.utc => {
+                Anchor { utc: after, source: Source::Unset, error: None, ..*anchor }
+            }
             _ => *anchor,
         }
     }
@@ -158,6 +233,10 @@ impl Found {
     /// Gives the length of `integrity.check`.
     fn mend(&self, disk: &mut Careful) -> Result<usize, String> {
         let at = |name: &str| self.place.join(name);
+        // After a kill their last lines may be known to the kernel only: what follows must not be safe before them.
+        for name in [RECORDS, INTEGRITY] {
+            disk.sync(&at(name))?;
+        }
         for name in [METADATA, RECORDS, INTEGRITY] {
             disk.remove(&at(&with_part(name)))?;
         }

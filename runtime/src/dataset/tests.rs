@@ -10,7 +10,7 @@ use crate::shelf::Shelf;
 use planktor_actors::recording::{Begin, Encode, Ending, Facts, Picture, Record, Recorded};
 use planktor_drivers::disk::{Disk, FileSystem};
 use planktor_protocol::acquisition::{Formats, Metadata, Refusal};
-use planktor_protocol::camera::{Frame, Image, Mode, Picture as Seen, Pixels};
+use planktor_protocol::camera::{self, Frame, Image, Mode, Picture as Seen, Pixels};
 use planktor_protocol::plan::Plan;
 use planktor_protocol::position::{Fix, Place};
 use planktor_protocol::pump;
@@ -105,6 +105,7 @@ fn begin_with(batch: u64, metadata: Metadata) -> Begin {
             exposure: Duration::from_micros(125),
             iso: 150,
         },
+        settings: camera::Settings::default(),
         plan: plan(3),
         frame_bytes: None,
     }

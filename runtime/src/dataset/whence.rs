@@ -31,7 +31,7 @@ pub struct Time {
     pub utc: String,
     /// Since the source last said it; the monotonic clock carried it on from then.
     pub age_s: f64,
-    /// How wrong the source may have been, if it says it.
+    /// How wrong it may be: what the source said, and what the monotonic clock may have drifted since (100 ppm).
     #[serde(default)]
     pub error_s: Option<f64>,
 }
@@ -81,7 +81,7 @@ impl Time {
             source: anchor.source.word().into(),
             utc: utc_at(anchor, at).rfc3339(),
             age_s: anchor.age(at).as_secs_f64(),
-            error_s: anchor.error.map(|error| error.as_secs_f64()),
+            error_s: anchor.error_at(at).map(|error| error.as_secs_f64()),
         }
     }
 }

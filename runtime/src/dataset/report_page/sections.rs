@@ -456,7 +456,9 @@ fn scroll(name: &str, table: Markup) -> Markup {
 
 /// No longer than that, and without what would turn a line around or ring a bell.
 fn cut(text: &str, most: usize) -> String {
-    let plain = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let plain = |c: char| if (c.is_control() && c != '\n') || turns(c) { '\u{fffd}' } else { c };
     match text.char_indices().nth(most) {
         Some((end, _)) => text[..end].chars().map(plain).chain(['…']).collect(),
         None => text.chars().map(plain).collect(),

@@ -4,6 +4,7 @@ use super::failing::assert_holds;
 use super::*;
 use planktor_actors::recording::{Opened, Resume};
 use planktor_protocol::acquisition;
+use planktor_protocol::camera::Settings;
 use planktor_protocol::focus;
 use planktor_protocol::plan::Step;
 use planktor_protocol::units::MicrometresPerSecond;
@@ -20,7 +21,16 @@ fn order(data_set: &str) -> acquisition::Resume {
 fn resume(batch: u64) -> Resume {
     let anchor =
         Anchor { utc: Utc::parse("2026-06-01T09:00:00Z").unwrap(), instant: at(0), ..begin().anchor };
-    Resume { batch: Run(batch), order: order(DATA_SET), anchor, mode: begin().mode, frame_bytes: None }
+    Resume {
+        batch: Run(batch),
+        order: order(DATA_SET),
+        anchor,
+        mode: begin().mode,
+        settings: Settings::default(),
+        height: Micrometres(-250),
+        height_uncertain: false,
+        light: facts().light,
+    }
 }
 
 fn resumed(recorder: &mut Recorder, resume: Resume) -> Result<Box<Opened>, Refusal> {
@@ -144,13 +154,71 @@ fn another_camera_mode_or_a_stage_that_nobody_vouches_for_is_refused() {
     );
     assert_eq!(verify(&folder).verdict, Verdict::Early(Early::Stopped));
     let root = tempfile::tempdir().unwrap();
-    let up = Step::Focus { target: focus::Target::By(Micrometres(20)), speed: MicrometresPerSecond(1_000) };
-    let stack = vec![Step::Repeat { times: 3, steps: vec![up, Step::Capture, Step::Write] }];
     let mut first = recorder(root.path());
-    begun(&mut first, Begin { plan: Plan::new(stack).unwrap(), ..begin() }).unwrap();
+    begun(&mut first, Begin { plan: stack(), ..begin() }).unwrap();
+    saved(&mut first, 1, picture(0)).unwrap();
     assert_cannot(root.path(), resume(2), "stage_as_it_stands");
     let order = acquisition::Resume { stage_as_it_stands: true, ..order(DATA_SET) };
     resumed(&mut recorder(root.path()), Resume { order, ..resume(2) }).unwrap();
+}
+
+fn stack() -> Plan {
+    let up = Step::Focus { target: focus::Target::By(Micrometres(20)), speed: MicrometresPerSecond(1_000) };
+    Plan::new(vec![Step::Repeat { times: 3, steps: vec![up, Step::Capture, Step::Write] }]).unwrap()
+}
+
+/// Since the same start it is known where the stage stands; it goes back to where it stood, unless that is in doubt.
+#[test]
+fn since_the_same_start_the_stage_is_brought_back_without_asking() {
+    let root = tempfile::tempdir().unwrap();
+    let mut recorder = recorder(root.path());
+    begun(&mut recorder, Begin { plan: stack(), ..begin() }).unwrap();
+    saved(&mut recorder, 1, picture(0)).unwrap();
+    ended(&mut recorder, 1, Ending::Stopped).unwrap();
+    let moved = Resume { height: Micrometres(-235), ..resume(2) };
+    let unsure = Resume { height_uncertain: true, ..moved.clone() };
+    assert!(resumed(&mut recorder, unsure).unwrap_err().to_string().contains("stage_as_it_stands"));
+    let mut opened = resumed(&mut recorder, moved).unwrap();
+    let target = |step: Option<_>| match step {
+        Some((_, Step::Focus { target, .. })) => target,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(target(opened.cursor.advance()), focus::Target::To(Micrometres(-250)));
+    assert_eq!(opened.cursor.advance().map(|(_, step)| step), Some(Step::Write));
+    assert_eq!(target(opened.cursor.advance()), focus::Target::By(Micrometres(20)));
+}
+
+#[test]
+fn frames_that_would_be_unlike_those_before_are_refused_with_the_difference() {
+    let root = tempfile::tempdir().unwrap();
+    written(root.path(), 1, Some(Ending::Stopped));
+    let mode = Mode { iso: 400, ..begin().mode };
+    assert_cannot(
+        root.path(),
+        Resume { mode, ..resume(2) },
+        "at ISO 150 with 125 us, and the camera is set to ISO 400 and 125 us",
+    );
+    let light = Fraction::from_millionths(0);
+    assert_cannot(root.path(), Resume { light, ..resume(2) }, "with the lamp at 35 %, and it is at 0 %");
+    resumed(&mut recorder(root.path()), Resume { light: None, ..resume(2) }).unwrap();
+}
+
+/// After a restart the stage counts from where it stands.
+#[test]
+fn heights_go_on_from_where_the_stage_stood_at_the_last_frame() {
+    let root = tempfile::tempdir().unwrap();
+    let to =
+        |um| Step::Focus { target: focus::Target::To(Micrometres(um)), speed: MicrometresPerSecond(1_000) };
+    let plan = |um| {
+        Plan::new(vec![Step::Repeat { times: 3, steps: vec![to(um), Step::Capture, Step::Write] }]).unwrap()
+    };
+    let mut first = recorder(root.path());
+    begun(&mut first, Begin { plan: plan(-250), ..begin() }).unwrap();
+    saved(&mut first, 1, picture(0)).unwrap();
+    let order = acquisition::Resume { stage_as_it_stands: true, ..order(DATA_SET) };
+    let resume = Resume { order, height: Micrometres(0), ..resume(2) };
+    let opened = resumed(&mut recorder(root.path()), resume).unwrap();
+    assert_eq!(opened.cursor.plan(), &plan(0));
 }
 
 #[test]
@@ -264,7 +332,9 @@ fn a_run_that_is_cut_off_again_while_it_is_mended_still_goes_on() {
     for operation in 0..whole() {
         for effect in [Effect::Half, Effect::Everything] {
             let (once, _) = cut_off(operation, effect);
-            for left in once.power_cuts().filter(|left| seen.insert(left.files())).collect::<Vec<_>>() {
+            let killed = once.reopened();
+            let left = once.power_cuts().filter(|left| seen.insert(left.files()));
+            for left in left.chain([killed]).collect::<Vec<_>>() {
                 for dies in 0..60 {
                     let disk = left.reopened();
                     disk.die_at(disk.operations() + dies, Effect::Half);
