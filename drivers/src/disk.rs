@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// For disk authors: an operation that returns is done for whoever reads, and not yet safe from a power cut; only
 /// `sync` and `sync_dir` make what they name safe.
-pub trait Disk: Send {
+pub trait Disk: Send + Sync {
     /// Creates a folder and those above it. One that exists is right.
     ///
     /// # Errors

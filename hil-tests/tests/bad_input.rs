@@ -241,7 +241,8 @@ fn ids_that_are_in_use_are_refused_and_harm_nothing() {
     let played = Scenario::new(script, ms(8_000)).play();
     let statuses = played.statuses("status/imager");
     assert_eq!(statuses.last(), Some(&"Configuration update error: Chosen id are already in use!"));
-    assert_eq!(played.files().len(), 4);
+    // Frame, the three other files of its data set, and what the instrument remembers.
+    assert_eq!(played.files().len(), 5);
 }
 
 #[test]

@@ -86,7 +86,9 @@ fn a_fix_that_comes_in_the_middle_is_known_from_that_frame_on_and_names_stay_in_
     assert!(before.iter().all(|frame| frame["fix"].is_null()));
     for frame in after {
         assert!(wrong_s(&played, frame).abs() < 1e-3, "{frame}");
-        assert_eq!((&frame["time"]["error_s"], &frame["fix"]["mode"]), (&json!(0.005), &json!("3d")));
+        let error = frame["time"]["error_s"].as_f64().unwrap();
+        assert!((0.005..0.005_2).contains(&error), "{error}: grows by 100 ppm");
+        assert_eq!(frame["fix"]["mode"], "3d");
     }
     assert!(names(&frames).iter().all(|name| name.starts_with("2026-01-01_00-00-")), "by the first anchor");
 }
@@ -250,7 +252,8 @@ fn a_clock_that_chrony_keeps_is_believed_until_somebody_sets_it() {
     let (frames, events) = records(&played);
     assert_eq!(events.len(), 1);
     for frame in &frames {
-        assert_eq!((&frame["time"]["source"], &frame["time"]["error_s"]), (&json!("network"), &json!(0.02)));
+        let error = frame["time"]["error_s"].as_f64().unwrap();
+        assert!(frame["time"]["source"] == "network" && (0.02..0.022).contains(&error), "{error}");
         assert!(wrong_s(&played, frame).abs() < 1e-3, "what it was set to is not believed: {frame}");
     }
 }

@@ -63,7 +63,11 @@ pub struct Place {
 impl Place {
     /// Whether it can be one. Neither 0, 0 nor -90, 0 is: both are what software writes that does not know.
     pub fn is_possible(&self) -> bool {
-        let Self { latitude: Nanodegrees(latitude), longitude: Nanodegrees(longitude), .. } = *self;
+        Self::is_possible_at(self.latitude, self.longitude)
+    }
+
+    /// The same of a place of which no more is known.
+    pub fn is_possible_at(Nanodegrees(latitude): Nanodegrees, Nanodegrees(longitude): Nanodegrees) -> bool {
         let on_earth = latitude.abs() <= 90_000_000_000 && longitude.abs() <= 180_000_000_000;
         let placeholder =
             longitude.abs() < NEAR && (latitude.abs() < NEAR || (latitude + 90_000_000_000).abs() < NEAR);

@@ -58,10 +58,15 @@ fn a_list_says_what_is_there_and_what_is_harmed() {
     assert!(lines.contains("s/b") && lines.contains("3/3 complete gps      48.5N 4.0W"), "{lines}");
 
     // What a power cut, or a run that goes on, leaves unfinished is no harm.
-    fs::write(other.join("2030-01-01_00-00-00-000000.jpg.part"), b"half").unwrap();
+    let (part, records) = (other.join("2030-01-01_00-00-00-000000.jpg.part"), other.join("frames.jsonl"));
+    let whole = text(&fs::read(&records).unwrap());
+    let last = whole.trim_end().rfind('\n').unwrap() + 1;
+    fs::write(&part, b"half").unwrap();
+    fs::write(&records, &whole[..last + 9]).unwrap();
     let list = on(&["list"], &data);
     assert!(list.status.success(), "{}", text(&list.stdout));
-    fs::remove_file(other.join("2030-01-01_00-00-00-000000.jpg.part")).unwrap();
+    fs::remove_file(part).unwrap();
+    fs::write(records, whole).unwrap();
 
     // A frame that has become shorter is seen at once; one that only differs, when every byte is read.
     let frame = |set: &Path| {

@@ -5,6 +5,8 @@ use indicatif::ProgressBar;
 use planktor_runtime::dataset;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
@@ -24,7 +26,10 @@ impl Verify {
             // What was named is answered for, whatever it is.
             sets.extend(if found.is_empty() { vec![folder.clone()] } else { found });
         }
-        let reports = of_all(sets, |set| dataset::verify(set))?;
+        // One after the other, each with all cores: one set can be as large as many.
+        let bar = ProgressBar::new(0);
+        let reports: Vec<_> = sets.iter().map(|set| verify(set, &bar)).collect();
+        bar.finish_and_clear();
         for report in &reports {
             match self.json {
                 true => print(report.json()),
@@ -37,6 +42,17 @@ impl Verify {
         }
         Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// Verifies one; the bar counts frames.
+fn verify(set: &Path, bar: &ProgressBar) -> dataset::Report {
+    let (before, known) = (bar.length().unwrap_or(0), AtomicBool::new(false));
+    dataset::verify_telling(set, &|frames| {
+        if !known.swap(true, Relaxed) {
+            bar.set_length(before + frames as u64);
+        }
+        bar.inc(1);
+    })
 }
 
 /// The data sets in a folder.

@@ -12,16 +12,16 @@
 //! fields are defaults of the items; so where one item has no time or place, the header has none.
 
 use super::knowing::{Known, Said, depth, is_place, pixel_um, sampled, times};
+use super::metadata::version_5;
 use super::reading::{Set, Shot};
 use super::{digest, looks_like_frame};
 use planktor_protocol::Utc;
 use serde_json::{Map, Value, json};
-use sha1::Digest as _;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use uuid::{Builder, Uuid};
+use uuid::Uuid;
 
 /// The version that is written.
 const VERSION: &str = "v2.2.1";
@@ -420,13 +420,6 @@ fn uuid_of(set: &Set) -> Uuid {
         let ids = ["sample_project", "object_date", "sample_id", "acq_id"].map(|key| set.metadata.get(key));
         version_5(Uuid::NAMESPACE_OID, &json!(ids).to_string())
     })
-}
-
-fn version_5(namespace: Uuid, name: &str) -> Uuid {
-    let hash = sha1::Sha1::new().chain_update(namespace).chain_update(name).finalize();
-    let mut head = [0; 16];
-    head.copy_from_slice(&hash[..16]);
-    Builder::from_sha1_bytes(head).into_uuid()
 }
 
 /// Of a frame that is as it was recorded: nobody gives a new digest to what is damaged.

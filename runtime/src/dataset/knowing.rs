@@ -5,6 +5,8 @@ use super::reading::{Set, Shot};
 use super::records::Frame;
 use super::whence::Time;
 use planktor_protocol::Utc;
+use planktor_protocol::position::Place;
+use planktor_protocol::units::Nanodegrees;
 
 /// A frame's time by the best knowledge of its part.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,8 +102,10 @@ pub fn sampled(set: &Set) -> Said {
 }
 
 pub(crate) fn is_place(latitude: f64, longitude: f64) -> bool {
-    let possible = latitude.abs() <= 90.0 && longitude.abs() <= 180.0;
-    possible && !(longitude == 0.0 && (latitude == 0.0 || latitude == -90.0))
+    let nanodegrees = |degrees: f64| Nanodegrees((degrees * 1e9).round() as i64);
+    latitude.is_finite()
+        && longitude.is_finite()
+        && Place::is_possible_at(nanodegrees(latitude), nanodegrees(longitude))
 }
 
 /// Depth in metres from which the sample was taken: from, to.

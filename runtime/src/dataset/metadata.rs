@@ -91,7 +91,12 @@ fn acquisition_uuid(begin: &Begin, all: &Metadata) -> Uuid {
 /// Version 5: the same sample has the same name in every acquisition of it.
 fn sample_uuid(all: &Metadata) -> Uuid {
     let ids: Vec<_> = SAMPLE.iter().map(|key| all.get(*key)).collect();
-    let hash = Sha1::new().chain_update(Uuid::NAMESPACE_OID).chain_update(json!(ids).to_string()).finalize();
+    version_5(Uuid::NAMESPACE_OID, &json!(ids).to_string())
+}
+
+/// The same for the same name, everywhere (RFC 9562, section 5.5).
+pub(super) fn version_5(namespace: Uuid, name: &str) -> Uuid {
+    let hash = Sha1::new().chain_update(namespace).chain_update(name).finalize();
     let mut head = [0; 16];
     head.copy_from_slice(&hash[..16]);
     Builder::from_sha1_bytes(head).into_uuid()

@@ -46,7 +46,7 @@ pub use recorder::Recorder;
 pub use report::{Early, Problem, Reached, Report, Unfinished, Verdict};
 pub use report_page::{POLICY as REPORT_POLICY, report_page};
 pub use stamp::Instrument;
-pub use verify::{verify, verify_on};
+pub use verify::{Tell, verify, verify_on, verify_telling};
 
 use crate::careful::PART;
 use sha1::{Digest, Sha1};

@@ -12,13 +12,15 @@
 use super::records::SCHEMA;
 use super::report::{Early, Problem, Reached, Report, Unfinished, Verdict};
 use super::{INTEGRITY, INTEGRITY_HEAD, METADATA, PART, RECORDS};
-use super::{digest, is_frame_name, looks_like_frame, whole_lines};
+use super::{digest, is_frame_name, looks_like_frame, whole_lines, with_part};
 use jpeg_decoder::Decoder;
 use planktor_drivers::disk::{Disk, FileSystem, Kind};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// No file of a data set is larger: a frame has some 5 MB, a record some 700 bytes.
 const LARGEST: u64 = 256 << 20;
@@ -27,20 +29,25 @@ const RESTORE: &str = "restore it from a backup";
 const MOVE_AWAY: &str = "move it out of the data set";
 const NOT_OURS: &str = "restore the file from a backup, or keep the frames without it";
 
-/// Reads a whole data set, which takes as long as the disk does. Errors are problems in the report.
+/// Reads a whole data set, with all cores, which takes as long as the disk does. Errors are problems in the report.
 pub fn verify(folder: &Path) -> Report {
-    verify_on(&FileSystem, folder)
+    verify_telling(folder, &|_| {})
+}
+
+/// The same, and tells how far it is: at each frame, of how many.
+pub fn verify_telling(folder: &Path, tell: Tell<'_>) -> Report {
+    report(Check::new(&FileSystem, folder, Some(tell)), folder)
 }
 
 /// The same on any disk.
 pub fn verify_on(disk: &dyn Disk, folder: &Path) -> Report {
-    report(Check::new(disk, folder, true), folder)
+    report(Check::new(disk, folder, Some(&|_| {})), folder)
 }
 
 /// The same, but of all frames except the last, which alone can be unfinished, only whether they are there and as large as
 /// they were. Takes no longer for more of them than listing them does.
 pub(super) fn glance_on(disk: &dyn Disk, folder: &Path) -> Report {
-    report(Check::new(disk, folder, false), folder)
+    report(Check::new(disk, folder, None), folder)
 }
 
 fn report(mut check: Check<'_>, folder: &Path) -> Report {
@@ -55,11 +62,17 @@ fn report(mut check: Check<'_>, folder: &Path) -> Report {
     Report { folder: folder.into(), frames, planned, verdict, remarks }
 }
 
+/// Is told at each frame of how many there are; by any thread.
+pub type Tell<'a> = &'a (dyn Fn(usize) + Sync);
+
+/// So few frames are not worth a thread.
+const FEW: usize = 8;
+
 struct Check<'a> {
     disk: &'a dyn Disk,
     folder: &'a Path,
-    /// Whether every frame is read.
-    reads_all: bool,
+    /// Whom to tell of every frame that is read; without, only the last one is.
+    tell: Option<Tell<'a>>,
     frames: u64,
     planned: Option<u64>,
     remarks: Vec<String>,
@@ -103,9 +116,9 @@ struct Lines {
 }
 
 impl<'a> Check<'a> {
-    fn new(disk: &'a dyn Disk, folder: &'a Path, reads_all: bool) -> Self {
+    fn new(disk: &'a dyn Disk, folder: &'a Path, tell: Option<Tell<'a>>) -> Self {
         let (remarks, problems) = (Vec::new(), Vec::new());
-        Self { disk, folder, reads_all, frames: 0, planned: None, remarks, problems, unfinished: None }
+        Self { disk, folder, tell, frames: 0, planned: None, remarks, problems, unfinished: None }
     }
 
     fn names(&self) -> io::Result<BTreeSet<String>> {
@@ -237,16 +250,18 @@ impl<'a> Check<'a> {
         resolution: Option<(u64, u64)>,
     ) {
         let last = records.frames.len().saturating_sub(1);
-        for (number, frame) in records.frames.iter().enumerate() {
+        let file_of = |number: usize, frame: &Entry| {
+            let part = with_part(&frame.name);
+            let unfinished = number == last && records.end.is_none() && !names.contains(&frame.name);
+            if unfinished && names.contains(&part) { part } else { frame.name.clone() }
+        };
+        let files: Vec<_> = records.frames.iter().enumerate().map(|(n, frame)| file_of(n, frame)).collect();
+        let wrong = self.contents(&records.frames, &files, resolution);
+        for (number, (frame, (file, wrong))) in records.frames.iter().zip(files.iter().zip(wrong)).enumerate()
+        {
+            wrong.into_iter().for_each(|what| self.problem(file, what, RESTORE));
             let may_be_unfinished = number == last && records.end.is_none();
-            let part = frame.name.clone() + PART;
-            let under_way = may_be_unfinished && !names.contains(&frame.name) && names.contains(&part);
-            let file = if under_way { &part } else { &frame.name };
-            if self.reads_all || number == last {
-                self.content(file, frame, resolution);
-            } else {
-                self.size(file, frame);
-            }
+            let under_way = *file != frame.name;
             if under_way {
                 self.leave(&frame.name, Reached::Recorded);
             } else {
@@ -265,32 +280,42 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn size(&mut self, file: &str, frame: &Entry) {
-        if self.disk.kind(&self.folder.join(file)).ok() != Some(Kind::File(frame.size)) {
-            self.problem(
-                file,
-                format!("it is no file of {} bytes, as when it was written", frame.size),
-                RESTORE,
-            );
-        }
-    }
-
-    fn content(&mut self, file: &str, frame: &Entry, resolution: Option<(u64, u64)>) {
-        let Some(content) = self.read(file) else { return };
-        let wrong = if content.len() as u64 != frame.size {
-            format!("it has {} bytes, and had {} when it was written", content.len(), frame.size)
-        } else if !frame.is_of(&content) {
-            "its content has changed since it was written".into()
-        } else if !(content.starts_with(&[0xff, 0xd8]) && content.ends_with(&[0xff, 0xd9])) {
-            "it is no complete JPEG".into()
-        } else if let Some((width, height)) = resolution
-            && dimensions(&content) != Some((width, height))
-        {
-            format!("it is no JPEG of {width} x {height} pixels")
-        } else {
-            return;
+    /// What is wrong with each frame's file, if anything.
+    fn contents(
+        &self,
+        frames: &[Entry],
+        files: &[String],
+        resolution: Option<(u64, u64)>,
+    ) -> Vec<Option<String>> {
+        let (disk, folder) = (self.disk, self.folder);
+        let one = |n: usize| match self.tell {
+            Some(tell) => {
+                let wrong = content(disk, folder, &files[n], &frames[n], resolution);
+                tell(frames.len());
+                wrong
+            }
+            None if n + 1 == frames.len() => content(disk, folder, &files[n], &frames[n], resolution),
+            None => size(disk, folder, &files[n], &frames[n]),
         };
-        self.problem(file, wrong, RESTORE);
+        if frames.len() < FEW || self.tell.is_none() {
+            return (0..frames.len()).map(one).collect();
+        }
+        let next = AtomicUsize::new(0);
+        let mut wrong = vec![None; frames.len()];
+        std::thread::scope(|scope| {
+            let work = || {
+                let mine = std::iter::repeat_with(|| next.fetch_add(1, Relaxed));
+                mine.take_while(|n| *n < frames.len()).map(|n| (n, one(n))).collect::<Vec<_>>()
+            };
+            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+            for worker in workers {
+                // A panic goes on here, as it would without threads.
+                let done = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                done.into_iter().for_each(|(n, what)| wrong[n] = what);
+            }
+        });
+        wrong
     }
 
     fn unrecorded(&mut self, records: &Records, integrity: &Integrity, names: &BTreeSet<String>) {
@@ -385,19 +410,56 @@ impl<'a> Check<'a> {
 
     /// A plain file's content; anything else is a problem.
     fn read(&mut self, name: &str) -> Option<Vec<u8>> {
-        let path = self.folder.join(name);
-        let content = match self.disk.kind(&path) {
-            Ok(Kind::Folder | Kind::Other) => Err("it is no plain file".into()),
-            Ok(Kind::File(bytes)) if bytes > LARGEST => Err(format!("it is larger than {LARGEST} bytes")),
-            Ok(Kind::File(_)) => self.disk.read(&path).map_err(|why| format!("it cannot be read: {why}")),
-            Err(why) if why.kind() == io::ErrorKind::NotFound => Err("it is missing".into()),
-            Err(why) => Err(format!("it cannot be read: {why}")),
-        };
-        content.map_err(|what| self.problem(name, what, RESTORE)).ok()
+        read(self.disk, self.folder, name).map_err(|what| self.problem(name, what, RESTORE)).ok()
     }
 
     fn problem(&mut self, at: &str, what: impl Into<String>, remedy: &'static str) {
         self.problems.push(Problem { what: what.into(), at: at.into(), remedy });
+    }
+}
+
+/// A plain file's content, or what is wrong with it.
+fn read(disk: &dyn Disk, folder: &Path, name: &str) -> Result<Vec<u8>, String> {
+    let path = folder.join(name);
+    match disk.kind(&path) {
+        Ok(Kind::Folder | Kind::Other) => Err("it is no plain file".into()),
+        Ok(Kind::File(bytes)) if bytes > LARGEST => Err(format!("it is larger than {LARGEST} bytes")),
+        Ok(Kind::File(_)) => disk.read(&path).map_err(|why| format!("it cannot be read: {why}")),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Err("it is missing".into()),
+        Err(why) => Err(format!("it cannot be read: {why}")),
+    }
+}
+
+/// What is wrong with a frame's file by its size.
+fn size(disk: &dyn Disk, folder: &Path, file: &str, frame: &Entry) -> Option<String> {
+    let right = disk.kind(&folder.join(file)).ok() == Some(Kind::File(frame.size));
+    (!right).then(|| format!("it is no file of {} bytes, as when it was written", frame.size))
+}
+
+/// What is wrong with a frame's file.
+fn content(
+    disk: &dyn Disk,
+    folder: &Path,
+    file: &str,
+    frame: &Entry,
+    resolution: Option<(u64, u64)>,
+) -> Option<String> {
+    let content = match read(disk, folder, file) {
+        Ok(content) => content,
+        Err(what) => return Some(what),
+    };
+    if content.len() as u64 != frame.size {
+        Some(format!("it has {} bytes, and had {} when it was written", content.len(), frame.size))
+    } else if !frame.is_of(&content) {
+        Some("its content has changed since it was written".into())
+    } else if !(content.starts_with(&[0xff, 0xd8]) && content.ends_with(&[0xff, 0xd9])) {
+        Some("it is no complete JPEG".into())
+    } else if let Some((width, height)) = resolution
+        && dimensions(&content) != Some((width, height))
+    {
+        Some(format!("it is no JPEG of {width} x {height} pixels"))
+    } else {
+        None
     }
 }
 
