@@ -10,9 +10,8 @@ use planktor_hil_tests::bench::{acquire, twin};
 use planktor_runtime::figures::{self, Parts};
 use planktor_runtime::instrument::{Config, Time};
 use planktor_runtime::metrics::own_usage;
-use planktor_runtime::service::{BrokerChoice, Options, Service};
+use planktor_runtime::service::{Options, Service};
 use planktor_sim::{Settings, Twin};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,17 +25,7 @@ fn main() {
     let twin = twin(Settings::FULL_FRAME);
     let root = data.path().to_path_buf();
     let config = Config::new(Arc::new(twin.clone()), "twin", Time::Real, Box::new(FileSystem), root);
-    let broker = BrokerChoice::Embedded(Box::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()));
-    let options = Options {
-        broker,
-        gpsd: None,
-        chrony: None,
-        signals: false,
-        say: Arc::new(|_| {}),
-        trouble: None,
-        web: None,
-    };
-    let service = Service::start(config, options).expect("a service");
+    let service = Service::start(config, Options::alone()).expect("a service");
 
     idle();
     acquire(&service, "bench", frames).expect("an acquisition");

@@ -15,10 +15,9 @@ use planktor_hil_tests::meddled::{Meddled, changed, send};
 use planktor_protocol::{Axis, Instant};
 use planktor_runtime::client::{Client, ClientError};
 use planktor_runtime::instrument::{Config, Time};
-use planktor_runtime::service::{BrokerChoice, Options, Service};
+use planktor_runtime::service::{Options, Service};
 use planktor_sim::Settings;
 use serde_json::{Value, json};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -53,17 +52,7 @@ fn main() {
         journal: journal.clone(),
         ..Config::new(Arc::new(board), "twin", Time::Real, Box::new(FileSystem), root)
     };
-    let broker = BrokerChoice::Embedded(Box::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()));
-    let options = Options {
-        broker,
-        gpsd: None,
-        chrony: None,
-        signals: false,
-        say: Arc::new(|_| {}),
-        trouble: None,
-        web: None,
-    };
-    let service = Service::start(config, options).expect("a service");
+    let service = Service::start(config, Options::alone()).expect("a service");
     let client = Client::connect(service.broker(), "latency").expect("a client");
     let (mut echoes, mut reports, mut strokes) = (vec![], vec![], vec![]);
     writes().clear();

@@ -14,7 +14,7 @@ use planktor_runtime::figures;
 use planktor_runtime::instrument::{Config, Time};
 use planktor_runtime::metrics::own_usage;
 use planktor_runtime::mqtt::door::Role;
-use planktor_runtime::service::{BrokerChoice, Options, Service};
+use planktor_runtime::service::{Options, Service};
 use planktor_runtime::web;
 use planktor_sim::Settings;
 use serde_json::Value;
@@ -38,15 +38,8 @@ fn main() {
     let config = Config::new(Arc::new(twin.clone()), "twin", Time::Real, Box::new(FileSystem), root.clone());
     let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let access = web::Access { nameless: Some(Role::Operator), ..web::Access::default() };
-    let options = Options {
-        broker: BrokerChoice::Embedded(Box::new(here.into())),
-        gpsd: None,
-        chrony: None,
-        signals: false,
-        say: Arc::new(|_| {}),
-        trouble: None,
-        web: Some(web::Options { listen: here, access, rtsp: None }),
-    };
+    let web = Some(web::Options { listen: here, access, rtsp: None });
+    let options = Options { web, ..Options::alone() };
     let service = Service::start(config, options).expect("a service");
     let page = service.page().expect("a page");
 

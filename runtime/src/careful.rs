@@ -1,6 +1,7 @@
 //! A disk for whoever keeps something: what is written is safe when it returns, and errors say what to do.
 
 use planktor_drivers::disk::{Disk, Kind};
+use std::cmp::Ordering;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -101,6 +102,18 @@ impl Careful {
         self.write(&part, bytes)?;
         self.rename(&part, path)?;
         self.sync_dir(path.parent().unwrap_or(path))
+    }
+
+    /// Cuts a file to a length, at once or not at all: a copy takes its place.
+    pub(crate) fn cut(&mut self, path: &Path, length: usize) -> Result<(), String> {
+        let content = self.read(path)?;
+        match content.len().cmp(&length) {
+            Ordering::Less => {
+                Err(format!("failed to repair {}: it has become shorter; run verify", path.display()))
+            }
+            Ordering::Equal => Ok(()),
+            Ordering::Greater => self.exchange(path, &content[..length]),
+        }
     }
 
     pub(crate) fn free(&self, path: &Path) -> Result<u64, String> {

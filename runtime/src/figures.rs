@@ -52,8 +52,8 @@ fn part(
 }
 
 /// The middle one; `None` of nothing.
-pub fn median(durations: impl Iterator<Item = Duration>) -> Option<Duration> {
-    let mut sorted: Vec<_> = durations.collect();
+pub fn median<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<T> {
+    let mut sorted: Vec<_> = values.collect();
     sorted.sort();
     sorted.get(sorted.len() / 2).copied()
 }

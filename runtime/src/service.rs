@@ -22,7 +22,7 @@ use planktor_protocol::instrument::{Answer, Event};
 use planktor_protocol::wire;
 use planktor_sim::{Fault, Twin};
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -67,6 +67,21 @@ pub struct Options {
     pub trouble: Option<Troublemaker>,
     /// The page, if there is to be one.
     pub web: Option<web::Options>,
+}
+
+impl Options {
+    /// An embedded broker on any free port of the loopback, and nothing else; for whoever runs a service within a program.
+    pub fn alone() -> Self {
+        Self {
+            broker: BrokerChoice::Embedded(Box::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())),
+            gpsd: None,
+            chrony: None,
+            signals: false,
+            say: Arc::new(|_| {}),
+            trouble: None,
+            web: None,
+        }
+    }
 }
 
 /// Why it could not start, or ended.

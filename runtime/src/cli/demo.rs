@@ -12,10 +12,9 @@ use planktor_runtime::dataset;
 use planktor_runtime::figures::{self, Parts};
 use planktor_runtime::instrument::{Config, Time};
 use planktor_runtime::scenario::Scenario;
-use planktor_runtime::service::{BrokerChoice, Options, Service};
+use planktor_runtime::service::{Options, Service};
 use planktor_sim::Twin;
 use serde_json::{Value, json};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -98,16 +97,7 @@ impl Demo {
         let (twin, _) = twin(Scenario { seed: self.seed, ..Scenario::default() }, data.clone());
         let board = Arc::new(twin.clone());
         let config = Config::new(board, "twin", Time::Real, Box::new(FileSystem), data.clone());
-        let options = Options {
-            broker: BrokerChoice::Embedded(Box::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())),
-            gpsd: None,
-            chrony: None,
-            signals: false,
-            say: Arc::new(|_| {}),
-            trouble: None,
-            web: None,
-        };
-        let service = Service::start(config, options)?;
+        let service = Service::start(config, Options::alone())?;
         let broker = service.broker();
         eprintln!("simulated PlanktoScope v3.0 (seed {}) on the MQTT broker {broker}", self.seed);
         let client = Client::connect(broker, "planktor-demo")?;

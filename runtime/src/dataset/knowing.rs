@@ -6,7 +6,9 @@ use super::records::Frame;
 use super::whence::Time;
 use planktor_protocol::Utc;
 use planktor_protocol::position::Place;
+use planktor_protocol::timekeeping::Source;
 use planktor_protocol::units::Nanodegrees;
+use std::cmp::Ordering;
 
 /// A frame's time by the best knowledge of its part.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,15 +41,9 @@ pub enum Said {
     No(String),
 }
 
-/// How far a source is to be trusted; the word as in [`Time`].
-pub(crate) fn trust(source: &str) -> u8 {
-    match source {
-        "gps" => 4,
-        "network" => 3,
-        "rtc" => 2,
-        "computer" => 1,
-        _ => 0,
-    }
+/// The source of this word, if it is one that is believed; the best is the least.
+pub(crate) fn believed(word: &str) -> Option<Source> {
+    Source::from_word(word).filter(|source| *source != Source::Unset)
 }
 
 /// The times of all shots, in their order; `None` where nothing believable is known.
@@ -55,13 +51,12 @@ pub(crate) fn times(set: &Set) -> Vec<Option<Known>> {
     let mut bests: Vec<Vec<&Frame>> = vec![Vec::new(); set.parts.len().max(1)];
     for shot in &set.shots {
         let Some((record, of)) = told(shot) else { continue };
-        let best = bests.get_mut(shot.part).filter(|_| trust(&of.source) > 0);
-        let Some(best) = best else { continue };
-        let so_far = best.first().and_then(|best| best.time.as_ref()).map_or(0, |best| trust(&best.source));
-        match trust(&of.source).cmp(&so_far) {
-            std::cmp::Ordering::Less => {}
-            std::cmp::Ordering::Equal => best.push(record),
-            std::cmp::Ordering::Greater => *best = vec![record],
+        let (Some(source), Some(best)) = (believed(&of.source), bests.get_mut(shot.part)) else { continue };
+        let so_far = best.first().and_then(|best| believed(&best.time.as_ref()?.source));
+        match so_far.map(|so_far| source.cmp(&so_far)) {
+            Some(Ordering::Greater) => {}
+            Some(Ordering::Equal) => best.push(record),
+            Some(Ordering::Less) | None => *best = vec![record],
         }
     }
     set.shots.iter().map(|shot| known(shot, bests.get(shot.part)?)).collect()

@@ -137,7 +137,7 @@ impl DataSet {
     pub(super) fn undo(&mut self, disk: &mut Careful) -> Result<(), String> {
         match self.unfinished.take() {
             None => Ok(()),
-            Some(Unfinished::Line) => self.restore(disk, RECORDS, self.records).map_err(|why| {
+            Some(Unfinished::Line) => disk.cut(&self.folder.join(RECORDS), self.records).map_err(|why| {
                 self.unfinished = Some(Unfinished::Line);
                 format!("failed to take back an unfinished line, so that no other can follow: {why}")
             }),
@@ -156,9 +156,9 @@ impl DataSet {
         let mut step = reached;
         loop {
             let done = match step {
-                Step::Listed => self.restore(disk, INTEGRITY, self.integrity),
+                Step::Listed => disk.cut(&self.folder.join(INTEGRITY), self.integrity),
                 Step::Renamed => self.take_name(disk, name),
-                Step::Recorded => self.restore(disk, RECORDS, self.records),
+                Step::Recorded => disk.cut(&self.folder.join(RECORDS), self.records),
                 Step::Written => disk.remove(&self.folder.join(with_part(name))),
             };
             done.map_err(|why| (step, why))?;
@@ -174,17 +174,6 @@ impl DataSet {
     fn take_name(&self, disk: &mut Careful, name: &str) -> Result<(), String> {
         disk.rename_back(&self.folder.join(name), &self.folder.join(with_part(name)))?;
         disk.sync_dir(&self.folder)
-    }
-
-    /// Cuts a file to what is true of it, at once or not at all: a copy takes its place.
-    fn restore(&self, disk: &mut Careful, name: &str, length: usize) -> Result<(), String> {
-        let path = self.folder.join(name);
-        let mut content = disk.read(&path)?;
-        if content.len() < length {
-            return Err(format!("failed to repair {}: it has become shorter; run verify", path.display()));
-        }
-        content.truncate(length);
-        disk.exchange(&path, &content)
     }
 
     /// Writes a line that is no frame's; one that fails is taken back.

@@ -20,6 +20,7 @@ pub use planktor_protocol::wire::quality::{Flag, Flags, Quality};
 
 use super::picture::{figures, reduced};
 use super::records::Frame;
+use crate::figures::median;
 use planktor_actors::recording::{Look, Picture, Spot};
 use planktor_protocol::camera::Image;
 use planktor_protocol::quality;
@@ -341,16 +342,10 @@ impl Judge {
         if self.first.len() < FEW || self.newest.len() < FEW {
             return None;
         }
-        let now = median(self.newest.iter().map(&figure));
-        let then = median(self.first.iter().map(&figure));
+        let now = median(self.newest.iter().map(&figure))?;
+        let then = median(self.first.iter().map(&figure))?;
         now.saturating_mul(1_000_000).checked_div(then)
     }
-}
-
-fn median(figures: impl Iterator<Item = u64>) -> u64 {
-    let mut all: Vec<_> = figures.collect();
-    all.sort_unstable();
-    all.get(all.len() / 2).copied().unwrap_or(0)
 }
 
 /// How many things stand where something as large stood before.

@@ -241,10 +241,10 @@ impl Found {
             disk.remove(&at(&with_part(name)))?;
         }
         disk.sync_dir(&self.place)?;
-        self.cut(disk, RECORDS, self.records)?;
+        disk.cut(&at(RECORDS), self.records)?;
         let listed = disk.read(&at(INTEGRITY))?;
         let whole = whole_lines(&listed);
-        self.cut(disk, INTEGRITY, whole)?;
+        disk.cut(&at(INTEGRITY), whole)?;
         let mut length = whole;
         if let Some(Frame { file, size, sha1, .. }) = self.frames.last() {
             if !matches!(disk.0.kind(&at(file)), Ok(Kind::File(_))) {
@@ -265,13 +265,5 @@ impl Found {
         }
         disk.sync_dir(&self.place)?;
         Ok(length)
-    }
-
-    fn cut(&self, disk: &mut Careful, name: &str, length: usize) -> Result<(), String> {
-        let content = disk.read(&self.place.join(name))?;
-        match content.len() > length {
-            true => disk.exchange(&self.place.join(name), &content[..length]),
-            false => Ok(()),
-        }
     }
 }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// No file of a data set is larger: a frame has some 5 MB, a record some 700 bytes.
+/// No file of a data set is larger: a frame has some 5 MB, a record some 900 bytes, and a plan takes 100,000 frames at most.
 const LARGEST: u64 = 256 << 20;
 
 const RESTORE: &str = "restore it from a backup";

@@ -3,12 +3,12 @@
 use super::facts::{Facts, TESTS, first_median, last_median};
 use super::globe::distance_km;
 use super::words::{count, frames, lasts, number};
-use crate::dataset::knowing::{Said, trust};
+use crate::dataset::knowing::{Said, believed};
 use crate::dataset::quality::FEW;
 use crate::dataset::quality::Flag;
 use crate::dataset::{Early, Unfinished, Verdict};
 use planktor_protocol::Utc;
-use planktor_protocol::timekeeping::NOT_BEFORE;
+use planktor_protocol::timekeeping::{NOT_BEFORE, Source};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,13 +102,14 @@ fn time(facts: &Facts, say: &mut Say<'_>) {
     let wrong: Vec<_> = (0..facts.ahead_s.len()).filter(|n| off(&facts.ahead_s[*n]).is_some()).collect();
     if let Some(most) = facts.ahead_s.iter().filter_map(off).max_by(|a, b| a.abs().total_cmp(&b.abs())) {
         let side = if most > 0.0 { "ahead of" } else { "behind" };
-        let source = facts.times.iter().flatten().map(|known| known.source.as_str()).max_by_key(|s| trust(s));
+        // None of these is unset: what no clock vouches for has no time.
+        let source = facts.times.iter().flatten().filter_map(|known| believed(&known.source)).min();
         say(
             Grade::Bad,
             format!(
                 "The times in the frames' names are wrong: up to {} {side} the {} time ({}). The records know better.",
                 lasts(most),
-                source.unwrap_or("best"),
+                source.map_or("best", Source::word),
                 frames(&wrong)
             ),
         );
