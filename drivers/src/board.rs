@@ -57,7 +57,7 @@ pub trait SlowBuses {
     ///
     /// # Errors
     /// [`Fault::NotFitted`] if this board has none, or its bus cannot be opened.
-    fn bubbler(&self) -> Result<I2c, Fault>;
+    fn bubbler(&self) -> Result<ConverterLine, Fault>;
     /// The display.
     ///
     /// # Errors
@@ -86,10 +86,18 @@ pub enum RtcLine {
     Kernel(PathBuf),
 }
 
+/// How an MCP4725 is reached.
+pub struct ConverterLine {
+    /// Its bus.
+    pub i2c: I2c,
+    /// 0x60 to 0x67.
+    pub address: u8,
+}
+
 /// Which lamp a board has, and how it is reached.
 pub enum LampLine {
     /// HAT 3.3: an MCP4725.
-    Converter(I2c),
+    Converter(ConverterLine),
     /// HAT 1.2: an LM36011, and GPIO18, which is high to select the LED.
     Driver {
         /// Its bus.

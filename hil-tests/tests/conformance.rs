@@ -36,7 +36,8 @@ impl TwinBench {
         let twin = Twin::new(Arc::new(clock.clone()), settings);
         let hardware: Box<dyn Hardware> = twin.hardware();
         let i2c = match twin.slow_buses().lamp().unwrap() {
-            LampLine::Converter(i2c) | LampLine::Driver { i2c, .. } => i2c,
+            LampLine::Converter(line) => line.i2c,
+            LampLine::Driver { i2c, .. } => i2c,
         };
         let (spi, enable) = (hardware.pump_spi().unwrap(), hardware.pump_enable());
         Self { spi, enable, i2c, camera: hardware.camera().unwrap(), twin, clock }

@@ -371,6 +371,23 @@ pub enum Fault {
     /// It is lost and not yet back.
     #[error("the device is being opened again")]
     NotOpen,
+    /// Its device node, pin or chip is not there.
+    #[error(
+        "{0} is not there; check what it is plugged into, and that its bus is switched on: planktor doctor tells how"
+    )]
+    Missing(&'static str),
+    /// Whoever runs the program may not open it.
+    #[error("{0} may not be opened by this user: planktor doctor tells which group may")]
+    Forbidden(&'static str),
+    /// Somebody else has it.
+    #[error("{0} is in use by another program or a kernel driver; end that")]
+    InUse(&'static str),
+    /// It opens, but is not what it should be.
+    #[error("{0} cannot be used for this; check that the board's description names the right one")]
+    Unusable(&'static str),
+    /// The program was built without what it needs.
+    #[error("this planktor was built without cameras of this kind; build it with --features {0}")]
+    NotBuilt(&'static str),
     /// The supervisor did not hear from it in time.
     #[error("the device's driver did not answer in time")]
     NoAnswer,

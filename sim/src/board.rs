@@ -8,7 +8,9 @@ use crate::world::{Settings, World, lock};
 use embedded_hal::digital::{self, OutputPin};
 use embedded_hal::i2c;
 use embedded_hal::spi::{self, SpiDevice};
-use planktor_drivers::board::{Board, Enable, Hardware, I2c, LampLine, Output, RtcLine, SlowBuses, Spi};
+use planktor_drivers::board::{
+    Board, ConverterLine, Enable, Hardware, I2c, LampLine, Output, RtcLine, SlowBuses, Spi,
+};
 use planktor_drivers::clock::{Clock, TrackingSource, WallClock, WatchedClock};
 use planktor_drivers::devices::camera::Camera;
 use planktor_drivers::devices::display::Display;
@@ -84,12 +86,13 @@ impl SlowBuses for Twin {
         let i2c = I2c::new(SlowBus { world: self.world.clone() });
         Ok(match lock(&self.world).settings().hat {
             Hat::V1_2 => LampLine::Driver { i2c, select: Output::new(Select { world: self.world.clone() }) },
-            Hat::V3_3 => LampLine::Converter(i2c),
+            Hat::V3_3 => LampLine::Converter(ConverterLine { i2c, address: LAMP }),
         })
     }
-    fn bubbler(&self) -> Result<I2c, Fault> {
+    fn bubbler(&self) -> Result<ConverterLine, Fault> {
         let fitted = lock(&self.world).bubbler.is_some();
-        fitted.then(|| I2c::new(SlowBus { world: self.world.clone() })).ok_or(Fault::NotFitted)
+        let i2c = I2c::new(SlowBus { world: self.world.clone() });
+        fitted.then_some(ConverterLine { i2c, address: BUBBLER }).ok_or(Fault::NotFitted)
     }
     fn display(&self) -> Result<Box<dyn Display>, Fault> {
         let fitted = lock(&self.world).display.is_some();
@@ -220,6 +223,8 @@ struct SlowBus {
 }
 
 const NOBODY: i2c::ErrorKind = i2c::ErrorKind::NoAcknowledge(i2c::NoAcknowledgeSource::Address);
+/// HAT 3.3's lamp.
+const LAMP: u8 = 0x62;
 /// HAT 3.3's bubbler.
 const BUBBLER: u8 = 0x60;
 const NOT_TAKEN: i2c::ErrorKind = i2c::ErrorKind::NoAcknowledge(i2c::NoAcknowledgeSource::Data);

@@ -1,12 +1,9 @@
 //! The bubbler: an air pump behind an MCP4725, whose voltage sets how hard it works. Knows no register.
 
-use crate::board::I2c;
+use crate::board::{ConverterLine, I2c};
 use crate::chips::mcp4725::{MOST, Mcp4725};
 use planktor_protocol::Fault;
 use planktor_protocol::units::Fraction;
-
-/// Where its converter is on HAT 3.3's bus.
-const CONVERTER: u8 = 0x60;
 
 /// The bubbler.
 pub struct Bubbler(Mcp4725<I2c>);
@@ -16,8 +13,8 @@ impl Bubbler {
     ///
     /// # Errors
     /// [`Fault`]: nobody answers, or somebody else.
-    pub fn open(i2c: I2c) -> Result<Self, Fault> {
-        let mut dac = Mcp4725::new(i2c, CONVERTER);
+    pub fn open(line: ConverterLine) -> Result<Self, Fault> {
+        let mut dac = Mcp4725::new(line.i2c, line.address);
         dac.set(0).map_err(silent)?;
         match dac.value().map_err(silent)?.to_be_bytes() {
             [0, 0] => Ok(Self(dac)),

@@ -6,8 +6,6 @@ use crate::chips::mcp4725::{MOST, Mcp4725};
 use planktor_protocol::Fault;
 use planktor_protocol::units::Fraction;
 
-/// Where HAT 3.3's converter is on the bus.
-const CONVERTER: u8 = 0x62;
 /// Current of HAT 1.2's lamp at its full level, uA (PlanktoScope).
 const FULL_UA: u16 = 20_000;
 
@@ -28,8 +26,8 @@ impl Light {
     /// [`Fault`]: nobody answers, or somebody else.
     pub fn open(line: LampLine) -> Result<Self, Fault> {
         match line {
-            LampLine::Converter(i2c) => {
-                let mut dac = Mcp4725::new(i2c, CONVERTER);
+            LampLine::Converter(line) => {
+                let mut dac = Mcp4725::new(line.i2c, line.address);
                 dac.set(0).map_err(silent)?;
                 match dac.value().map_err(silent)?.to_be_bytes() {
                     [0, 0] => Ok(Self(Chip::Converter(dac))),

@@ -7,3 +7,13 @@ pub trait PositionSource {
     /// What it learnt since it was last asked; `None` if nothing.
     fn latest(&mut self) -> Option<Fix>;
 }
+
+/// Nobody knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nowhere;
+
+impl PositionSource for Nowhere {
+    fn latest(&mut self) -> Option<Fix> {
+        None
+    }
+}

@@ -1,0 +1,161 @@
+//! A real instrument: the kernel's device nodes, as a [`Description`] says where everything is.
+//!
+//! Nothing is opened before it is asked for, and everything may be asked for again: what is missing is a fault of the
+//! device that needs it, and is picked up when it appears.
+
+pub mod buses;
+pub mod description;
+pub mod pins;
+
+use crate::board::{Board, ConverterLine, Enable, Hardware, LampLine, Output, RtcLine, SlowBuses, Spi};
+use crate::clock::{NoTracking, TrackingSource, WatchedClock, WatchedComputer};
+use crate::devices::camera::Camera;
+use crate::devices::display::Display;
+use crate::devices::position::{Nowhere, PositionSource};
+pub use description::Description;
+use description::{Converter, Light, MotorDriver, RtcChip};
+use embedded_hal::i2c::I2c as _;
+use pins::{Pin, Pins};
+use planktor_protocol::Fault;
+use rustix::io::Errno;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::Arc;
+
+/// One instrument with this board.
+#[derive(Clone, Debug)]
+pub struct Linux {
+    description: Arc<Description>,
+}
+
+impl Linux {
+    /// Touches nothing.
+    pub fn new(description: Description) -> Self {
+        Self { description: Arc::new(description) }
+    }
+
+    fn pins(&self) -> Pins {
+        Pins::new(self.description.gpio.clone())
+    }
+}
+
+impl Board for Linux {
+    fn hardware(&self) -> Box<dyn Hardware> {
+        let [pump, focus] =
+            [self.description.pump, self.description.focus].map(|driver| Driver::new(driver, &self.pins()));
+        Box::new(Half { pump, focus })
+    }
+    fn slow_buses(&self) -> Box<dyn SlowBuses> {
+        Box::new(self.clone())
+    }
+}
+
+struct Half {
+    pump: Driver,
+    focus: Driver,
+}
+
+/// A motor driver's bus and pin.
+struct Driver {
+    spi: &'static str,
+    enable: Pin,
+}
+
+impl Driver {
+    fn new(MotorDriver::Tmc5160 { spi, enable }: MotorDriver, pins: &Pins) -> Self {
+        Self { spi, enable: pins.output(enable, OFF) }
+    }
+
+    /// A motor whose current cannot be switched off is not used.
+    fn open(&self) -> Result<Spi, Fault> {
+        self.enable.hold()?;
+        buses::spi(self.spi)
+    }
+}
+
+/// An enable line's level without current: it is active low.
+const OFF: bool = true;
+
+impl Hardware for Half {
+    fn pump_spi(&self) -> Result<Spi, Fault> {
+        self.pump.open()
+    }
+    fn focus_spi(&self) -> Result<Spi, Fault> {
+        self.focus.open()
+    }
+    fn pump_enable(&self) -> Enable {
+        Enable::new(self.pump.enable.clone())
+    }
+    fn focus_enable(&self) -> Enable {
+        Enable::new(self.focus.enable.clone())
+    }
+    fn camera(&self) -> Result<Box<dyn Camera>, Fault> {
+        Err(Fault::NotFitted)
+    }
+}
+
+impl SlowBuses for Linux {
+    fn lamp(&self) -> Result<LampLine, Fault> {
+        Ok(match self.description.light {
+            Light::Mcp4725 { i2c, address } => {
+                LampLine::Converter(ConverterLine { i2c: buses::i2c(i2c)?, address })
+            }
+            Light::Lm36011 { i2c, select } => {
+                let select = self.pins().output(select, false);
+                select.hold()?;
+                LampLine::Driver { i2c: buses::i2c(i2c)?, select: Output::new(select) }
+            }
+        })
+    }
+    fn bubbler(&self) -> Result<ConverterLine, Fault> {
+        let Converter::Mcp4725 { i2c, address } = self.description.bubbler.ok_or(Fault::NotFitted)?;
+        Ok(ConverterLine { i2c: buses::i2c(i2c)?, address })
+    }
+    fn display(&self) -> Result<Box<dyn Display>, Fault> {
+        Err(Fault::NotFitted)
+    }
+    fn position(&self) -> Box<dyn PositionSource> {
+        Box::new(Nowhere)
+    }
+    fn wall_clock(&self) -> Box<dyn WatchedClock> {
+        Box::new(WatchedComputer::default())
+    }
+    fn tracking(&self) -> Box<dyn TrackingSource> {
+        Box::new(NoTracking)
+    }
+    fn rtc(&self) -> Result<RtcLine, Fault> {
+        let answers = |node, address| {
+            let mut bus = buses::i2c(node).ok()?;
+            bus.write_read(address, &[0], &mut [0]).is_ok().then_some(bus)
+        };
+        let fitted = self.description.rtc.iter().find_map(|chip| match *chip {
+            RtcChip::Kernel { file } => Path::new(file).exists().then(|| RtcLine::Kernel(file.into())),
+            RtcChip::Ds3231 { i2c } => answers(i2c, DS3231).map(RtcLine::Ds3231),
+            RtcChip::Rv3028 { i2c } => answers(i2c, RV3028).map(RtcLine::Rv3028),
+        });
+        // A bus that is stuck now may be free in a minute.
+        let missing = if self.description.rtc.is_empty() {
+            Fault::NotFitted
+        } else {
+            Fault::Missing("a battery-backed clock")
+        };
+        fitted.ok_or(missing)
+    }
+}
+
+/// A DS3231's address (Maxim 19-5170, "I2C Serial Data Bus").
+const DS3231: u8 = 0x68;
+/// An RV-3028-C7's address (application manual rev. 1.4, "I2C-bus device address").
+const RV3028: u8 = 0x52;
+
+/// Why a device node could not be had.
+fn unopened(node: &'static str, error: &io::Error) -> Fault {
+    let gone = [Errno::NODEV, Errno::NXIO].map(|errno| Some(errno.raw_os_error()));
+    match error.kind() {
+        ErrorKind::NotFound => Fault::Missing(node),
+        _ if gone.contains(&error.raw_os_error()) => Fault::Missing(node),
+        ErrorKind::PermissionDenied => Fault::Forbidden(node),
+        ErrorKind::ResourceBusy => Fault::InUse(node),
+        _ => Fault::Unusable(node),
+    }
+}

@@ -1,0 +1,151 @@
+//! Pins: by rppal on a Raspberry Pi, by the GPIO character device elsewhere. The chip is found by its label: its number
+//! differs from kernel to kernel.
+
+use super::unopened;
+use embedded_hal::digital::{self, OutputPin};
+use linux_embedded_hal::CdevPin;
+use linux_embedded_hal::gpio_cdev::{self, LineRequestFlags};
+use planktor_protocol::Fault;
+use rppal::gpio;
+use rppal::system::DeviceInfo;
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::rc::Rc;
+
+/// Whoever asks the kernel who has a line is told this.
+const CONSUMER: &str = "planktor";
+
+/// Where pins come from.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    labels: Vec<String>,
+}
+
+/// An output that is taken when it is first needed, and again after it could not be had. Clones are the same pin. What
+/// level it has when nobody holds it any more, the kernel decides: enable lines have pull-ups that keep motors off.
+#[derive(Clone)]
+pub struct Pin(Rc<RefCell<Line>>);
+
+struct Line {
+    pins: Pins,
+    number: u8,
+    /// Its level from the first moment on.
+    first: bool,
+    held: Option<Held>,
+}
+
+enum Held {
+    Pi(gpio::OutputPin),
+    Other(CdevPin),
+}
+
+impl Pins {
+    /// Lines of the first GPIO chip with one of these labels; on a Pi rppal knows by itself.
+    pub fn new(labels: Vec<String>) -> Self {
+        Self { labels }
+    }
+
+    /// An output with the level that it is to have from the first moment on.
+    pub fn output(&self, number: u8, first: bool) -> Pin {
+        Pin(Rc::new(RefCell::new(Line { pins: self.clone(), number, first, held: None })))
+    }
+
+    fn take(&self, number: u8, first: bool) -> Result<Held, Fault> {
+        if DeviceInfo::new().is_ok() {
+            return taken_by_rppal(number, first).map(Held::Pi);
+        }
+        let name = name(number);
+        let line = self.chip()?.get_line(number.into()).map_err(|_| Fault::Missing(name))?;
+        let used = |_| {
+            if line.info().is_ok_and(|line| line.is_used()) {
+                Fault::InUse(name)
+            } else {
+                Fault::Unusable(name)
+            }
+        };
+        let held = line.request(LineRequestFlags::OUTPUT, first.into(), CONSUMER).and_then(CdevPin::new);
+        held.map(Held::Other).map_err(used)
+    }
+
+    /// The chip, if there is one.
+    ///
+    /// # Errors
+    /// None has such a label, or it may not be opened.
+    pub fn chip(&self) -> Result<gpio_cdev::Chip, Fault> {
+        let ours = |chip: &gpio_cdev::Chip| self.labels.iter().any(|label| label == chip.label());
+        let mut chips = gpio_cdev::chips().into_iter().flatten().flatten();
+        chips.find(ours).ok_or_else(|| match File::open(FIRST_CHIP) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Fault::Forbidden(CHIP),
+            Ok(_) | Err(_) => Fault::Missing(CHIP),
+        })
+    }
+}
+
+/// Who may not open one may open none.
+const FIRST_CHIP: &str = "/dev/gpiochip0";
+const CHIP: &str = "the GPIO chip";
+
+fn taken_by_rppal(number: u8, first: bool) -> Result<gpio::OutputPin, Fault> {
+    let name = name(number);
+    let failed = |error| match error {
+        gpio::Error::PinUsed(_) => Fault::InUse(name),
+        gpio::Error::PinNotAvailable(_) => Fault::Missing(name),
+        gpio::Error::PermissionDenied(_) => Fault::Forbidden(CHIP),
+        gpio::Error::Io(error) => unopened(CHIP, &error),
+        gpio::Error::UnknownModel | gpio::Error::ThreadPanic => Fault::Unusable(CHIP),
+    };
+    let pin = gpio::Gpio::new().and_then(|gpio| gpio.get(number)).map_err(failed)?;
+    let mut pin = if first { pin.into_output_high() } else { pin.into_output_low() };
+    pin.set_reset_on_drop(false);
+    Ok(pin)
+}
+
+impl Pin {
+    /// Takes it, if it is not held yet.
+    ///
+    /// # Errors
+    /// It cannot be had: which, and why.
+    pub fn hold(&self) -> Result<(), Fault> {
+        let mut line = self.0.borrow_mut();
+        if line.held.is_none() {
+            line.held = Some(line.pins.take(line.number, line.first)?);
+        }
+        Ok(())
+    }
+
+    fn set(&self, high: bool) -> Result<(), digital::ErrorKind> {
+        self.hold().map_err(|_| digital::ErrorKind::Other)?;
+        match &mut self.0.borrow_mut().held {
+            Some(Held::Pi(pin)) => pin.write(if high { gpio::Level::High } else { gpio::Level::Low }),
+            Some(Held::Other(pin)) => {
+                return pin.set_state(high.into()).map_err(|e| digital::Error::kind(&e));
+            }
+            None => return Err(digital::ErrorKind::Other),
+        }
+        Ok(())
+    }
+}
+
+impl digital::ErrorType for Pin {
+    type Error = digital::ErrorKind;
+}
+
+impl OutputPin for Pin {
+    fn set_low(&mut self) -> Result<(), digital::ErrorKind> {
+        self.set(false)
+    }
+    fn set_high(&mut self) -> Result<(), digital::ErrorKind> {
+        self.set(true)
+    }
+}
+
+/// A fault names a pin, and is a plain value.
+fn name(number: u8) -> &'static str {
+    const NAMES: [&str; 28] = [
+        "GPIO0", "GPIO1", "GPIO2", "GPIO3", "GPIO4", "GPIO5", "GPIO6", "GPIO7", "GPIO8", "GPIO9", "GPIO10",
+        "GPIO11", "GPIO12", "GPIO13", "GPIO14", "GPIO15", "GPIO16", "GPIO17", "GPIO18", "GPIO19", "GPIO20",
+        "GPIO21", "GPIO22", "GPIO23", "GPIO24", "GPIO25", "GPIO26", "GPIO27",
+    ];
+    NAMES.get(usize::from(number)).unwrap_or(&"a GPIO line beyond the header's")
+}
