@@ -5,6 +5,7 @@ pub mod bench;
 pub mod conformance;
 pub mod explorer;
 pub mod meddled;
+pub mod vm;
 pub mod wire;
 
 use planktor_actors::alarm::VirtualClock;

@@ -51,7 +51,8 @@ cp "$here"/farend/* "$work/farend/"
 sed -i "s#^include /usr/src/#include $headers/usr/src/#" "$headers/usr/src/linux-headers-$version/Makefile"
 make -s -C "$headers/usr/src/linux-headers-$version" M="$work/farend" CONFIG_DEBUG_INFO_BTF_MODULES= modules
 
-cargo build --manifest-path "$root/Cargo.toml" --locked -p planktor-runtime -p planktor-hil-tests --bin planktor --bin vm
+# The programs, as `cargo test --workspace` builds them for these two tests: after it nothing is left to build.
+cargo test --manifest-path "$root/Cargo.toml" --workspace --locked --no-run --quiet --test program --test tidy
 
 tree=$work/tree
 root "$tree" "$here/init"
@@ -67,7 +68,7 @@ pack "$tree" "$work/initramfs"
 rm -rf "${work:?}/out"
 mkdir -p "$work/out"
 timeout 900 qemu-system-x86_64 -machine "q35,accel=${ACCEL:-tcg}" -cpu max -smp 1 -m 768 \
-    -nodefaults -no-reboot -nographic -serial stdio \
+    -nodefaults -no-reboot -display none -serial stdio \
     -kernel "$kernel/boot/vmlinuz-$version" -initrd "$work/initramfs" \
     -append "console=ttyS0 quiet panic=-1 run=\"vm $*\"" \
     -virtfs "local,path=$work/out,mount_tag=out,security_model=mapped-xattr" \

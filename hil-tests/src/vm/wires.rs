@@ -64,6 +64,27 @@ pub struct Record {
     pub what: Happening,
 }
 
+impl I2cPart {
+    /// Room for what is read.
+    pub fn buffer(&self) -> Vec<u8> {
+        match self {
+            Self::Write(_) => vec![],
+            Self::Read(len) => vec![0; *len],
+        }
+    }
+}
+
+impl Happening {
+    /// How many bytes are received.
+    pub fn received(&self) -> usize {
+        match self {
+            Self::Spi(parts) => parts.iter().map(|part| part.sent.len()).sum(),
+            Self::I2c { parts, .. } => parts.iter().map(|part| part.buffer().len()).sum(),
+            Self::Pins { .. } => 0,
+        }
+    }
+}
+
 impl Record {
     /// Reads one; `None` if the module does not keep to its own words.
     pub fn read(bytes: &[u8]) -> Option<Self> {
