@@ -34,7 +34,7 @@ fi
 
 # The kernel of today's Raspberry Pi OS where Debian has it, or else Debian's own; the newest of either.
 kernel_package() {
-    behind linux-image-6.12-amd64 | grep . || behind linux-image-amd64
+    behind linux-image-6.12-amd64 | grep . || behind linux-image-amd64 | grep .
 }
 image=$(kernel_package) || { [ "$(id -u)" -ne 0 ] || apt-get update -qq; image=$(kernel_package); } || skip "apt knows no kernel"
 version=${image#linux-image-}

@@ -17,7 +17,7 @@ use planktor_drivers::board::{Board as _, Spi};
 use planktor_drivers::calibration::Calibration;
 use planktor_drivers::clock::Monotonic;
 use planktor_drivers::devices::light::Light;
-use planktor_drivers::devices::motor::Motor as _;
+use planktor_drivers::devices::motor::{Look, Motor as _};
 use planktor_drivers::devices::pump::Pump;
 use planktor_drivers::linux::description::{self, Description, MotorDriver};
 use planktor_drivers::linux::pins::Pins;
@@ -346,10 +346,19 @@ fn broken_in_mid_stroke(what: Broken) -> Fault {
     open(&mut pump).expect("the pump's chip");
     let stroke = Move { volume: Nanolitres(1_000_000), flow: NanolitresPerSecond(50_000) };
     let expected = pump.start(stroke, StopLine::default().epochs(), bench.now()).expect("it starts");
-    bench.pass((expected.until - bench.now()) / 2);
+    let took = expected.until - bench.now();
+    let limit = expected.until + took;
+    bench.pass(took / 2);
     let now = bench.now();
     bench.twin.world().break_it(what, now, None);
-    let fault = pump.look(now).expect_err("it is noticed at the next look");
+    let fault = loop {
+        match pump.look(bench.now()) {
+            Err(fault) => break fault,
+            Ok(Look::Again(at)) => bench.pass(at - bench.now()),
+            Ok(Look::Reached) => panic!("nothing was noticed"),
+        }
+        assert!(bench.now() < limit, "nothing was noticed in twice the time of the stroke");
+    };
     pump.make_safe();
     assert_eq!(bench.far_end.pin(23), Some(true), "the enable line works without the bus");
     fault

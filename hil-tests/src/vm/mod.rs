@@ -5,5 +5,7 @@ pub mod bench;
 pub mod chips;
 pub mod far_end;
 pub mod kernel;
+pub mod programs;
 pub mod table;
+pub mod whole;
 pub mod wires;
