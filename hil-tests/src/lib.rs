@@ -141,7 +141,7 @@ impl Scenario {
             limit_s: self.limit.into(),
             ..World::default()
         };
-        let kept = snapshot(&data, None);
+        let kept = snapshot(&data, "twin", None);
         let mut play = Play::of(&world, Instant::ZERO, began(), Box::new(FileSystem), data.clone());
         let journal = Journal::kept();
         play.config =
@@ -236,6 +236,7 @@ impl Played {
             start_ns: 0,
             began_us: began().micros(),
             data,
+            board: None,
             scenario,
             kept: self.kept.clone(),
         };

@@ -32,7 +32,10 @@ pub struct Head {
     pub began_us: i64,
     /// Where its data sets went.
     pub data: PathBuf,
-    /// Its world.
+    /// The real board that it ran on; nothing of a simulated one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub board: Option<String>,
+    /// Its world; of a real one, what is nearest to it.
     pub scenario: Scenario,
     /// The small files that were there at its start: names below the data root, and what was in them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -212,6 +215,7 @@ mod tests {
             start_ns: 5,
             began_us: -7,
             data: "/tmp/x".into(),
+            board: None,
             scenario,
             kept: BTreeMap::new(),
         }

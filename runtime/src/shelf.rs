@@ -52,14 +52,12 @@ pub struct Shelf {
     data: PathBuf,
 }
 
-/// The files of a twin's shelf as they are now, by their names below the data root: with these, a run begins again as it began.
-/// What cannot be read is left out: it is complained of when the instrument starts.
-pub fn snapshot(data: &Path, hardware: Option<&Path>) -> BTreeMap<String, String> {
-    let usual = data.join(TWIN).join(HARDWARE);
-    let mut files = vec![
-        (format!("{TWIN}/{HARDWARE}"), hardware.unwrap_or(&usual).to_owned()),
-        (format!("{TWIN}/{MEMORY}"), data.join(TWIN).join(MEMORY)),
-    ];
+/// The files of an instrument's shelf as they are now, by the names that they have below a twin's data root: with these, a
+/// run begins again, on a twin, as it began. What cannot be read is left out: it is complained of when the instrument starts.
+pub fn snapshot(data: &Path, board: &str, hardware: Option<&Path>) -> BTreeMap<String, String> {
+    let shelf = Shelf::new(data.into(), board, hardware.map(Into::into));
+    let mut files =
+        vec![(format!("{TWIN}/{HARDWARE}"), shelf.hardware), (format!("{TWIN}/{MEMORY}"), shelf.memory)];
     for entry in std::fs::read_dir(data.join(PROTOCOLS)).into_iter().flatten().flatten() {
         files.push((format!("{PROTOCOLS}/{}", entry.file_name().to_string_lossy()), entry.path()));
     }

@@ -37,7 +37,7 @@ pub(super) fn hurry(
     let journal = if journal_file.is_some() { Journal::kept() } else { Journal::default() };
     let mut play = Play::of(&scenario, Instant::ZERO, scenario.began, Box::new(FileSystem), data.clone());
     play.config.journal = journal.clone();
-    let kept = snapshot(&data, None);
+    let kept = snapshot(&data, "twin", None);
     let clock = play.clock.clone();
     let started = Monotonic.now();
     play.run(Reporter)?;
@@ -52,7 +52,7 @@ pub(super) fn hurry(
         let began_us = scenario.began.micros();
         journal::save(
             path,
-            &Head { hurried: true, start_ns: 0, began_us, data, scenario, kept },
+            &Head { hurried: true, start_ns: 0, began_us, data, board: None, scenario, kept },
             &journal.lines(),
         )?;
     }

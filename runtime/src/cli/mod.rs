@@ -104,7 +104,7 @@ fn print(line: impl std::fmt::Display) {
 type Failure = Box<dyn std::error::Error>;
 
 /// Where data sets go.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 struct DataRoot {
     /// Folder of all data sets [default: /home/pi/data on an instrument, else planktor in the user's data folder]
     #[arg(long, value_name = "FOLDER", env = "PLANKTOR_DATA")]

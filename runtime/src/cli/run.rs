@@ -5,9 +5,13 @@ use super::hurry::hurry;
 use super::page::Page;
 use super::{DataRoot, Failure};
 use planktor_actors::journal::Journal;
-use planktor_drivers::Clock;
+use planktor_drivers::calibration::Calibration;
 use planktor_drivers::clock::{Computer, Monotonic, WallClock};
 use planktor_drivers::disk::FileSystem;
+use planktor_drivers::linux::Linux;
+use planktor_drivers::linux::description::Instrument as Model;
+use planktor_drivers::{Board, Clock, Disk};
+use planktor_runtime::board::{self, Chosen};
 use planktor_runtime::chrony::Chrony;
 use planktor_runtime::instrument::{Config, KEPT_FREE, Time};
 use planktor_runtime::journal::{Head, Writer};
@@ -15,9 +19,9 @@ use planktor_runtime::scenario::Scenario;
 use planktor_runtime::service::{BrokerChoice, Options, Say, Service};
 use planktor_runtime::shelf::snapshot;
 use planktor_runtime::trouble::Troublemaker;
-use planktor_sim::Twin;
 use planktor_sim::disk::TwinDisk;
 use planktor_sim::gpsd::Gpsd;
+use planktor_sim::{Hat, Twin};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -37,8 +41,8 @@ pub(crate) struct Run {
     /// Play the scenario's messages in virtual time, as fast as it goes; without a broker
     #[arg(long, requires = "twin", conflicts_with_all = ["broker", "listen", "websockets", "tls", "users", "gpsd", "chrony", "rtsp_push"])]
     hurry: bool,
-    /// Record everything that enters the simulated instrument, for planktor replay
-    #[arg(long, value_name = "FILE", requires = "twin")]
+    /// Record everything that enters the instrument, for planktor replay
+    #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     #[command(flatten)]
     data: DataRoot,
@@ -51,16 +55,21 @@ pub(crate) struct Run {
     /// So many megabytes of the data folder's disk are left for everything else that lives there
     #[arg(long, value_name = "MB", default_value_t = KEPT_FREE / MB)]
     keep_free: u64,
+    /// The instrument's board: a shipped one (1.2: PlanktoScope v2.6, 3.3: v3.0) or a TOML file that describes one
+    /// [default: hat_version in hardware.json, else 1.2]
+    #[arg(long, value_name = "1.2|3.3|FILE", conflicts_with = "twin")]
+    board: Option<String>,
     /// The instrument's constants [default: hardware.json in the data folder; of a twin: twin/hardware.json]
     #[arg(long, value_name = "FILE")]
     hardware: Option<PathBuf>,
     /// Ask this gpsd for position and time; "twin": start one under the twin's sky, and ask that over TCP
-    #[arg(long, value_name = "HOST:PORT|twin", value_parser = gpsd)]
+    /// [default: localhost:2947; with --twin: off]
+    #[arg(long, value_name = "HOST:PORT|twin|off", value_parser = gpsd)]
     gpsd: Option<Gps>,
     /// Ask the computer's chrony how well its clock is kept; at this command socket, if it is not where chronyc looks
-    #[arg(long, value_name = "SOCKET", num_args = 0..=1)]
-    #[expect(clippy::option_option, reason = "not asked, asked, asked elsewhere")]
-    chrony: Option<Option<PathBuf>>,
+    /// [default: asked; with --twin: off]
+    #[arg(long, value_name = "SOCKET|off", num_args = 0..=1, default_missing_value = "", value_parser = chrony)]
+    chrony: Option<Keeper>,
     /// What is random in a simulated instrument follows from this number [default: the scenario's, or 1]
     #[arg(long, requires = "twin")]
     seed: Option<u64>,
@@ -68,59 +77,49 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let Some(file) = &self.twin else {
-            return Err("the real board is not supported yet: its SPI, I2C, GPIO and camera drivers (rppal, \
-                        linux-embedded-hal, v4l) are missing from this version. Use --twin for a simulated instrument"
-                .into());
-        };
-        let mut scenario = file.as_deref().map_or_else(|| Ok(Scenario::default()), read)?;
-        scenario.seed = self.seed.unwrap_or(scenario.seed);
-        let data = self.data.create()?;
-        if self.hurry {
-            if self.page.is_asked_for() {
-                eprintln!("planktor: there is no page with --hurry: virtual time does not wait for browsers");
+        let data = self.data.clone().create()?;
+        let mut instrument = match &self.twin {
+            Some(file) => {
+                let mut scenario = file.as_deref().map_or_else(|| Ok(Scenario::default()), read)?;
+                scenario.seed = self.seed.unwrap_or(scenario.seed);
+                if self.hurry {
+                    if self.page.is_asked_for() {
+                        eprintln!(
+                            "planktor: there is no page with --hurry: virtual time does not wait for browsers"
+                        );
+                    }
+                    return hurry(scenario, data, self.journal.as_deref());
+                }
+                self.simulated(scenario, &data)?
             }
-            return hurry(scenario, data, self.journal.as_deref());
-        }
-        if !scenario.messages.is_empty() {
-            eprintln!("planktor: the scenario's messages are said only with --hurry; here a client speaks");
-        }
+            None => self.real(&data)?,
+        };
         let users = self.embedded.users()?;
         let broker = match self.external.asked()? {
             Some(address) => BrokerChoice::External(address),
             None => BrokerChoice::Embedded(Box::new(self.embedded.listen(users.clone())?)),
         };
         warn(&broker);
-        let (twin, mut head) = twin(scenario, data.clone());
-        head.kept = snapshot(&data, self.hardware.as_deref());
-        let written = self.journal.map(|path| Writer::begin(&path, &head)).transpose()?;
+        instrument.head.kept = snapshot(&data, instrument.name, self.hardware.as_deref());
+        let written = self.journal.map(|path| Writer::begin(&path, &instrument.head)).transpose()?;
         let (writer, journal) =
             written.map_or((None, Journal::default()), |(writer, journal)| (Some(writer), journal));
-        let (gpsd, _twins_own) = match self.gpsd {
-            None => (None, None),
-            Some(Gps::At(address)) => (Some(address), None),
-            Some(Gps::Twins) => {
-                let own = Gpsd::start(twin.clone(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-                (Some(own.address().to_string()), Some(own))
-            }
-        };
         let options = Options {
             broker,
-            gpsd,
-            chrony: self.chrony.map(|socket| Chrony { socket }),
+            gpsd: instrument.gpsd,
+            chrony: instrument.chrony,
             signals: true,
             say: say(),
-            trouble: Some(Troublemaker::new(twin.clone(), head.scenario.seed, &head.scenario.faults)),
+            trouble: instrument.trouble,
             web: self.page.options(users)?,
         };
-        let disk = TwinDisk::new(Box::new(FileSystem), twin.clone());
         let config = Config {
             journal,
-            calibration: head.scenario.calibration(),
+            calibration: instrument.calibration,
             hardware: self.hardware,
             kept_free: self.keep_free.saturating_mul(MB),
             serial: serial(),
-            ..Config::new(Arc::new(twin), "twin", Time::Real, Box::new(disk), data.clone())
+            ..Config::new(instrument.board, instrument.name, Time::Real, instrument.disk, data.clone())
         };
         let service = Service::start(config, options)?;
         let [websockets, tls] = service.other_doors();
@@ -130,7 +129,8 @@ impl Run {
             eprintln!("planktor: the page is on http://{page}/");
         }
         eprintln!(
-            "planktor: simulated instrument on the MQTT broker {}{}{}, data in {}; Ctrl-C ends it",
+            "planktor: {} on the MQTT broker {}{}{}, data in {}; Ctrl-C ends it",
+            instrument.is,
             service.broker(),
             door("websockets", websockets),
             door("TLS", tls),
@@ -144,7 +144,87 @@ impl Run {
             }
         }
     }
+
+    fn simulated(&self, scenario: Scenario, data: &Path) -> Result<Instrument, Failure> {
+        if !scenario.messages.is_empty() {
+            eprintln!("planktor: the scenario's messages are said only with --hurry; here a client speaks");
+        }
+        let (twin, head) = twin(scenario, data.into());
+        let (gpsd, its_gpsd) = match &self.gpsd {
+            None | Some(Gps::Off) => (None, None),
+            Some(Gps::At(address)) => (Some(address.clone()), None),
+            Some(Gps::Twins) => {
+                let own = Gpsd::start(twin.clone(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+                (Some(own.address().to_string()), Some(own))
+            }
+        };
+        Ok(Instrument {
+            is: "simulated instrument".into(),
+            name: "twin",
+            calibration: head.scenario.calibration(),
+            disk: Box::new(TwinDisk::new(Box::new(FileSystem), twin.clone())),
+            gpsd,
+            chrony: self.chrony.clone().and_then(Keeper::asked),
+            trouble: Some(Troublemaker::new(twin.clone(), head.scenario.seed, &head.scenario.faults)),
+            board: Arc::new(twin),
+            head,
+            _its_gpsd: its_gpsd,
+        })
+    }
+
+    /// With gpsd and chrony where they usually are: on a ship they are what makes the data worth keeping.
+    fn real(&self, data: &Path) -> Result<Instrument, Failure> {
+        let usual = data.join("hardware.json");
+        let Chosen { description, by } =
+            board::choose(self.board.as_deref(), self.hardware.as_deref().unwrap_or(&usual))?;
+        let gpsd = match &self.gpsd {
+            None => Some(GPSD.into()),
+            Some(Gps::At(address)) => Some(address.clone()),
+            Some(Gps::Off) => None,
+            Some(Gps::Twins) => {
+                return Err("--gpsd twin needs --twin: a real instrument has no simulated sky".into());
+            }
+        };
+        let scenario = Scenario {
+            hat: match description.instrument {
+                Model::V2_6 => Hat::V1_2,
+                Model::V3_0 => Hat::V3_3,
+            },
+            ..Scenario::default()
+        };
+        Ok(Instrument {
+            is: format!("{} ({by})", description.name),
+            name: description.name,
+            calibration: description.instrument.calibration(),
+            disk: Box::new(FileSystem),
+            gpsd,
+            chrony: self.chrony.clone().unwrap_or(Keeper::At(None)).asked(),
+            trouble: None,
+            head: Head { board: Some(description.name.into()), ..head(scenario, data.into()) },
+            board: Arc::new(Linux::new(description)),
+            _its_gpsd: None,
+        })
+    }
 }
+
+/// What differs between a real instrument and a simulated one.
+struct Instrument {
+    /// For people.
+    is: String,
+    board: Arc<dyn Board>,
+    name: &'static str,
+    calibration: Calibration,
+    disk: Box<dyn Disk>,
+    gpsd: Option<String>,
+    chrony: Option<Chrony>,
+    trouble: Option<Troublemaker>,
+    head: Head,
+    /// Ends when this is dropped.
+    _its_gpsd: Option<Gpsd>,
+}
+
+/// Where gpsd usually is.
+const GPSD: &str = "localhost:2947";
 
 fn serial() -> Option<Arc<str>> {
     let text = std::fs::read_to_string(SERIAL).ok()?;
@@ -189,13 +269,17 @@ fn say() -> Say {
 
 /// A simulated instrument in real time, under a sky that has today's date; and how a journal begins that is about it.
 pub(super) fn twin(scenario: Scenario, data: PathBuf) -> (Twin, Head) {
+    let head = head(scenario, data);
+    let twin = Twin::new(Arc::new(Monotonic), head.scenario.settings(head.began())).in_real_time();
+    (twin, head)
+}
+
+fn head(scenario: Scenario, data: PathBuf) -> Head {
     let start = Monotonic.now();
     let up = i64::try_from(start.nanos() / 1_000).unwrap_or(0);
     let began_us = Computer.utc().micros() - up;
-    let head =
-        Head { hurried: false, start_ns: start.nanos(), began_us, data, scenario, kept: BTreeMap::new() };
-    let twin = Twin::new(Arc::new(Monotonic), head.scenario.settings(head.began())).in_real_time();
-    (twin, head)
+    let kept = BTreeMap::new();
+    Head { hurried: false, start_ns: start.nanos(), began_us, data, board: None, scenario, kept }
 }
 
 /// Which gpsd.
@@ -203,11 +287,38 @@ pub(super) fn twin(scenario: Scenario, data: PathBuf) -> (Twin, Head) {
 enum Gps {
     Twins,
     At(String),
+    Off,
+}
+
+/// Which chrony.
+#[derive(Clone, Debug)]
+enum Keeper {
+    At(Option<PathBuf>),
+    Off,
+}
+
+impl Keeper {
+    fn asked(self) -> Option<Chrony> {
+        match self {
+            Self::At(socket) => Some(Chrony { socket }),
+            Self::Off => None,
+        }
+    }
+}
+
+fn chrony(text: &str) -> Result<Keeper, std::convert::Infallible> {
+    Ok(match text {
+        "off" => Keeper::Off,
+        "" => Keeper::At(None),
+        socket => Keeper::At(Some(socket.into())),
+    })
 }
 
 fn gpsd(text: &str) -> Result<Gps, String> {
-    if text == "twin" {
-        return Ok(Gps::Twins);
+    match text {
+        "twin" => return Ok(Gps::Twins),
+        "off" => return Ok(Gps::Off),
+        _ => {}
     }
     host_and_port(text).map(|(host, port)| Gps::At(format!("{host}:{port}")))
 }

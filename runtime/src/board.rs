@@ -1,0 +1,123 @@
+//! Which board an instrument has: what it is told, what `hardware.json` says, or what the board itself says.
+
+use planktor_drivers::linux::Description;
+use serde_json::Value;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A board, and who said that it is this one.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// What it is.
+    pub description: Description,
+    /// Who said so.
+    pub by: By,
+}
+
+/// Who said which board it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The option.
+    Option,
+    /// `hat_version` in `hardware.json`.
+    Hardware,
+    /// Nobody: older boards have nothing that could say it.
+    Default,
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Option => "--board",
+            Self::Hardware => "hat_version in hardware.json",
+            Self::Default => "nothing says another",
+        })
+    }
+}
+
+/// PlanktoScope v2.6's: nothing on it says what it is.
+const OLDEST: &str = "1.2";
+
+/// Finds the board: a shipped version or a file, if it is told; else what `hardware.json` says.
+///
+/// # Errors
+/// There is no such board, or its file is wrong: in words, with what to do.
+pub fn choose(told: Option<&str>, hardware: &Path) -> Result<Chosen, String> {
+    let (word, by) = match told {
+        Some(word) => (word.to_owned(), By::Option),
+        None => match hat_version(hardware)? {
+            Some(version) => (version, By::Hardware),
+            None => (OLDEST.into(), By::Default),
+        },
+    };
+    let description = match Description::shipped(&word) {
+        Some(board) => board,
+        None if by == By::Option && looks_like_a_file(&word) => read(Path::new(&word))?,
+        None => {
+            let known = Description::versions().join(", ");
+            return Err(format!(
+                "{by}: there is no board {word}; known are {known}, or say --board FILE.toml"
+            ));
+        }
+    };
+    Ok(Chosen { description, by })
+}
+
+fn looks_like_a_file(word: &str) -> bool {
+    word.contains('/') || word.ends_with(".toml") || PathBuf::from(word).exists()
+}
+
+fn read(path: &Path) -> Result<Description, String> {
+    let failed = |why: &dyn fmt::Display| format!("the board's description {}: {why}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| failed(&format!("{error}; check the path")))?;
+    Description::parse(&text).map_err(|error| failed(&error))
+}
+
+fn hat_version(hardware: &Path) -> Result<Option<String>, String> {
+    let Ok(text) = std::fs::read_to_string(hardware) else { return Ok(None) };
+    // Whoever starts the instrument with this file is told what is wrong with the rest of it.
+    let keys: Value = serde_json::from_str(&text).unwrap_or_default();
+    match keys.get("hat_version") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Number(number)) => Ok(Some(number.to_string())),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(other) => {
+            let path = hardware.display();
+            Err(format!("{path}: hat_version is {other}; expected a number like 3.3; correct the file"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_comes_before_the_file_and_the_file_before_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let hardware = folder.path().join("hardware.json");
+        let of = |told| choose(told, &hardware).map(|board| (board.description.hat_version, board.by));
+        assert_eq!(of(None), Ok(("1.2".into(), By::Default)));
+        std::fs::write(&hardware, r#"{"hat_version": 3.3}"#).unwrap();
+        assert_eq!(of(None), Ok(("3.3".into(), By::Hardware)));
+        assert_eq!(of(Some("1.2")), Ok(("1.2".into(), By::Option)));
+        std::fs::write(&hardware, r#"{"hat_version": "1.2"}"#).unwrap();
+        assert_eq!(of(None), Ok(("1.2".into(), By::Hardware)));
+    }
+
+    #[test]
+    fn a_board_that_is_none_is_named_with_what_there_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let of = |told: Option<&str>, hardware: &str| choose(told, &path(hardware)).unwrap_err();
+        assert!(of(Some("2.0"), "none").contains("no board 2.0; known are 1.2, 3.3"));
+        assert!(of(Some("missing.toml"), "none").contains("check the path"));
+        std::fs::write(path("hardware.json"), r#"{"hat_version": [3]}"#).unwrap();
+        assert!(of(None, "hardware.json").contains("hat_version is [3]; expected a number"));
+        std::fs::write(path("hardware.json"), r#"{"hat_version": 9.9}"#).unwrap();
+        assert!(of(None, "hardware.json").contains("hat_version in hardware.json: there is no board 9.9"));
+        std::fs::write(path("own.toml"), "name = 3").unwrap();
+        let why = of(Some(path("own.toml").to_str().unwrap()), "none");
+        assert!(why.contains("own.toml") && why.contains("line 1"), "{why}");
+    }
+}
