@@ -4,6 +4,8 @@
 //! device that needs it, and is picked up when it appears.
 
 pub mod buses;
+#[cfg(feature = "csi")]
+pub mod csi;
 pub mod description;
 pub mod pins;
 
