@@ -35,6 +35,8 @@ impl fmt::Display for By {
     }
 }
 
+/// The instrument's constants, in the data folder.
+pub const HARDWARE: &str = "hardware.json";
 /// PlanktoScope v2.6's: nothing on it says what it is.
 const OLDEST: &str = "1.2";
 

@@ -6,6 +6,7 @@ mod careful;
 pub mod chrony;
 pub mod client;
 pub mod dataset;
+pub mod doctor;
 pub mod eyepiece;
 pub mod figures;
 pub mod gateway;

@@ -174,7 +174,7 @@ impl Run {
 
     /// With gpsd and chrony where they usually are: on a ship they are what makes the data worth keeping.
     fn real(&self, data: &Path) -> Result<Instrument, Failure> {
-        let usual = data.join("hardware.json");
+        let usual = data.join(board::HARDWARE);
         let Chosen { description, by } =
             board::choose(self.board.as_deref(), self.hardware.as_deref().unwrap_or(&usual))?;
         let gpsd = match &self.gpsd {
@@ -224,7 +224,7 @@ struct Instrument {
 }
 
 /// Where gpsd usually is.
-const GPSD: &str = "localhost:2947";
+pub(super) const GPSD: &str = "localhost:2947";
 
 fn serial() -> Option<Arc<str>> {
     let text = std::fs::read_to_string(SERIAL).ok()?;
