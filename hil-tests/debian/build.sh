@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Builds planktor for old and new Debians, and prints where it is. As root, on Debian, x86-64.
+# Builds a program for old and new Debians, and prints where it is. As root, on Debian, x86-64. What it is, is said to
+# cargo; if nothing is said, planktor.
 #
-#   hil-tests/debian/build.sh x86_64                 # with the cargo of this computer
-#   hil-tests/debian/build.sh aarch64                # for a Raspberry Pi: with Debian's cross compilers, nothing else
-#   hil-tests/debian/build.sh aarch64 --release      # as it is shipped
+#   hil-tests/debian/build.sh x86_64                             # with the cargo of this computer
+#   hil-tests/debian/build.sh aarch64                            # for a Raspberry Pi: with Debian's own compilers
+#   hil-tests/debian/build.sh aarch64 --bin planktor --release   # as it is shipped
+#   hil-tests/debian/build.sh aarch64 -p planktor-drivers --test pi
 #
 # A program runs with the C library that it was linked with and with every newer one. So it is linked with an old one:
 # OLDEST (default: bullseye, Debian 11 of 2021).
@@ -12,20 +14,17 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 machine=${1:?x86_64 or aarch64?}
 shift
+[ "$#" -gt 0 ] || set -- --bin planktor
 target=${CARGO_TARGET_DIR:-$root/target}
-profile=debug
-case " $* " in *" --release "*) profile=release ;; esac
 export DEBIAN_FRONTEND=noninteractive
 
 case $machine in
     x86_64)
         debian=amd64
         cargo=(cargo)
-        built=$target/$profile/planktor
         ;;
     aarch64)
         debian=arm64
-        triple=aarch64-unknown-linux-gnu
         # Debian's newest compilers are those that it keeps for its browsers; each brings its own standard library.
         needed=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross rustc-web cargo-web libstd-rust-web-dev:arm64)
         if ! dpkg-query -W "${needed[@]}" >/dev/null 2>&1; then
@@ -38,8 +37,7 @@ case $machine in
         # Build scripts and macros are made by the same compiler, beside those that the computer's own one made.
         export CARGO_TARGET_DIR=$target/aarch64
         cargo=(/usr/bin/cargo)
-        set -- --target "$triple" "$@"
-        built=$CARGO_TARGET_DIR/$triple/$profile/planktor
+        set -- --target aarch64-unknown-linux-gnu "$@"
         ;;
     *)
         echo "build.sh: $machine is neither x86_64 nor aarch64" >&2
@@ -54,6 +52,5 @@ find "$oldest"/lib*/ "$libraries"/ -maxdepth 1 -type l -lname '/*' | while read 
     ln -sfnr "$oldest$(readlink "$link")" "$link"
 done
 
-"${cargo[@]}" rustc --manifest-path "$root/Cargo.toml" --locked -p planktor-runtime --bin planktor "$@" -- \
-    -C link-arg="--sysroot=$oldest" -C link-arg="-B$libraries" >&2
-echo "$built"
+"${cargo[@]}" rustc --manifest-path "$root/Cargo.toml" --locked --message-format json-render-diagnostics "$@" -- \
+    -C link-arg="--sysroot=$oldest" -C link-arg="-B$libraries" | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p'

@@ -29,6 +29,7 @@ use libcamera::controls::{ExposureTime, FrameDuration, SensorTimestamp};
 use libcamera::framebuffer::{AsFrameBuffer, FrameMetadataStatus};
 use libcamera::framebuffer_allocator::{FrameBuffer, FrameBufferAllocator};
 use libcamera::framebuffer_map::MemoryMappedFrameBuffer;
+use libcamera::geometry::Size;
 use libcamera::pixel_format::PixelFormat;
 use libcamera::properties::Model;
 use libcamera::request::{Request, RequestStatus, ReuseFlag};
@@ -37,6 +38,7 @@ use planktor_protocol::camera::{Frame, Image, Mode, Picture, Pixels, Settings};
 use planktor_protocol::{Fault, Instant, Interval};
 use pool::{Pace, Pool};
 use ranges::{Ranges, micros};
+use serde::Deserialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -61,6 +63,18 @@ const CAMERA: &str = "the camera";
 /// libcamera ends the program that starts it a second time.
 static ONCE: Mutex<()> = Mutex::new(());
 
+/// Which camera, and how large its pictures are; a table of the board's file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Choice {
+    /// Part of its model (`imx477`) or of its libcamera name; the first that has it. Empty: the first of all.
+    pub name: String,
+    /// Pixels across; with `height`. What the camera can that comes nearest to it; by default all it has.
+    pub width: Option<u32>,
+    /// Lines.
+    pub height: Option<u32>,
+}
+
 /// A camera behind libcamera.
 #[derive(Debug)]
 pub struct Csi {
@@ -78,18 +92,18 @@ enum Order {
 }
 
 impl Csi {
-    /// The first camera whose model or libcamera name contains this. Waits for it, ten seconds at most.
+    /// Finds it and sets it up. Waits for that, ten seconds at most.
     ///
     /// # Errors
     /// There is none ([`Fault::Missing`]), another program has it, it has no RGB, or libcamera does not answer.
-    pub fn open(name: &str) -> Result<Self, Fault> {
+    pub fn open(choice: Choice) -> Result<Self, Fault> {
         let (orders, ordered) = bounded(ORDERS);
         let (answer, answered) = bounded(1);
         let pool = Arc::new(Mutex::new(Pool::default()));
-        let (name, filled) = (name.to_owned(), pool.clone());
+        let filled = pool.clone();
         thread::Builder::new()
             .name("camera".into())
-            .spawn(move || serve(&name, &answer, &ordered, &filled))
+            .spawn(move || serve(&choice, &answer, &ordered, &filled))
             .map_err(|error| unopened(CAMERA, &error))?;
         let ranges = answered.recv_timeout(SET_UP).map_err(|_| Fault::NoAnswer)??;
         Ok(Self { orders, pool, ranges, settings: Settings::default() })
@@ -136,10 +150,10 @@ fn lock(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
 }
 
 /// The camera's thread.
-fn serve(name: &str, answer: &Sender<Result<Ranges, Fault>>, orders: &Receiver<Order>, pool: &Mutex<Pool>) {
+fn serve(choice: &Choice, answer: &Sender<Result<Ranges, Fault>>, orders: &Receiver<Order>, pool: &Mutex<Pool>) {
     let _once = ONCE.lock().unwrap_or_else(PoisonError::into_inner);
     let served = CameraManager::new().map_err(|error| unopened(CAMERA, &error)).and_then(|manager| {
-        let mut eye = Eye::find(&manager, name, pool)?;
+        let mut eye = Eye::find(&manager, choice, pool)?;
         // Whoever asked may have given up.
         answer.try_send(Ok(eye.ranges)).map_err(|_| Fault::NoAnswer)?;
         eye.serve(orders)
@@ -162,10 +176,11 @@ struct Eye<'a> {
 type Buffer = MemoryMappedFrameBuffer<FrameBuffer>;
 
 impl<'a> Eye<'a> {
-    fn find(manager: &CameraManager, name: &str, pool: &'a Mutex<Pool>) -> Result<Self, Fault> {
+    fn find(manager: &CameraManager, choice: &Choice, pool: &'a Mutex<Pool>) -> Result<Self, Fault> {
         let cameras = manager.cameras();
         let named = |camera: &libcamera::camera::Camera<'_>| {
-            camera.id().contains(name) || camera.properties().get::<Model>().is_ok_and(|model| model.contains(name))
+            let model = camera.properties().get::<Model>().map(|model| model.0).unwrap_or_default();
+            camera.id().contains(&choice.name) || model.contains(&choice.name)
         };
         let found = (0..cameras.len()).filter_map(|n| cameras.get(n)).find(named).ok_or(Fault::Missing(CAMERA))?;
         let mut camera = found.acquire().map_err(|error| unopened(CAMERA, &error))?;
@@ -174,6 +189,9 @@ impl<'a> Eye<'a> {
         let mut wanted = configuration.get_mut(0).ok_or(unfit)?;
         wanted.set_pixel_format(RGB);
         wanted.set_buffer_count(REQUESTS);
+        if let (Some(width), Some(height)) = (choice.width, choice.height) {
+            wanted.set_size(Size { width, height });
+        }
         if let CameraConfigurationStatus::Invalid = configuration.validate() {
             return Err(unfit);
         }
