@@ -10,6 +10,7 @@ pub mod chrony;
 pub mod clock;
 pub mod disk;
 pub mod gpsd;
+pub mod linux;
 pub mod stop;
 
 /// Chips, named as on their package.

@@ -1,0 +1,3 @@
+//! Devices of a Linux computer.
+
+pub mod v4l;
