@@ -7,7 +7,7 @@
 //! sensor.rs    what is asked to values of controls, and how long all takes then      pure
 //! pool.rs      the memory of frames
 //! device.rs    finds, opens and sets a device       (feature `v4l`)
-//! camera.rs    the thread, and the `Camera` in front of it      (feature `v4l`)
+//! thread.rs    the thread, and the `Camera` in front of it      (feature `v4l`)
 //! ```
 //!
 //! The camera's thread opens the device, dequeues, and copies each frame once, into a pool of three; who develops a picture
@@ -19,12 +19,12 @@ pub mod sensor;
 pub mod timing;
 
 #[cfg(feature = "v4l")]
-mod camera;
-#[cfg(feature = "v4l")]
 mod device;
+#[cfg(feature = "v4l")]
+mod thread;
 
 #[cfg(feature = "v4l")]
-pub use camera::{Counts, V4l};
+pub use thread::{Counts, V4l};
 
 use formats::FourCc;
 use planktor_protocol::camera::{self, GAIN_AT_ISO_100};

@@ -208,7 +208,7 @@ impl Camera for V4l {
         while frames.front().is_some_and(|frame| frame.seq < seq) {
             frames.pop_front();
         }
-        frames.pop_front_if(|frame| frame.seq == seq)
+        if frames.front().is_some_and(|frame| frame.seq == seq) { frames.pop_front() } else { None }
     }
 
     fn close(&mut self) {
