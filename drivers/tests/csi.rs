@@ -9,7 +9,8 @@
 use planktor_drivers::Clock;
 use planktor_drivers::clock::Monotonic;
 use planktor_drivers::devices::camera::Camera;
-use planktor_drivers::linux::csi::{Choice, Csi};
+use planktor_drivers::linux::csi::{self, Settings as Which};
+use planktor_drivers::linux::front::Threaded;
 use planktor_protocol::camera::{Frame, Pixels, Settings};
 use planktor_protocol::{Fault, Instant};
 use std::time::Duration;
@@ -18,12 +19,28 @@ const SIZE: (u32, u32) = (160, 120);
 /// A software camera on an emulated processor may be slow, but not that slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn camera() -> Csi {
-    Csi::open(Choice { name: "Sensor B".into(), width: Some(SIZE.0), height: Some(SIZE.1) }).unwrap()
+fn which(device: &str) -> Which {
+    let text = format!("device = '{device}'\nsize = [{}, {}]", SIZE.0, SIZE.1);
+    toml::from_str(&text).unwrap()
+}
+
+/// Waits for it, as its actor would.
+fn opened(which: &Which) -> Result<Threaded, Fault> {
+    let camera = csi::open(which)?;
+    let give_up = Monotonic.now() + PATIENCE;
+    while !camera.ready()? {
+        assert!(Monotonic.now() < give_up, "not open in {PATIENCE:?}");
+        crossbeam_channel::after(Duration::from_millis(1)).recv().unwrap();
+    }
+    Ok(camera)
+}
+
+fn camera() -> Threaded {
+    opened(&which("Sensor B")).unwrap()
 }
 
 /// The next frame that begins after an instant, as the camera's actor would wait for it.
-fn next(camera: &mut Csi, after: Instant) -> Frame {
+fn next(camera: &mut Threaded, after: Instant) -> Frame {
     let give_up = Monotonic.now() + PATIENCE;
     while Monotonic.now() < give_up {
         let next = camera.predict(after).expect("it streams");
@@ -84,8 +101,7 @@ fn it_streams_again_and_with_other_settings() {
 #[test]
 #[ignore = "needs libcamera's vimc: hil-tests/csi/run.sh"]
 fn who_is_not_there_is_missing_and_the_next_one_is_found() {
-    let nobody = Csi::open(Choice { name: "imx477".into(), ..Choice::default() });
-    assert_eq!(nobody.err(), Some(Fault::Missing("the camera")));
+    assert_eq!(opened(&which("imx477")).err(), Some(Fault::CameraMissing));
     drop(camera());
     drop(camera());
 }

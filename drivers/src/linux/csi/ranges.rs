@@ -1,5 +1,7 @@
-//! What a mode of the camera can do, and what a request is told.
+//! What a mode of the camera can do, and what a request is told. libcamera's times are microseconds.
 
+use crate::linux::front::Ability;
+use crate::linux::v4l::timing::Timing;
 use libcamera::control::{Control, ControlInfoMap, ControlList};
 use libcamera::control_value::ControlValue;
 use libcamera::controls::{
@@ -8,7 +10,7 @@ use libcamera::controls::{
 use planktor_protocol::camera::{GAIN_AT_ISO_100, Mode, Settings};
 use std::time::Duration;
 
-/// From one frame to the next, if the camera does not tell, until its first two frames do.
+/// From one frame to the next, if the camera does not tell, until its frames do.
 const UNKNOWN: Duration = Duration::from_millis(100);
 
 /// Least and most; what the camera does not tell, or cannot, is `None`.
@@ -50,48 +52,28 @@ impl Ranges {
         }
     }
 
-    /// What each line will integrate.
-    pub(super) fn exposure(&self, settings: Settings) -> Option<Duration> {
-        let ((min, max), asked) = (self.exposure_us?, settings.exposure?);
-        let us = i32::try_from(asked.as_micros()).unwrap_or(i32::MAX);
-        Some(micros(us.min(max).max(min).into()))
+    fn exposure_us(&self, asked: &Settings) -> Option<i32> {
+        let ((min, max), exposure) = (self.exposure_us?, asked.exposure?);
+        Some(i32::try_from(exposure.as_micros()).unwrap_or(i32::MAX).min(max).max(min))
     }
 
-    fn gain(&self, settings: Settings) -> Option<f32> {
-        let ((min, max), thousandths) = (self.gain?, settings.gain_thousandths?);
-        Some((thousandths as f32 / 1_000.0).min(max).max(min))
+    fn gain(&self, asked: &Settings) -> Option<f32> {
+        let ((min, max), thousandths) = (self.gain?, asked.gain_thousandths?);
+        #[expect(clippy::cast_precision_loss, reason = "a gain has three digits")]
+        let gain = thousandths as f32 / 1_000.0;
+        Some(gain.min(max).max(min))
     }
 
     /// A frame is as short as it can be, and never shorter than what it integrates.
-    fn frame_us(&self, settings: Settings) -> Option<i64> {
+    fn frame_us(&self, asked: &Settings) -> Option<i64> {
         let (min, max) = self.frame_us?;
-        let exposure = self.exposure(settings).unwrap_or_default();
-        Some(i64::try_from(exposure.as_micros()).unwrap_or(i64::MAX).min(max).max(min))
-    }
-
-    /// How long it takes at most to read all lines.
-    pub(super) fn read_out(&self, cadence: Duration) -> Duration {
-        self.frame_us.map_or(cadence, |(min, _)| micros(min))
-    }
-
-    pub(super) fn mode(&self, settings: Settings) -> Mode {
-        let cadence = self.frame_us(settings).map_or(UNKNOWN, micros);
-        let exposure = self.exposure(settings);
-        let gain = self.gain(settings).map_or(0.0, f64::from);
-        Mode {
-            width: self.width,
-            height: self.height,
-            cadence,
-            takes: exposure.unwrap_or(cadence) + self.read_out(cadence),
-            exposure: exposure.unwrap_or_default(),
-            iso: (gain * 1_000.0 * 100.0 / GAIN_AT_ISO_100).round() as u32,
-        }
+        let exposure = self.exposure_us(asked).unwrap_or(0);
+        Some(i64::from(exposure).min(max).max(min))
     }
 
     /// Tells a request. What the camera has no control for is left alone.
-    pub(super) fn tell(&self, settings: Settings, request: &mut ControlList) {
-        let exposure = self.exposure(settings).and_then(|exposure| i32::try_from(exposure.as_micros()).ok());
-        let gain = self.gain(settings);
+    pub(super) fn tell(&self, asked: &Settings, request: &mut ControlList) {
+        let (exposure, gain) = (self.exposure_us(asked), self.gain(asked));
         if exposure.is_some() || gain.is_some() {
             set(request, AeEnable(false));
         }
@@ -101,19 +83,47 @@ impl Ranges {
         if let Some(gain) = gain {
             set(request, AnalogueGain(gain));
         }
-        if let Some(us) = self.frame_us(settings) {
+        if let Some(us) = self.frame_us(asked) {
             set(request, FrameDurationLimits([us, us]));
         }
         if !self.balance {
             return;
         }
-        if let Some(auto) = settings.auto_balance {
+        if let Some(auto) = asked.auto_balance {
             set(request, AwbEnable(auto));
         }
-        if let (Some(red), Some(blue)) = (settings.red, settings.blue)
-            && settings.auto_balance != Some(true)
+        if let (Some(red), Some(blue)) = (asked.red, asked.blue)
+            && asked.auto_balance != Some(true)
         {
-            set(request, ColourGains([red, blue].map(|thousandths| thousandths as f32 / 1_000.0)));
+            #[expect(clippy::cast_precision_loss, reason = "a gain has three digits")]
+            let gains = [red, blue].map(|thousandths| thousandths as f32 / 1_000.0);
+            set(request, ColourGains(gains));
+        }
+    }
+}
+
+impl Ability for Ranges {
+    fn mode(&self, asked: &Settings) -> Mode {
+        let timing = self.timing(asked);
+        let iso = |gain: f32| f64::from(gain) * 1_000.0 * 100.0 / GAIN_AT_ISO_100;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let iso = self.gain(asked).map_or(0, |gain| iso(gain).round() as u32);
+        Mode {
+            width: self.width,
+            height: self.height,
+            cadence: timing.cadence,
+            takes: timing.takes(),
+            exposure: timing.exposure.unwrap_or_default(),
+            iso,
+        }
+    }
+
+    /// No control tells how long a read-out takes, but no frame is shorter.
+    fn timing(&self, asked: &Settings) -> Timing {
+        Timing {
+            cadence: self.frame_us(asked).map_or(UNKNOWN, micros),
+            exposure: self.exposure_us(asked).map(|us| micros(us.into())),
+            read_out: self.frame_us.map(|(shortest, _)| micros(shortest)),
         }
     }
 }
@@ -123,7 +133,7 @@ fn set<C: Control>(request: &mut ControlList, value: C) {
     let _ = request.set(value);
 }
 
-/// libcamera's times are microseconds; none is negative.
+/// None of libcamera's times is negative.
 pub(super) fn micros(us: i64) -> Duration {
     Duration::from_micros(us.unsigned_abs())
 }
@@ -145,7 +155,7 @@ mod tests {
     #[test]
     fn a_mode_is_the_nearest_that_the_camera_can() {
         let asked = |exposure, gain_thousandths| {
-            IMX477.mode(Settings {
+            IMX477.mode(&Settings {
                 exposure: Some(Duration::from_micros(exposure)),
                 gain_thousandths: Some(gain_thousandths),
                 ..Settings::default()
@@ -153,9 +163,12 @@ mod tests {
         };
         let usual = asked(125, 3_469);
         assert_eq!((usual.exposure, usual.iso), (Duration::from_micros(125), 150));
-        assert_eq!((usual.cadence, usual.takes), (Duration::from_millis(100), Duration::from_micros(100_125)));
-        assert_eq!(asked(1, 1).exposure, Duration::from_micros(114));
-        assert_eq!(asked(1, 1).iso, 43);
+        assert_eq!(
+            (usual.cadence, usual.takes),
+            (Duration::from_millis(100), Duration::from_micros(100_125))
+        );
+        let least = asked(1, 1);
+        assert_eq!((least.exposure, least.iso), (Duration::from_micros(114), 43));
         let long = asked(250_000, 1_000_000);
         assert_eq!((long.cadence, long.takes), (Duration::from_millis(250), Duration::from_millis(350)));
         assert_eq!(long.iso, 963);
@@ -164,7 +177,7 @@ mod tests {
     #[test]
     fn a_camera_that_tells_nothing_is_taken_for_slow() {
         let dumb = Ranges { exposure_us: None, gain: None, frame_us: None, balance: false, ..IMX477 };
-        let mode = dumb.mode(Settings { exposure: Some(Duration::from_micros(125)), ..Settings::default() });
+        let mode = dumb.mode(&Settings { exposure: Some(Duration::from_micros(125)), ..Settings::default() });
         assert_eq!((mode.exposure, mode.iso), (Duration::ZERO, 0));
         assert_eq!((mode.cadence, mode.takes), (UNKNOWN, UNKNOWN * 2));
     }
