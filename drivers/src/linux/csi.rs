@@ -129,21 +129,22 @@ impl Eye<'_> {
         let mut camera = found.acquire().map_err(|error| fault(&error, "to be opened"))?;
         let (mut configuration, code) = agreed(&camera, settings)?;
         camera.configure(&mut configuration).map_err(|error| fault(&error, "its mode"))?;
-        let had = configuration.get(0).ok_or(Fault::CameraFormat)?;
         let layout = FORMATS.iter().find_map(|(known, layout)| (*known == code).then_some(*layout));
-        let Size { width, height } = had.get_size();
-        let shape = Shape {
-            layout: layout.ok_or(Fault::CameraFormat)?,
-            width,
-            height,
-            stride: had.get_stride() as usize,
-            full_range: had.get_color_space().is_some_and(|space| space.range == Range::Full),
+        let (shape, size) = {
+            let had = configuration.get(0).ok_or(Fault::CameraFormat)?;
+            let Size { width, height } = had.get_size();
+            let shape = Shape {
+                layout: layout.ok_or(Fault::CameraFormat)?,
+                width,
+                height,
+                stride: had.get_stride() as usize,
+                full_range: had.get_color_space().is_some_and(|space| space.range == Range::Full),
+            };
+            (shape, had.get_frame_size() as usize)
         };
-        let size = had.get_frame_size() as usize;
-        drop(had);
         Ok(Self {
             // They are the mode's, so they are asked for when it is set.
-            ranges: Ranges::of(camera.controls(), width, height),
+            ranges: Ranges::of(camera.controls(), shape.width, shape.height),
             black: known.zip(shape.bits()).map_or(0, |(known, bits)| known.black_of(bits)),
             camera,
             configuration,

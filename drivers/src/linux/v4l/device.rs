@@ -7,7 +7,6 @@ use super::sensor::{Ability, Blanking, Exposure, Known, Law, Range, Values, line
 use super::timing::Stamp;
 use crate::linux::front::fault;
 use planktor_protocol::{Fault, camera};
-use rustix::io::Errno;
 use std::io;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
