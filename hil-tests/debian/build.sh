@@ -2,9 +2,9 @@
 # Builds a program for old and new Debians, and prints where it is. As root, on Debian, x86-64. What it is, is said to
 # cargo; if nothing is said, planktor.
 #
-#   hil-tests/debian/build.sh x86_64                             # with the cargo of this computer
-#   hil-tests/debian/build.sh aarch64                            # for a Raspberry Pi: with Debian's own compilers
-#   hil-tests/debian/build.sh aarch64 --bin planktor --release   # as it is shipped
+#   hil-tests/debian/build.sh x86_64          # with the cargo of this computer
+#   hil-tests/debian/build.sh aarch64         # for a Raspberry Pi: with Debian's own compilers
+#   hil-tests/debian/build.sh aarch64 -p planktor-runtime --bin planktor --release
 #   hil-tests/debian/build.sh aarch64 -p planktor-drivers --test pi
 #
 # A program runs with the C library that it was linked with and with every newer one. So it is linked with an old one:
@@ -14,7 +14,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 machine=${1:?x86_64 or aarch64?}
 shift
-[ "$#" -gt 0 ] || set -- --bin planktor
+[ "$#" -gt 0 ] || set -- -p planktor-runtime --bin planktor
 target=${CARGO_TARGET_DIR:-$root/target}
 export DEBIAN_FRONTEND=noninteractive
 

@@ -3,8 +3,8 @@
 # 2021, of 2023 and of 2025. Each takes an acquisition on the twin and verifies the data set. As root, on Debian, x86-64;
 # for aarch64 by QEMU's emulation of a processor. Prints a table; exits with 1 if anything in it failed.
 #
-#   hil-tests/debian/run.sh                                    # both
-#   hil-tests/debian/run.sh aarch64 --bin planktor --release   # one of them, as it is shipped
+#   hil-tests/debian/run.sh                   # both
+#   hil-tests/debian/run.sh aarch64           # one of them; what is said after it is said to build.sh
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 export DEBIAN_FRONTEND=noninteractive

@@ -73,10 +73,16 @@ impl Webcam {
         Settings { size: Some(SIZE), cadence_us: Some(40_000), ..Settings::of(&self.path) }
     }
 
-    /// Opened, and ready.
+    /// Opened, and ready. One that was dropped just now has it until its last frame comes.
     fn open(&self, settings: &Settings) -> Threaded {
-        let camera = ours::open(settings).unwrap();
-        wait("the camera to be open", || camera.ready().unwrap().then_some(()));
+        let mut camera = ours::open(settings).unwrap();
+        wait("the camera to be open", || match camera.ready() {
+            Err(Fault::CameraBusy) => {
+                camera = ours::open(settings).unwrap();
+                None
+            }
+            ready => ready.unwrap().then_some(()),
+        });
         camera
     }
 
@@ -113,15 +119,16 @@ impl Webcam {
     }
 }
 
-/// The next frame that comes after the one with this number.
+/// The next frame that comes after the one with this number: one that is two cadences late comes no more.
 fn next(camera: &mut Threaded, after: Option<u64>) -> Frame {
     let mut seq = after.map_or_else(|| camera.predict(Monotonic.now()).expect("it streams").seq, |n| n + 1);
     wait("a frame", || {
         assert_eq!(camera.ready(), Ok(true));
         let taken = camera.take(seq);
-        let first = camera.predict(Instant::ZERO).expect("it streams").seq;
-        if taken.is_none() && first > seq + 2 {
-            seq = first;
+        let coming = camera.predict(Monotonic.now()).expect("it streams");
+        let before = u32::try_from(coming.seq.saturating_sub(seq)).unwrap();
+        if taken.is_none() && coming.ready + 2 * CADENCE < Monotonic.now() + before * CADENCE {
+            seq += 1;
         }
         taken
     })
@@ -223,12 +230,16 @@ impl CameraBench for Line {
     fn camera(&mut self) -> &mut dyn Camera {
         &mut self.camera
     }
+    /// vivid takes its time when its thread wakes up, in a virtual machine.
+    fn tolerance(&self) -> Duration {
+        CADENCE / 4
+    }
 }
 
 #[test]
 fn the_camera_conforms() {
     let Some(webcam) = webcam("the camera's conformance") else { return };
-    // vivid takes its time when a frame's exposure begins, and says so when told to.
+    // As if taken when a frame's exposure begins; the other kind lies in the future.
     webcam.control("Timestamp Source", Value::Integer(1));
     for (name, check) in checks() {
         let mut bench = Line { camera: webcam.open(&webcam.settings()) };
