@@ -4,8 +4,13 @@
 //! device that needs it, and is picked up when it appears.
 
 pub mod buses;
+#[cfg(feature = "csi")]
+pub mod csi;
 pub mod description;
+#[cfg(any(feature = "csi", feature = "v4l"))]
+pub mod front;
 pub mod pins;
+pub mod v4l;
 
 use crate::board::{Board, ConverterLine, Enable, Hardware, LampLine, Output, RtcLine, SlowBuses, Spi};
 use crate::clock::{NoTracking, TrackingSource, WatchedClock, WatchedComputer};

@@ -194,7 +194,7 @@ fn plankton() -> Image {
     clock.set(next.ready);
     match camera.take(next.seq).expect("a frame").picture.develop() {
         Pixels::Rgb(image) => image,
-        Pixels::Bayer12(_) | Pixels::Jpeg(_) => unreachable!("the twin was asked for RGB"),
+        Pixels::Bayer(_) | Pixels::Jpeg(_) => unreachable!("the twin was asked for RGB"),
     }
 }
 

@@ -477,6 +477,7 @@ impl World {
             drift_um: std::array::from_fn(|i| (pumped[i] + drifted[i] - pumped[0] - drifted[0]) as f32),
             exposure_fraction: sensor.exposure().as_secs_f32() / exposure.duration().as_secs_f32(),
             exposure: (sensor.exposure().as_secs_f64() / usual.exposure().as_secs_f64()) as f32,
+            balance: self.camera.balance(),
             gain: (sensor.gain() / usual.gain()) as f32,
             depth_of_field_um: preset.depth_of_field_um() as f32,
             particles: Particles { seed, preset, parameters }.seen(&view),
