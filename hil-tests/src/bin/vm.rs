@@ -10,7 +10,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let names: Vec<String> = std::env::args().skip(1).collect();
     let named = |what: &str| names.is_empty() || names.iter().any(|name| what.contains(name.as_str()));
-    let checks = chips::CHECKS.into_iter().chain(kernel::CHECKS).chain(whole::CHECKS).filter(|(what, _)| named(what));
+    let checks =
+        chips::CHECKS.into_iter().chain(kernel::CHECKS).chain(whole::CHECKS).filter(|(what, _)| named(what));
     let mut failed = 0;
     for check in checks {
         let line = Line::of(check);

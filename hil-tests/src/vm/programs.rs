@@ -10,6 +10,7 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -104,15 +105,47 @@ pub fn mosquitto() -> Running {
     mosquitto
 }
 
-/// The program under test, on HAT 3.3.
+/// The program under test, on HAT 3.3 with the kernel's simulated camera, and with more arguments.
 ///
 /// # Panics
 /// If it cannot be started.
-pub fn planktor(data: &str) -> Running {
+pub fn planktor(data: &str, more: &[&str]) -> Running {
+    let shipped = include_str!("../../../drivers/boards/hat-3.3.toml");
+    let [theirs, ours] = ["driver = \"csi\"\ndevice = \"imx477\"", CAMERA];
+    assert!(shipped.contains(theirs), "a board with its own camera is used with another");
+    fs::write(BOARD, shipped.replace(theirs, ours)).expect("the board's description");
     let mut command = Command::new("planktor");
-    command.args(["run", "--board", "3.3", "--broker", &broker().to_string(), "--chrony", "off", "--data", data]);
-    Running::start("planktor", command.env("PLANKTOR_HTTP", "off"))
+    command.args([
+        "run",
+        "--board",
+        BOARD,
+        "--broker",
+        &broker().to_string(),
+        "--chrony",
+        "off",
+        "--data",
+        data,
+    ]);
+    Running::start("planktor", command.args(more).env("PLANKTOR_HTTP", "off"))
 }
+
+const BOARD: &str = "/tmp/board.toml";
+/// Small: an emulated processor makes its pictures.
+const CAMERA: &str = "driver = \"v4l\"\ndevice = \"vivid\"\nsize = [640, 360]";
+
+/// Plugs the kernel's simulated camera in, if it is not: one webcam.
+///
+/// # Panics
+/// If the kernel refuses.
+pub fn plug_in_camera() {
+    if !Path::new(VIDEO).exists() {
+        let how = ["/modules/vivid.ko", "n_devs=1", "node_types=0x1", "num_inputs=1", "input_types=0x00"];
+        assert!(Command::new("insmod").args(how).status().expect("busybox").success(), "no camera");
+    }
+}
+
+/// Its node.
+pub const VIDEO: &str = "/dev/video0";
 
 /// A gpsd whose receiver is on a line of its own, and sees the sky off Roscoff.
 pub struct Gps {
@@ -164,7 +197,7 @@ const PLACE: &str = "4843.6380,N,00358.8840,W";
 fn report(line: &OwnedFd, other: &File, gone: &AtomicBool) {
     let second = Timespec { tv_sec: 1, tv_nsec: 0 };
     while !gone.load(Ordering::Relaxed) {
-        let text = Computer.utc().to_string();
+        let text = Computer.utc().rfc3339();
         let digits = |from: usize, to: usize| text[from..to].replace([':', '-'], "");
         let (time, date) = (digits(11, 19), format!("{}{}{}", &text[8..10], &text[5..7], &text[2..4]));
         for sentence in [

@@ -2,8 +2,11 @@
 //! real mosquitto, a real gpsd. In real time, so nothing here has to be on time.
 
 use super::far_end::{Clocking, FarEnd};
-use super::programs::{Gps, PATIENCE, Running, broker, mosquitto, planktor};
+use super::programs::{Gps, OUT, PATIENCE, Running, VIDEO, broker, mosquitto, planktor, plug_in_camera};
 use super::table::Check;
+use crate::arms::live::{Break, LiveArm};
+use crate::arms::{Outcome, perform, verified};
+use crate::routine::{self, Limits};
 use planktor_drivers::Clock as _;
 use planktor_drivers::clock::{Computer, Monotonic, WallClock as _};
 use planktor_protocol::{Axis, Utc};
@@ -11,12 +14,17 @@ use planktor_runtime::client::{Client, ClientError, Said};
 use planktor_sim::faults::{Bus, Motor};
 use planktor_sim::{Fault, Settings, Twin};
 use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
 /// All of them.
-pub const CHECKS: [Check; 6] = [
+pub const CHECKS: [Check; 9] = [
+    ("every routine that breaks nothing, the camera plugged in after everything", || routines(false)),
+    ("every routine that breaks something", || routines(true)),
+    ("the camera's own tests: each format, drops, errors, unplugging", camera),
     ("the whole program moves pump and stage, lights the lamp and knows time and place", || {
         started(&[Part::Chips, Part::Broker, Part::Gps, Part::Program])
     }),
@@ -26,7 +34,9 @@ pub const CHECKS: [Check; 6] = [
     ("a cable that is pulled in the middle of a move ends that, and nothing else", || {
         broken(Fault::CablePulled(Bus::Pump))
     }),
-    ("a chip that is reset in the middle of a move is set up again", || broken(Fault::ChipReset(Motor::Pump))),
+    ("a chip that is reset in the middle of a move is set up again", || {
+        broken(Fault::ChipReset(Motor::Pump))
+    }),
 ];
 
 /// What the program needs, and it.
@@ -54,7 +64,7 @@ impl Ship {
             Part::Broker => self.broker = Some(mosquitto()),
             Part::Gps => self.gps = Some(Gps::start()),
             Part::Program => {
-                let program = planktor(data.path().to_str().expect("plain letters"));
+                let program = planktor(data.path().to_str().expect("plain letters"), &[]);
                 // What is late has to be missed.
                 program.says("Ctrl-C");
                 if self.broker.is_none() {
@@ -113,6 +123,60 @@ fn stroke(volume_ml: f64) -> Value {
     json!({"action": "move", "direction": "FORWARD", "volume": volume_ml, "flowrate": 3})
 }
 
+/// The same routines as on the twin in virtual time and on a rig. What comes of them is checked again outside: the data set,
+/// and the journal, which is replayed there on a twin.
+fn routines(breaks: bool) -> String {
+    let (twin, data, mut ship) = (twin(), TempDir::new().expect("a folder"), Ship::default());
+    for part in [Part::Chips, Part::Broker, Part::Gps] {
+        ship.start(part, &twin, &data);
+    }
+    let path = data.path().to_str().expect("plain letters");
+    let journal = format!("{OUT}/{}.journal", if breaks { "broken" } else { "whole" });
+    let program = planktor(path, &["--journal", &journal]);
+    program.says("Ctrl-C");
+    if !Path::new(VIDEO).exists() {
+        program.says("camera lost");
+    }
+    plug_in_camera();
+    let client = Client::connect(&broker(), "vm").expect("it speaks");
+    present(&client, &["pump", "focus", "light", "bubbler", "camera"]);
+    drop(client);
+    let meddled = twin.clone();
+    let meddle: Break = Box::new(move |fault, time| {
+        let now = Monotonic.now();
+        let until = (!time.is_zero()).then_some(now + time);
+        meddled.world().break_it(fault, now, until);
+    });
+    let mut arm = LiveArm::connect(&broker(), Limits::default(), Some(meddle)).expect("it speaks");
+    let mut names = vec![];
+    for routine in routine::all(&Limits::default()).into_iter().filter(|routine| routine.breaks() == breaks) {
+        names.push(routine.name);
+        let outcome = perform(&mut arm, routine);
+        assert_eq!(outcome, Ok(Outcome::Passed));
+    }
+    assert!(program.end().success());
+    at_rest(&twin);
+    let sets = verified(data.path()).expect("what was acquired is whole");
+    assert_eq!(sets, usize::from(!breaks));
+    let copied = Command::new("cp")
+        .args(["-r", path, &format!("{OUT}/{}", if breaks { "broken" } else { "data" })])
+        .status();
+    assert!(copied.expect("busybox").success());
+    format!("{}; {sets} data sets", names.join(", "))
+}
+
+/// `tests/v4l.rs`, as it was built.
+fn camera() -> String {
+    plug_in_camera();
+    let output =
+        Command::new("v4l").args(["--nocapture", "--test-threads=1"]).env("PLANKTOR_VIDEO", VIDEO).output();
+    let output = output.expect("it is in the guest");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let count = said.lines().find_map(|line| line.strip_prefix("test result: ok. "));
+    count.and_then(|line| line.split(';').next()).expect("tests were run").into()
+}
+
 /// Everything that can be moved moves, and the twin feels it.
 fn works(client: &Client, twin: &Twin) {
     asked(client, "light", json!({"action": "on"})).expect("the lamp");
@@ -121,7 +185,8 @@ fn works(client: &Client, twin: &Twin) {
     asked(client, "actuator/pump", stroke(0.05)).expect("the pump");
     let pumped = twin.world().pumped_nl() - nl;
     assert!((pumped - 50_000.0).abs() < 500.0, "{pumped} nl were pumped");
-    asked(client, "actuator/focus", json!({"action": "move", "direction": "UP", "distance": 0.2})).expect("the stage");
+    asked(client, "actuator/focus", json!({"action": "move", "direction": "UP", "distance": 0.2}))
+        .expect("the stage");
     let rose = twin.world().stage_um() - um;
     assert!((rose - 200.0).abs() < 2.0, "the stage rose by {rose} um");
 }
@@ -175,7 +240,8 @@ fn broken(what: Fault) -> String {
         other => panic!("the stroke goes on: {other:?}"),
     };
     assert!(!twin.world().is_enabled(Axis::Pump), "safe first, then told");
-    asked(&client, "actuator/focus", json!({"action": "move", "direction": "UP", "distance": 0.1})).expect("the stage");
+    asked(&client, "actuator/focus", json!({"action": "move", "direction": "UP", "distance": 0.1}))
+        .expect("the stage");
     twin.world().mend(spell.expect("the stroke began"));
     present(&client, &["pump"]);
     works(&client, &twin);
