@@ -13,7 +13,7 @@ use embedded_hal::spi::{Operation, SpiDevice as _};
 use linux_embedded_hal::SpidevDevice;
 use linux_embedded_hal::gpio_cdev::{EventRequestFlags, EventType, LineRequestFlags};
 use linux_embedded_hal::spidev::{SpiModeFlags, SpidevOptions};
-use planktor_drivers::board::{Board as _, Spi};
+use planktor_drivers::board::Spi;
 use planktor_drivers::calibration::Calibration;
 use planktor_drivers::clock::Monotonic;
 use planktor_drivers::devices::light::Light;

@@ -164,7 +164,7 @@ const PLACE: &str = "4843.6380,N,00358.8840,W";
 fn report(line: &OwnedFd, other: &File, gone: &AtomicBool) {
     let second = Timespec { tv_sec: 1, tv_nsec: 0 };
     while !gone.load(Ordering::Relaxed) {
-        let text = Computer.utc().to_string();
+        let text = Computer.utc().rfc3339();
         let digits = |from: usize, to: usize| text[from..to].replace([':', '-'], "");
         let (time, date) = (digits(11, 19), format!("{}{}{}", &text[8..10], &text[5..7], &text[2..4]));
         for sentence in [
