@@ -24,8 +24,8 @@ skip() {
 }
 [ "$(uname -m)" = x86_64 ] || skip "its guest is x86-64, and this computer is not"
 command -v apt-get >/dev/null || skip "its kernel is Debian's, and there is no apt-get"
-mapfile -t missing < <(lacking qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod xz:xz-utils \
-    gcc-12:gcc-12 make:make strip:binutils mosquitto:mosquitto gpsd:gpsd | xargs -n 1)
+read -ra missing <<< "$(lacking qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod xz:xz-utils \
+    gcc-12:gcc-12 make:make strip:binutils mosquitto:mosquitto gpsd:gpsd)"
 if [ "${#missing[@]}" -gt 0 ]; then
     [ "$(id -u)" -eq 0 ] || skip "${missing[*]} missing (Debian: apt-get install ${missing[*]})"
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
@@ -38,7 +38,7 @@ kernel_package() {
 }
 image=$(kernel_package) || { [ "$(id -u)" -ne 0 ] || apt-get update -qq; image=$(kernel_package); } || skip "apt knows no kernel"
 version=${image#linux-image-}
-kernel=$cache/$version/kernel headers=$cache/$version/headers
+kernel=$cache/kernels/$version/image headers=$cache/kernels/$version/headers
 unpack "$kernel" "$image" || { apt-get update -qq && image=$(kernel_package) && unpack "$kernel" "$image"; } ||
     skip "$image cannot be fetched"
 common=linux-headers-${version%-amd64}-common
@@ -65,17 +65,22 @@ cp "$camera" "$work/v4l"
 programs "$tree" "$CARGO_TARGET_DIR"/debug/{planktor,vm} "$work/v4l" "$(command -v mosquitto)" "$(command -v gpsd)"
 printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' > "$tree/etc/passwd"
 printf 'root:x:0:\nnogroup:x:65534:\n' > "$tree/etc/group"
+printf '127.0.0.1 localhost\n' > "$tree/etc/hosts"
+echo 'hosts: files' > "$tree/etc/nsswitch.conf"
 pack "$tree" "$work/initramfs"
 
-# One processor: with two a round trip to the far end takes ten times as long.
+# One processor: with two a round trip to the far end takes ten times as long. Without KVM its time is what it has done, a
+# nanosecond an instruction, and what it would wait for comes at once: so a busy computer makes no time-out come too early.
+accel=${ACCEL:-tcg}
+[ "$accel" != tcg ] || counted=(-icount "shift=0,sleep=off" -rtc clock=vm)
 rm -rf "${work:?}/out"
 mkdir -p "$work/out"
-timeout 900 qemu-system-x86_64 -machine "q35,accel=${ACCEL:-tcg}" -cpu max -smp 1 -m 768 \
+timeout 900 qemu-system-x86_64 -machine "q35,accel=$accel" -cpu max -smp 1 -m 768 ${counted[@]+"${counted[@]}"} \
     -nodefaults -no-reboot -display none -serial stdio \
     -kernel "$kernel/boot/vmlinuz-$version" -initrd "$work/initramfs" \
     -append "console=ttyS0 quiet panic=-1 run=\"vm $*\"" \
     -virtfs "local,path=$work/out,mount_tag=out,security_model=mapped-xattr" \
-    </dev/null | tr -d '\r' | tee "$work/console.txt" || true
+    </dev/null | sed -u 's/\r$//' | tee "$work/console.txt" || true
 code=$(cat "$work/out/code" 2>/dev/null) || {
     echo "vm.sh: the virtual machine did not come to its end; see $work/console.txt" >&2
     exit 1

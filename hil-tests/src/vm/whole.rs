@@ -181,14 +181,19 @@ fn camera() -> String {
 fn works(client: &Client, twin: &Twin) {
     asked(client, "light", json!({"action": "on"})).expect("the lamp");
     assert!(twin.world().is_lit());
-    let (nl, um) = (twin.world().pumped_nl(), twin.world().stage_um());
+    let (nl, um) = where_it_is(twin);
     asked(client, "actuator/pump", stroke(0.05)).expect("the pump");
-    let pumped = twin.world().pumped_nl() - nl;
+    let pumped = where_it_is(twin).0 - nl;
     assert!((pumped - 50_000.0).abs() < 500.0, "{pumped} nl were pumped");
-    asked(client, "actuator/focus", json!({"action": "move", "direction": "UP", "distance": 0.2}))
-        .expect("the stage");
-    let rose = twin.world().stage_um() - um;
+    asked(client, "actuator/focus", json!({"action": "move", "direction": "UP", "distance": 0.2})).expect("the stage");
+    let rose = where_it_is(twin).1 - um;
     assert!((rose - 200.0).abs() < 2.0, "the stage rose by {rose} um");
+}
+
+/// Nanolitres that were pumped, and the stage's height in micrometres.
+fn where_it_is(twin: &Twin) -> (f64, f64) {
+    let world = twin.world();
+    (world.pumped_nl(), world.stage_um())
 }
 
 /// Waits until time and place come from the receiver.
