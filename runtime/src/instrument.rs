@@ -5,6 +5,7 @@
 
 use crate::careful::Careful;
 use crate::dataset;
+use crate::machine;
 use crate::metrics::{Metrics, Stage};
 use crate::shelf::{Loaded, Shelf};
 use actix::{Actor, Arbiter, ArbiterHandle, AsyncContext, Recipient};
@@ -96,6 +97,8 @@ pub struct Config {
     pub board_name: &'static str,
     /// The computer's serial number, if it has one.
     pub serial: Option<Arc<str>>,
+    /// The machine's name.
+    pub name: Arc<str>,
     /// Its constants, where `hardware.json` says nothing.
     pub calibration: Calibration,
     /// Which time.
@@ -140,6 +143,7 @@ impl Config {
             board,
             board_name,
             serial: None,
+            name: machine::UNKNOWN.into(),
             calibration: Calibration::V3_0,
             time,
             models: Models::default(),
@@ -258,7 +262,11 @@ fn build(
     outlet: Outlet,
     slow: &ArbiterHandle,
 ) -> io::Result<()> {
-    let instrument = dataset::Instrument { board: config.board_name, serial: config.serial };
+    let instrument = dataset::Instrument {
+        board: config.board_name,
+        name: (*config.name != *machine::UNKNOWN).then_some(config.name),
+        serial: config.serial,
+    };
     let encoder = |metrics: Metrics| -> Hand<Encode, Encoded> {
         let instrument = instrument.clone();
         Box::new(move |job| metrics.timed(Stage::Encode, || dataset::encode(job, &instrument)))
@@ -266,7 +274,7 @@ fn build(
     let encoders = (0..config.encoders).map(|_| encoder(config.metrics.clone())).collect();
     let encoders = Worker::start("encoder", JOBS, config.models.encoding, encoders)?;
     let mut recorder =
-        dataset::Recorder::new(config.disk, config.data, config.board_name, shelf, config.kept_free);
+        dataset::Recorder::new(config.disk, config.data, instrument.clone(), shelf, config.kept_free);
     let metrics = config.metrics;
     let record: Hand<Record, Recorded> =
         Box::new(move |job| metrics.timed(Stage::Record, || recorder.record(job)));

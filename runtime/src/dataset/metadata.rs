@@ -7,9 +7,11 @@
 //! | `planktor_time` | the anchor, a [`Moment`] |
 //! | `planktor_position` | the instrument's own fix, its age counted at the anchor, a [`Position`]; or `null` |
 //!
+//! The machine's name is the `acq_instrument_id` that clients of a PlanktoScope say; it is added where they did not say one.
 //! The operator's `object_lat` and `object_lon` stay as they came: where the sample was taken is another question.
 
 use super::folder::KEYS;
+use super::stamp::Instrument;
 use super::whence::{Moment, Position};
 use planktor_actors::recording::Begin;
 use planktor_protocol::acquisition::Metadata;
@@ -24,7 +26,7 @@ const SAMPLE: [&str; 3] = ["sample_project", "object_date", "sample_id"];
 const PIXEL_SIZE: [&str; 2] = ["process_pixel", "process_pixel_size"];
 
 /// Everything that `metadata.json` holds. `ids` are those of the folder, as text.
-pub(super) fn complete(begin: &Begin, ids: &[String; 3], board: &str) -> Metadata {
+pub(super) fn complete(begin: &Begin, ids: &[String; 3], instrument: &Instrument) -> Metadata {
     let mut all = (*begin.metadata).clone();
     for (key, id) in KEYS.into_iter().zip(ids) {
         all.insert(key.into(), json!(id));
@@ -36,7 +38,10 @@ pub(super) fn complete(begin: &Begin, ids: &[String; 3], board: &str) -> Metadat
     copy(&mut all, one, other);
     copy(&mut all, other, one);
     let uuids = (acquisition_uuid(begin, &all), sample_uuid(&all));
-    all.extend(added(begin, uuids, board));
+    all.extend(added(begin, uuids, instrument.board));
+    if let Some(name) = &instrument.name {
+        all.entry("acq_instrument_id").or_insert_with(|| json!(**name));
+    }
     all
 }
 
