@@ -26,6 +26,7 @@ pub mod devices {
     pub mod bubbler;
     pub mod camera;
     pub mod display;
+    pub mod eeprom;
     pub mod focus;
     pub mod light;
     pub mod motor;

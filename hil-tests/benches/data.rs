@@ -150,6 +150,7 @@ fn begin(name: &str, frames: u32) -> Begin {
         settings: camera::Settings::default(),
         plan: Plan::stop_flow(frames, stroke, Duration::from_millis(500)).expect("a plan"),
         frame_bytes: None,
+        hardware: None,
     }
 }
 

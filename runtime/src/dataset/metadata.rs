@@ -7,7 +7,8 @@
 //! | `planktor_time` | the anchor, a [`Moment`] |
 //! | `planktor_position` | the instrument's own fix, its age counted at the anchor, a [`Position`]; or `null` |
 //!
-//! The machine's name is the `acq_instrument_id` that clients of a PlanktoScope say; it is added where they did not say one.
+//! Clients of a PlanktoScope say `acq_instrument` (`PlanktoScope v3.0`) and `acq_instrument_id` (the machine's name); both are
+//! added where they did not and we know.
 //! The operator's `object_lat` and `object_lon` stay as they came: where the sample was taken is another question.
 
 use super::folder::KEYS;
@@ -39,8 +40,12 @@ pub(super) fn complete(begin: &Begin, ids: &[String; 3], instrument: &Instrument
     copy(&mut all, other, one);
     let uuids = (acquisition_uuid(begin, &all), sample_uuid(&all));
     all.extend(added(begin, uuids, instrument.board));
-    if let Some(name) = &instrument.name {
-        all.entry("acq_instrument_id").or_insert_with(|| json!(**name));
+    let model = begin.hardware.as_ref().map(|version| json!(format!("PlanktoScope {version}")));
+    let name = instrument.name.as_ref().map(|name| json!(**name));
+    for (key, known) in [("acq_instrument", model), ("acq_instrument_id", name)] {
+        if let Some(known) = known {
+            all.entry(key).or_insert(known);
+        }
     }
     all
 }

@@ -108,6 +108,7 @@ fn begin_with(batch: u64, metadata: Metadata) -> Begin {
         settings: camera::Settings::default(),
         plan: plan(3),
         frame_bytes: None,
+        hardware: None,
     }
 }
 
