@@ -283,12 +283,14 @@ pub enum Device {
     Bubbler,
     /// The display.
     Display,
+    /// The EEPROM that says which instrument it is.
+    Eeprom,
 }
 
 impl Device {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Pump, Self::Focus, Self::Light, Self::Camera, Self::Bubbler, Self::Display];
+    pub const ALL: [Self; 7] =
+        [Self::Pump, Self::Focus, Self::Light, Self::Camera, Self::Bubbler, Self::Display, Self::Eeprom];
 }
 
 impl std::fmt::Display for Device {
@@ -300,6 +302,7 @@ impl std::fmt::Display for Device {
             Self::Camera => "camera",
             Self::Bubbler => "bubbler",
             Self::Display => "display",
+            Self::Eeprom => "eeprom",
         })
     }
 }

@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod gpsd;
 pub mod instrument;
 pub mod journal;
+pub mod machine;
 pub mod metrics;
 pub mod mqtt;
 pub mod replay;

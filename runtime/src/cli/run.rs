@@ -15,6 +15,7 @@ use planktor_runtime::board::{self, Chosen};
 use planktor_runtime::chrony::Chrony;
 use planktor_runtime::instrument::{Config, KEPT_FREE, Time};
 use planktor_runtime::journal::{Head, Writer};
+use planktor_runtime::machine;
 use planktor_runtime::scenario::Scenario;
 use planktor_runtime::service::{BrokerChoice, Options, Say, Service};
 use planktor_runtime::shelf::snapshot;
@@ -29,8 +30,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 const MB: u64 = 1_000_000;
-/// A Raspberry Pi's serial number (device tree); other computers have none there.
-const SERIAL: &str = "/sys/firmware/devicetree/base/serial-number";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
@@ -116,12 +115,14 @@ impl Run {
             trouble: instrument.trouble,
             web: self.page.options(users)?,
         };
+        let root = Path::new("/");
         let config = Config {
             journal,
             calibration: instrument.calibration,
             hardware: self.hardware,
             kept_free: self.keep_free.saturating_mul(MB),
-            serial: serial(),
+            serial: machine::serial(root),
+            name: machine::name(root),
             ..Config::new(instrument.board, instrument.name, Time::Real, instrument.disk, data.clone())
         };
         let service = Service::start(config, options)?;
@@ -231,11 +232,6 @@ struct Instrument {
 
 /// Where gpsd usually is.
 pub(super) const GPSD: &str = "localhost:2947";
-
-fn serial() -> Option<Arc<str>> {
-    let text = std::fs::read_to_string(SERIAL).ok()?;
-    Some(text.trim_end_matches('\0').trim()).filter(|text| !text.is_empty()).map(Into::into)
-}
 
 fn read(path: &Path) -> Result<Scenario, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| {

@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub struct Instrument {
     /// The board's name, or `twin`.
     pub board: &'static str,
+    /// The machine's name; `None` if it has none.
+    pub name: Option<Arc<str>>,
     /// The computer's serial number, if it has one.
     pub serial: Option<Arc<str>>,
 }
