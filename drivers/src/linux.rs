@@ -4,7 +4,6 @@
 //! device that needs it, and is picked up when it appears.
 
 pub mod buses;
-#[cfg(feature = "csi")]
 pub mod csi;
 pub mod description;
 #[cfg(any(feature = "csi", feature = "v4l"))]
@@ -48,7 +47,7 @@ impl Board for Linux {
     fn hardware(&self) -> Box<dyn Hardware> {
         let [pump, focus] =
             [self.description.pump, self.description.focus].map(|driver| Driver::new(driver, &self.pins()));
-        Box::new(Half { pump, focus })
+        Box::new(Half { pump, focus, camera: self.description.camera.clone() })
     }
     fn slow_buses(&self) -> Box<dyn SlowBuses> {
         Box::new(self.clone())
@@ -58,6 +57,7 @@ impl Board for Linux {
 struct Half {
     pump: Driver,
     focus: Driver,
+    camera: Option<description::Camera>,
 }
 
 /// A motor driver's bus and pin.
@@ -95,7 +95,17 @@ impl Hardware for Half {
         Enable::new(self.focus.enable.clone())
     }
     fn camera(&self) -> Result<Box<dyn Camera>, Fault> {
-        Err(Fault::NotFitted)
+        match &self.camera {
+            None => Err(Fault::NotFitted),
+            #[cfg(feature = "v4l")]
+            Some(description::Camera::V4l(settings)) => Ok(Box::new(v4l::open(settings)?)),
+            #[cfg(not(feature = "v4l"))]
+            Some(description::Camera::V4l(_)) => Err(Fault::NotBuilt("v4l")),
+            #[cfg(feature = "csi")]
+            Some(description::Camera::Csi(settings)) => Ok(Box::new(csi::open(settings)?)),
+            #[cfg(not(feature = "csi"))]
+            Some(description::Camera::Csi(_)) => Err(Fault::NotBuilt("csi")),
+        }
     }
 }
 

@@ -11,6 +11,8 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
+# shellcheck source=hil-tests/guest.sh
+. "$here/../guest.sh"
 fs=${FS:-ext4}
 options=${OPTIONS:-defaults}
 work=${WORK:-${CARGO_TARGET_DIR:-$root/target}/power}
@@ -18,14 +20,10 @@ bytes=$((512 << 20))
 PATH="$PATH:/usr/sbin:/sbin"
 case " $* " in *" --help "*) exec python3 "$here/replay.py" --help ;; esac
 
-missing=()
-for pair in qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod python3:python3 \
-    "mkfs.$fs":"$fs"; do
-    command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
-done
-if [ "${#missing[@]}" -gt 0 ]; then
-    names=$(printf '%s ' "${missing[@]}" | sed 's/\bext4 /e2fsprogs /; s/\bxfs /xfsprogs /; s/\bbtrfs /btrfs-progs /')
-    echo "power.sh: these packages are missing: apt-get install --no-install-recommends $names" >&2
+missing=$(lacking qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod python3:python3 \
+    "mkfs.$fs":"$fs" | sed 's/\bext4 /e2fsprogs /; s/\bxfs /xfsprogs /; s/\bbtrfs /btrfs-progs /')
+if [ -n "$missing" ]; then
+    echo "power.sh: these packages are missing: apt-get install --no-install-recommends $missing" >&2
     exit 1
 fi
 mkdir -p "$work"
@@ -39,31 +37,19 @@ if [ -z "$planktor" ]; then
     planktor=$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/debug/planktor
 fi
 
-# Debian's kernel, whatever version it has today, unpacked and not installed.
-package=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+# Debian's kernel, whatever version it has today.
+package=$(behind linux-image-amd64)
 version=${package#linux-image-}
-if [ ! -e "$work/kernel/boot/vmlinuz-$version" ]; then
-    rm -rf "$work/kernel"
-    (cd "$work" && apt-get download -q "$package" && dpkg -x "$package"_*.deb kernel && rm "$package"_*.deb)
-fi
-[ -e "$work/kernel/lib/modules/$version/modules.dep" ] || depmod -b "$work/kernel" "$version"
+kernel=$work/$version
+unpack "$kernel" "$package"
 
-tree=$work/initramfs
-rm -rf "$tree"
-mkdir -p "$tree"/{bin,dev,mnt,modules,proc,sys}
-cp "$(command -v busybox)" "$tree/bin/busybox"
-install -m 755 "$here/init" "$tree/init"
+tree=$work/tree
+root "$tree" "$here/init"
 install -m 755 "$planktor" "$tree/planktor"
 cp "$here/scenario.toml" "$tree/scenario.toml"
 echo "$bytes" > "$tree/fs-bytes"
-for module in virtio_pci virtio_scsi sd_mod crc32c_generic "$fs"; do
-    modprobe -d "$work/kernel" -S "$version" --show-depends "$module"
-done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r path; do
-    name=$(basename "$path")
-    case $path in *.xz) xz -dc "$path" > "$tree/modules/${name%.xz}" ;; *) cp "$path" "$tree/modules/$name" ;; esac
-    echo "${name%.xz}" >> "$tree/modules/order"
-done
-(cd "$tree" && find . | cpio -o -H newc --quiet | gzip -1) > "$work/initramfs.gz"
+modules "$tree" "$kernel" "$version" virtio_pci virtio_scsi sd_mod crc32c_generic "$fs"
+pack "$tree" "$work/initramfs"
 
 # The disk: a file system, and behind it a megabyte for what was promised. A card that has been in use for a while, so
 # its inode tables are not written only now.
@@ -80,7 +66,7 @@ truncate -s 0 "$log"
 
 timeout 600 qemu-system-x86_64 -machine "q35,accel=${ACCEL:-tcg}" -cpu max -smp 2 -m 512 \
     -nodefaults -no-reboot -nographic -serial stdio \
-    -kernel "$work/kernel/boot/vmlinuz-$version" -initrd "$work/initramfs.gz" \
+    -kernel "$kernel/boot/vmlinuz-$version" -initrd "$work/initramfs" \
     -append "console=ttyS0 quiet panic=-1 fs=$fs options=$options" \
     -blockdev driver=file,node-name=disk,filename="$disk" -blockdev driver=file,node-name=log,filename="$log" \
     -blockdev driver=blklogwrites,node-name=logged,file=disk,log=log,log-super-update-interval=1 \

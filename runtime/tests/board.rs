@@ -53,10 +53,7 @@ fn without_any_chip_the_program_runs_and_says_what_is_missing() {
         "--chrony",
         "off",
     ];
-    let running = Running::start(
-        planktor(&arguments).arg("--websockets").arg("off"),
-        "light lost: /dev/no-i2c-1 is not there",
-    );
+    let running = Running::start(&mut planktor(&arguments), "light lost: /dev/no-i2c-1 is not there");
     drop(running);
 }
 

@@ -4,6 +4,7 @@
 //! device nodes; pins are lines of the one GPIO chip that has the header's pins, found by its label, because its number
 //! differs from kernel to kernel.
 
+use super::{csi, v4l};
 use crate::calibration::Calibration;
 use serde::{Deserialize, Deserializer};
 
@@ -34,6 +35,18 @@ pub struct Description {
     /// Battery-backed clocks that may be fitted; the first that answers is used.
     #[serde(default)]
     pub rtc: Vec<RtcChip>,
+    /// The camera, if there is one.
+    pub camera: Option<Camera>,
+}
+
+/// How a camera is reached.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "driver", rename_all = "lowercase")]
+pub enum Camera {
+    /// By Video4Linux.
+    V4l(v4l::Settings),
+    /// By libcamera, as a Raspberry Pi's own.
+    Csi(csi::Settings),
 }
 
 /// PlanktoScopes that differ in pump and stage.

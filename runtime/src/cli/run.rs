@@ -8,8 +8,8 @@ use planktor_actors::journal::Journal;
 use planktor_drivers::calibration::Calibration;
 use planktor_drivers::clock::{Computer, Monotonic, WallClock};
 use planktor_drivers::disk::FileSystem;
-use planktor_drivers::linux::Linux;
-use planktor_drivers::linux::description::Instrument as Model;
+use planktor_drivers::linux::description::{Camera, Instrument as Model};
+use planktor_drivers::linux::{Linux, v4l};
 use planktor_drivers::{Board, Clock, Disk};
 use planktor_runtime::board::{self, Chosen};
 use planktor_runtime::chrony::Chrony;
@@ -59,6 +59,9 @@ pub(crate) struct Run {
     /// [default: hat_version in hardware.json, else 1.2]
     #[arg(long, value_name = "1.2|3.3|FILE", conflicts_with = "twin")]
     board: Option<String>,
+    /// The camera, behind Video4Linux: a path or a part of its name [default: as the board's description has it]
+    #[arg(long, value_name = "DEVICE", conflicts_with = "twin")]
+    camera: Option<String>,
     /// The instrument's constants [default: hardware.json in the data folder; of a twin: twin/hardware.json]
     #[arg(long, value_name = "FILE")]
     hardware: Option<PathBuf>,
@@ -175,8 +178,11 @@ impl Run {
     /// With gpsd and chrony where they usually are: on a ship they are what makes the data worth keeping.
     fn real(&self, data: &Path) -> Result<Instrument, Failure> {
         let usual = data.join(board::HARDWARE);
-        let Chosen { description, by } =
+        let Chosen { mut description, by } =
             board::choose(self.board.as_deref(), self.hardware.as_deref().unwrap_or(&usual))?;
+        if let Some(device) = &self.camera {
+            description.camera = Some(Camera::V4l(v4l::Settings::of(device)));
+        }
         let gpsd = match &self.gpsd {
             None => Some(GPSD.into()),
             Some(Gps::At(address)) => Some(address.clone()),

@@ -1,0 +1,23 @@
+//! The virtual machine's program: `vm [PART_OF_A_NAME…]` tries everything of `hil-tests/src/vm`, or only what is named, and
+//! prints a line for each. Run by `hil-tests/vm/vm.sh` in the guest that has the devices.
+
+#![expect(clippy::print_stdout, reason = "the answer")]
+
+use planktor_hil_tests::vm::table::Line;
+use planktor_hil_tests::vm::{chips, kernel, whole};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let names: Vec<String> = std::env::args().skip(1).collect();
+    let named = |what: &str| names.is_empty() || names.iter().any(|name| what.contains(name.as_str()));
+    let checks =
+        chips::CHECKS.into_iter().chain(kernel::CHECKS).chain(whole::CHECKS).filter(|(what, _)| named(what));
+    let mut failed = 0;
+    for check in checks {
+        let line = Line::of(check);
+        println!("{line}");
+        failed += u32::from(!line.passed());
+    }
+    println!("{failed} failed");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

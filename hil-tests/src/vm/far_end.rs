@@ -1,0 +1,368 @@
+//! Who is at the far end of the wires: a twin's chips, each where a board has it. Sees everything that happens there, and
+//! may be meddled with. Dropped, it is as if nobody were there.
+
+use super::wires::{Happening, I2cPart, Record, SpiPart, driven};
+use embedded_hal::i2c::{self, I2c as _};
+use embedded_hal::spi::SpiDevice as _;
+use planktor_drivers::board::{Enable, I2c, LampLine, Output, Spi};
+use planktor_drivers::clock::Monotonic;
+use planktor_drivers::{Board as _, Clock as _};
+use planktor_protocol::Instant;
+use planktor_sim::Twin;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// The module's node.
+const NODE: &str = "/dev/farend";
+/// What happened is remembered, but not for ever.
+const REMEMBERED: usize = 4_096;
+/// Longer than any record: 42 messages of 8 KiB, the most that i2c-dev takes.
+const LONGEST: usize = 512 * 1024;
+/// How soon it notices that it is to go.
+const GLANCE: Duration = Duration::from_millis(10);
+/// The pump's enable line, BCM; both boards.
+const PUMP_ENABLE: u8 = 23;
+/// The stage's.
+const FOCUS_ENABLE: u8 = 5;
+/// High selects HAT 1.2's LED.
+const LED_SELECT: u8 = 18;
+/// Lamp, bubbler and clock.
+const SLOW_BUS: u8 = 1;
+/// The only SPI mode that a TMC5160 understands (datasheet rev. 1.17, section 4.2).
+const MODE: u8 = 3;
+
+/// Two kinds of bus that can be meddled with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wire {
+    /// SPI.
+    Spi,
+    /// I2C.
+    I2c,
+}
+
+/// What comes back over a wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// What the chips say.
+    Theirs,
+    /// An error of the controller.
+    Error(Errno),
+    /// Nothing: the bus is stuck.
+    Never,
+    /// What the chips say, so much later.
+    Late(Duration),
+    /// This byte, whatever was asked: another chip, or a line that floats.
+    Only(u8),
+}
+
+/// How a chip select was clocked: speed in Hz, mode, bits a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Clocking {
+    /// Which.
+    pub cs: u8,
+    /// Its speed.
+    pub hz: u32,
+    /// The kernel's mode bits.
+    pub mode: u8,
+    /// Of a word.
+    pub bits: u8,
+}
+
+/// Everything that was seen.
+#[derive(Debug, Default)]
+struct Seen {
+    recent: VecDeque<Happening>,
+    pins: (u64, u64),
+    clockings: BTreeMap<Clocking, u64>,
+    happenings: u64,
+    meddled: BTreeMap<Wire, Answers>,
+}
+
+/// Somebody at the far end, until it is dropped.
+pub struct FarEnd {
+    seen: Arc<Mutex<Seen>>,
+    file: Arc<File>,
+    goes: Arc<AtomicBool>,
+    serving: Option<JoinHandle<()>>,
+}
+
+impl FarEnd {
+    /// Puts a twin's chips there.
+    ///
+    /// # Errors
+    /// The module is not there, or somebody else is at its end.
+    pub fn of(twin: &Twin) -> io::Result<Self> {
+        let file = Arc::new(File::options().read(true).write(true).open(NODE)?);
+        rustix::io::ioctl_fionbio(&file, true)?;
+        let (seen, goes) = (Arc::<Mutex<Seen>>::default(), Arc::<AtomicBool>::default());
+        let serving = std::thread::spawn({
+            let (twin, file, seen, goes) = (twin.clone(), file.clone(), seen.clone(), goes.clone());
+            move || serve(Chips::of(&twin), &file, &seen, &goes)
+        });
+        Ok(Self { seen, file, goes, serving: Some(serving) })
+    }
+
+    /// What happened since this was last asked, oldest first; the last 4,096 only.
+    pub fn happened(&self) -> Vec<Happening> {
+        lock(&self.seen).recent.drain(..).collect()
+    }
+
+    /// How many messages, transactions and changes of pins there were.
+    pub fn count(&self) -> u64 {
+        lock(&self.seen).happenings
+    }
+
+    /// How SPI was clocked, and how often.
+    pub fn clockings(&self) -> BTreeMap<Clocking, u64> {
+        lock(&self.seen).clockings.clone()
+    }
+
+    /// Whether a pin is an output, and high.
+    pub fn pin(&self, number: u8) -> Option<bool> {
+        let (outputs, high) = lock(&self.seen).pins;
+        (outputs >> number & 1 == 1).then_some(high >> number & 1 == 1)
+    }
+
+    /// Drives the lines that are inputs.
+    ///
+    /// # Errors
+    /// There are no such lines.
+    pub fn drive(&self, levels: u64) -> io::Result<()> {
+        rustix::io::write(&self.file, &driven(levels))?;
+        Ok(())
+    }
+
+    /// From now on this comes back.
+    pub fn meddle(&self, wire: Wire, answers: Answers) {
+        lock(&self.seen).meddled.insert(wire, answers);
+    }
+}
+
+impl Drop for FarEnd {
+    fn drop(&mut self) {
+        self.goes.store(true, Ordering::Relaxed);
+        let ended = self.serving.take().map(JoinHandle::join);
+        assert!(std::thread::panicking() || matches!(ended, Some(Ok(()))), "the far end panicked");
+    }
+}
+
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn serve(mut chips: Chips, file: &File, seen: &Mutex<Seen>, goes: &AtomicBool) {
+    let (mut record, mut late) = (vec![0; LONGEST], BTreeMap::<(Instant, u32), Vec<u8>>::new());
+    while !goes.load(Ordering::Relaxed) {
+        wait(file, &late);
+        while let Some(due) = late.first_entry().filter(|due| due.key().0 <= Monotonic.now()) {
+            say(file, &due.remove());
+        }
+        let len = match rustix::io::read(file, &mut record) {
+            Ok(len) => len,
+            Err(Errno::AGAIN | Errno::INTR) => continue,
+            Err(error) => panic!("{NODE} cannot be read: {error}"),
+        };
+        let record = Record::read(&record[..len]).expect("the module keeps to its own words");
+        let answers = note(&mut lock(seen), &record.what);
+        // The chips hear everything, whatever becomes of what they say.
+        let theirs = chips.hear(&record.what);
+        let answer = match answers {
+            Answers::Never => None,
+            Answers::Error(errno) => Some(record.answer(Err(errno))),
+            Answers::Only(byte) => Some(record.answer(Ok(&vec![byte; record.what.received()]))),
+            Answers::Theirs | Answers::Late(_) => match theirs {
+                Reply::Bytes(bytes) => Some(record.answer(Ok(&bytes))),
+                Reply::Error(errno) => Some(record.answer(Err(errno))),
+                Reply::Nothing => None,
+            },
+        };
+        match (answer, answers) {
+            (None, _) => {}
+            _ if record.seq == 0 => {}
+            (Some(answer), Answers::Late(by)) => {
+                drop(late.insert((Monotonic.now() + by, record.seq), answer))
+            }
+            (Some(answer), _) => say(file, &answer),
+        }
+    }
+}
+
+/// Until something happens or is due, but not long.
+fn wait(file: &File, late: &BTreeMap<(Instant, u32), Vec<u8>>) {
+    let due = late.first_key_value().map_or(GLANCE, |((at, _), _)| (*at - Monotonic.now()).min(GLANCE));
+    let at_most = Timespec::try_from(due).expect("a short time");
+    let _ = poll(&mut [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::IN)], Some(&at_most));
+}
+
+fn say(file: &File, answer: &[u8]) {
+    match rustix::io::write(file, answer) {
+        // Whoever asked has waited long enough and is gone.
+        Ok(_) | Err(Errno::STALE) => {}
+        Err(error) => panic!("{NODE} does not take an answer: {error}"),
+    }
+}
+
+fn note(seen: &mut Seen, what: &Happening) -> Answers {
+    let wire = match what {
+        Happening::Spi(parts) => {
+            for &SpiPart { cs, hz, mode, bits, .. } in parts {
+                *seen.clockings.entry(Clocking { cs, hz, mode, bits }).or_default() += 1;
+            }
+            Some(Wire::Spi)
+        }
+        Happening::I2c { .. } => Some(Wire::I2c),
+        Happening::Pins { outputs, high } => {
+            seen.pins = (*outputs, *high);
+            None
+        }
+    };
+    seen.happenings += 1;
+    if seen.recent.len() == REMEMBERED {
+        seen.recent.pop_front();
+    }
+    seen.recent.push_back(what.clone());
+    wire.and_then(|wire| seen.meddled.get(&wire).copied()).unwrap_or(Answers::Theirs)
+}
+
+/// What a wire gives back.
+enum Reply {
+    Bytes(Vec<u8>),
+    Error(Errno),
+    Nothing,
+}
+
+/// A twin's chips with its own buses, one for each wire here.
+struct Chips {
+    spi: [Spi; 2],
+    enables: [Enable; 2],
+    slow: I2c,
+    select: Option<Output>,
+    /// Which enable lines are low, and whether the LED is selected.
+    felt: Option<([bool; 2], bool)>,
+}
+
+impl Chips {
+    fn of(twin: &Twin) -> Self {
+        let hardware = twin.hardware();
+        let (slow, select) = match twin.slow_buses().lamp().expect("a twin has a lamp") {
+            LampLine::Converter(line) => (line.i2c, None),
+            LampLine::Driver { i2c, select } => (i2c, Some(select)),
+        };
+        let spi = [hardware.pump_spi(), hardware.focus_spi()].map(|spi| spi.expect("a twin has both motors"));
+        let enables = [hardware.pump_enable(), hardware.focus_enable()];
+        Self { spi, enables, slow, select, felt: None }
+    }
+
+    fn hear(&mut self, what: &Happening) -> Reply {
+        match what {
+            Happening::Spi(parts) => self.spi(parts),
+            Happening::I2c { bus, address, parts } => self.i2c(*bus, *address, parts),
+            Happening::Pins { outputs, high } => {
+                self.feel(*outputs, *high);
+                Reply::Bytes(vec![])
+            }
+        }
+    }
+
+    /// Everything between two edges of the chip select is one frame.
+    fn spi(&mut self, parts: &[SpiPart]) -> Reply {
+        let (mut received, mut frame) = (vec![], vec![]);
+        for (n, part) in parts.iter().enumerate() {
+            frame.extend_from_slice(&part.sent);
+            if part.cs_change || n + 1 == parts.len() {
+                match self.frame(part, &mut frame) {
+                    Ok(()) => received.append(&mut frame),
+                    Err(errno) => return Reply::Error(errno),
+                }
+            }
+        }
+        Reply::Bytes(received)
+    }
+
+    fn frame(&mut self, SpiPart { cs, mode, .. }: &SpiPart, frame: &mut [u8]) -> Result<(), Errno> {
+        let Some(chip) = self.spi.get_mut(usize::from(*cs)).filter(|_| frame.len() == 5) else {
+            // The chips know frames of forty bits only, and drive the line in no other.
+            frame.fill(0);
+            return Ok(());
+        };
+        let late = mode & MODE != MODE;
+        if late {
+            a_bit_late(frame);
+        }
+        chip.transfer_in_place(frame).map_err(|_| Errno::IO)?;
+        if late {
+            a_bit_late(frame);
+        }
+        Ok(())
+    }
+
+    fn i2c(&mut self, bus: u8, address: u16, parts: &[I2cPart]) -> Reply {
+        let Ok(address) = u8::try_from(address) else { return Reply::Error(Errno::REMOTEIO) };
+        if bus != SLOW_BUS {
+            return Reply::Error(Errno::REMOTEIO);
+        }
+        let mut buffers: Vec<_> = parts.iter().map(I2cPart::buffer).collect();
+        let mut operations: Vec<_> = parts
+            .iter()
+            .zip(&mut buffers)
+            .map(|(part, buffer)| match part {
+                I2cPart::Write(bytes) => i2c::Operation::Write(bytes),
+                I2cPart::Read(_) => i2c::Operation::Read(buffer),
+            })
+            .collect();
+        match self.slow.transaction(address, &mut operations) {
+            Ok(()) => Reply::Bytes(buffers.concat()),
+            // As a Raspberry Pi's adapters have it.
+            Err(i2c::ErrorKind::NoAcknowledge(_)) => Reply::Error(Errno::REMOTEIO),
+            Err(_) => Reply::Nothing,
+        }
+    }
+
+    /// A line that nobody drives is pulled to where it harms nobody: motors off, LED not selected.
+    fn feel(&mut self, outputs: u64, high: u64) {
+        let low = |number: u8| outputs >> number & 1 == 1 && high >> number & 1 == 0;
+        let enabled = [PUMP_ENABLE, FOCUS_ENABLE].map(low);
+        let selected = outputs & high & 1 << LED_SELECT != 0;
+        let before = self.felt.replace((enabled, selected));
+        for (n, enable) in self.enables.iter().enumerate() {
+            if before.is_none_or(|(before, _)| before[n] != enabled[n]) {
+                if enabled[n] { enable.on().expect("a twin's pin obeys") } else { enable.off() }
+            }
+        }
+        if let Some(select) =
+            self.select.as_mut().filter(|_| before.is_none_or(|(_, before)| before != selected))
+        {
+            select.set(selected);
+        }
+    }
+}
+
+/// In another mode each side looks at the line half a clock off, and takes each bit for the next one.
+fn a_bit_late(bytes: &mut [u8]) {
+    let mut carried = 0;
+    for byte in bytes {
+        let next = *byte << 7;
+        *byte = *byte >> 1 | carried;
+        carried = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_that_is_a_bit_late_is_another_one() {
+        let mut frame = [0b1010_0001, 0b0000_0001, 0xFF];
+        a_bit_late(&mut frame);
+        assert_eq!(frame, [0b0101_0000, 0b1000_0000, 0xFF]);
+    }
+}
