@@ -1,114 +1,114 @@
 #!/usr/bin/env bash
 # Builds planktor with the feature csi against Debian 13's libcamera, and runs drivers/tests/csi.rs on it in a virtual
-# machine, on the kernel's vimc: a camera of which everything but the light is software. As root, on Debian, x86-64.
+# machine, with the kernel's vimc: a camera of which everything is software, from the sensor to the scaler. As root, on
+# Debian, x86-64. Exits with 1 if anything failed.
 #
-#   hil-tests/csi/run.sh build       # only the build: lints, and the whole program
-#   hil-tests/csi/run.sh             # that, and the tests
+#   hil-tests/csi/run.sh build       # only lints, the tests that need no camera, and the whole program
+#   hil-tests/csi/run.sh             # that, and the camera
 #
-# Rust comes from this computer (rustup's folders, shown to the other Debian), everything else from Debian 13. Its kernel
-# has no vimc, so that is built from the kernel's source.
+# Rust comes from this computer (rustup's folders, shown to the other Debian), libcamera from Debian 13, the kernel from
+# this computer's Debian; that has no vimc, so it is built from the kernel's source. PLANKTOR_CACHE: where all these are
+# kept (default: ~/.cache/planktor); nothing is lost if it is emptied. WORK: where the rest is put (default: target/csi).
+# ACCEL: kvm where it works (default: tcg, everywhere).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
+hil=$(dirname "$here")
+sources=$(dirname "$hil")
+# shellcheck source=hil-tests/guest.sh
+. "$hil/guest.sh"
 cache=${PLANKTOR_CACHE:-$HOME/.cache/planktor}
-work=$cache/csi
-target=${CARGO_TARGET_DIR:-$root/target}/csi
+work=${WORK:-${CARGO_TARGET_DIR:-$sources/target}/csi}
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 rustup_home=${RUSTUP_HOME:-$HOME/.rustup}
 PATH="$PATH:/usr/sbin:/sbin"
 export DEBIAN_FRONTEND=noninteractive
-mkdir -p "$work" "$target"
+mkdir -p "$work"
 
-trixie=$("$root/hil-tests/debian/chroot.sh" trixie libcamera-dev g++ libclang-dev pkg-config)
+mapfile -t missing < <(lacking busybox:busybox-static cpio:cpio modprobe:kmod xz:xz-utils gcc-12:gcc-12 make:make \
+    strip:binutils qemu-system-x86_64:qemu-system-x86 | xargs -rn 1)
+[ "${#missing[@]}" -eq 0 ] ||
+    apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends "${missing[@]}" >&2
+trixie=$("$hil/debian/chroot.sh" trixie libcamera-dev libcamera-ipa g++ libclang-dev pkg-config)
 
-# What is mounted is gone with the command.
-inside() {
+# Runs a command there, where the sources are at the same place. What is mounted is gone with the command.
+there() {
     local folder
-    for folder in "$root" "$target" "$cargo_home" "$rustup_home"; do mkdir -p "$trixie$folder"; done
-    unshare --mount --propagation private bash -euc '
+    for folder in "$sources" "$work" "$cargo_home" "$rustup_home"; do mkdir -p "$trixie$folder"; done
+    unshare --mount bash -euc '
         trixie=$1
         shift
         while [ "$1" != -- ]; do
             mount --bind "$1" "$trixie$1"
             shift
         done
-        shift
         mount -t proc proc "$trixie/proc"
+        shift
         exec chroot "$trixie" "$@"
-    ' inside "$trixie" "$root" "$target" "$cargo_home" "$rustup_home" -- \
-        env --chdir "$root" PATH="$cargo_home/bin:/usr/bin:/bin" CARGO_HOME="$cargo_home" RUSTUP_HOME="$rustup_home" \
-        CARGO_TARGET_DIR="$target" CARGO_NET_OFFLINE=true "$@"
+    ' there "$trixie" "$sources" "$work" "$cargo_home" "$rustup_home" -- \
+        env --chdir "$sources" PATH="$cargo_home/bin:/usr/bin:/bin" CARGO_HOME="$cargo_home" RUSTUP_HOME="$rustup_home" \
+        CARGO_TARGET_DIR="$work" CARGO_NET_OFFLINE=true "$@"
 }
 
-# The other Debian needs no network.
-cargo fetch --locked --manifest-path "$root/Cargo.toml" >&2
-inside cargo clippy --locked -p planktor-drivers --features csi --all-targets -- -D warnings
-inside cargo test --locked -p planktor-drivers --features csi --lib -- linux::csi
-inside cargo build --locked -p planktor-runtime --features csi --bin planktor
-inside "$target/debug/planktor" --version
+cargo fetch --locked --manifest-path "$sources/Cargo.toml" >&2
+there cargo clippy --locked -p planktor-drivers --features csi --all-targets -- -D warnings
+there cargo test --locked -p planktor-drivers --features csi --lib linux::
+there cargo build --locked -p planktor-runtime --features csi --bin planktor
+there "$work/debug/planktor" --version
 [ "${1:-}" != build ] || exit 0
-csi=$(inside cargo test --locked -p planktor-drivers --features csi --test csi --no-run --message-format json |
-    sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
 
-missing=()
-for pair in qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod xz:xz-utils; do
-    command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
-done
-[ "${#missing[@]}" -eq 0 ] ||
-    apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends "${missing[@]}" >&2
+camera=$(there cargo test --locked -p planktor-drivers --features csi --test csi --no-run \
+    --message-format json-render-diagnostics | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
 
-# vimc for Debian's kernel, whatever version it has today; the kernel itself is unpacked and not installed.
-trixie=$("$root/hil-tests/debian/chroot.sh" trixie libcamera-ipa linux-headers-amd64 linux-source make xz-utils)
-version=$(basename "$(ls -d "$trixie"/lib/modules/*-amd64 | sort -V | tail -n 1)")
-kernel=$work/$version
-if [ ! -e "$kernel/vimc.ko" ]; then
-    rm -rf "$kernel"
-    mkdir -p "$kernel/vimc" "$trixie/tmp/vimc" "$trixie/tmp/deb"
-    chroot "$trixie" sh -c "cd /tmp/deb && apt-get download -q linux-image-$version" >&2
-    dpkg -x "$trixie/tmp/deb/"*.deb "$kernel"
-    [ -e "$kernel/lib" ] || ln -s usr/lib "$kernel/lib"
-    depmod -b "$kernel" "$version"
-    chroot "$trixie" tar -xf "$(cd "$trixie" && echo /usr/src/linux-source-*.tar.xz)" -C /tmp/vimc --strip-components 5 \
+# The kernel of today's Raspberry Pi OS where Debian has it, or else Debian's own, and vimc for it.
+image=$(behind linux-image-6.12-amd64 | grep . || behind linux-image-amd64)
+version=${image#linux-image-}
+kernel=$cache/$version/kernel headers=$cache/$version/headers
+unpack "$kernel" "$image"
+kbuild=$(apt-cache depends "linux-headers-$version" | sed -n 's/.*Depends: \(linux-kbuild-[^:]*\)$/\1/p' | head -n 1)
+unpack "$headers" "linux-headers-$version" "linux-headers-${version%-amd64}-common" "$kbuild"
+minor=$(cut -d . -f 1-2 <<< "$version")
+module=$cache/$version/vimc
+if [ ! -e "$module/vimc.ko" ]; then
+    unpack "$work/source" "linux-source-$minor"
+    mkdir -p "$module"
+    tar -xf "$work/source/usr/src/linux-source-$minor.tar.xz" -C "$module" --strip-components 5 \
         --wildcards '*/drivers/media/test-drivers/vimc/*'
-    chroot "$trixie" make -s -C "/lib/modules/$version/build" M=/tmp/vimc CONFIG_VIDEO_VIMC=m modules >&2
-    cp "$trixie/tmp/vimc/vimc.ko" "$kernel/vimc.ko"
-    rm -rf "$trixie/tmp/vimc" "$trixie/tmp/deb"
+    rm -r "$work/source"
+    # The headers name the folder that they would be installed in.
+    sed -i "s#^include /usr/src/#include $headers/usr/src/#" "$headers/usr/src/linux-headers-$version/Makefile"
+    make -s -C "$headers/usr/src/linux-headers-$version" M="$module" CONFIG_VIDEO_VIMC=m \
+        CONFIG_DEBUG_INFO_BTF_MODULES= modules >&2
 fi
 
-files=$work/initramfs
-rm -rf "$files"
-mkdir -p "$files"/{bin,dev,modules,proc,sys,usr/lib/x86_64-linux-gnu,usr/share,usr/libexec,lib64}
-ln -s usr/lib "$files/lib"
-cp "$(command -v busybox)" "$files/bin/busybox"
-install "$here/init" "$files/init"
-strip -g -o "$files/csi" "$csi"
-for of in "$csi" /usr/lib/x86_64-linux-gnu/libcamera/ipa_vimc.so; do
-    inside ldd "$of"
-done | grep -o '/[^ ]*\.so[^ ]*' | sort -u | while read -r library; do
-    install -D "$trixie$library" "$files$library"
+# The test and libcamera with all that they need, each at its place; libcamera finds the rest by itself.
+tree=$work/tree
+root "$tree" "$here/init"
+mkdir -p "$tree"/{usr/lib,lib64}
+ln -s usr/lib "$tree/lib"
+strip --strip-debug -o "$tree/bin/csi" "$camera"
+libraries=usr/lib/x86_64-linux-gnu
+there ldd "$camera" "/$libraries/libcamera/ipa_vimc.so" | grep -o '/[^ ]*\.so[^ :]*' | sort -u |
+    while read -r library; do
+        [ ! -e "$trixie$library" ] || install -D "$trixie$library" "$tree$library"
+    done
+for part in $libraries/libcamera usr/libexec/x86_64-linux-gnu/libcamera usr/share/libcamera; do
+    mkdir -p "$tree/$part"
+    cp -r "$trixie/$part/." "$tree/$part/"
 done
-cp -r "$trixie/usr/lib/x86_64-linux-gnu/libcamera" "$files/usr/lib/x86_64-linux-gnu/"
-cp -r "$trixie/usr/libexec/x86_64-linux-gnu" "$files/usr/libexec/"
-cp -r "$trixie/usr/share/libcamera" "$files/usr/share/"
-for module in $(modinfo -F depends "$kernel/vimc.ko" | tr ',' ' '); do
-    modprobe -d "$kernel" -S "$version" --show-depends "$module"
-done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r path; do
-    name=$(basename "$path" .xz)
-    case $path in *.xz) xz -dc "$path" > "$files/modules/$name" ;; *) cp "$path" "$files/modules/$name" ;; esac
-    echo "$name" >> "$files/modules/order"
-done
-strip -g -o "$files/modules/vimc.ko" "$kernel/vimc.ko"
-echo vimc.ko >> "$files/modules/order"
-(cd "$files" && find . | cpio -o -H newc --quiet | gzip -1) > "$work/initramfs.gz"
+# shellcheck disable=SC2046
+modules "$tree" "$kernel" "$version" $(modinfo -F depends "$module/vimc.ko" | tr , ' ')
+strip --strip-debug -o "$tree/modules/vimc.ko" "$module/vimc.ko"
+echo vimc.ko >> "$tree/modules/order"
+pack "$tree" "$work/initramfs"
 
 began=$SECONDS
-timeout 600 qemu-system-x86_64 -machine "q35,accel=${ACCEL:-tcg}" -cpu max -smp 2 -m 1024 \
-    -nodefaults -no-reboot -nographic -serial stdio \
-    -kernel "$kernel/boot/vmlinuz-$version" -initrd "$work/initramfs.gz" \
+timeout 900 qemu-system-x86_64 -machine "q35,accel=${ACCEL:-tcg}" -cpu max -smp 1 -m 1024 \
+    -nodefaults -no-reboot -display none -serial stdio \
+    -kernel "$kernel/boot/vmlinuz-$version" -initrd "$work/initramfs" \
     -append "console=ttyS0 quiet panic=-1 rdinit=/init" </dev/null 2>&1 | tr -d '\r' > "$work/console.txt" || true
-grep -a -E '^(up|end|test) ?|^test result' "$work/console.txt" || true
+grep -a -E '^(up|end|test) ?' "$work/console.txt" || true
 echo "$((SECONDS - began)) s; all that was said: $work/console.txt"
 if ! grep -a -q '^end: 0' "$work/console.txt"; then
-    echo "csi/run.sh: failed; see $work/console.txt" >&2
+    echo "csi/run.sh: failed" >&2
     exit 1
 fi

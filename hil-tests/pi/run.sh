@@ -5,94 +5,73 @@
 #
 #   hil-tests/pi/run.sh
 #
-# QEMU, the kernel and busybox are those of Debian 13, from wherever this computer has its own Debian.
+# QEMU is Debian 13's: before, its Pi had no I2C. PLANKTOR_CACHE: where that and the kernel are kept (default:
+# ~/.cache/planktor); nothing is lost if it is emptied. WORK: where the rest is put (default: target/pi).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
+hil=$(dirname "$here")
+# shellcheck source=hil-tests/guest.sh
+. "$hil/guest.sh"
 cache=${PLANKTOR_CACHE:-$HOME/.cache/planktor}
-work=$cache/pi
+work=${WORK:-${CARGO_TARGET_DIR:-$(dirname "$hil")/target}/pi}
 PATH="$PATH:/usr/sbin:/sbin"
 export DEBIAN_FRONTEND=noninteractive
 
-missing=()
-for pair in cpio:cpio modprobe:kmod fdtput:device-tree-compiler xz:xz-utils; do
-    command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
-done
+mapfile -t missing < <(lacking busybox:busybox-static cpio:cpio modprobe:kmod xz:xz-utils fdtput:device-tree-compiler |
+    xargs -rn 1)
 [ "${#missing[@]}" -eq 0 ] ||
     apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends "${missing[@]}" >&2
+planktor=$("$hil/debian/build.sh" aarch64)
+tests=$("$hil/debian/build.sh" aarch64 -p planktor-drivers --test pi)
+trixie=$("$hil/debian/chroot.sh" trixie qemu-system-arm)
+libraries=$("$hil/debian/chroot.sh" bullseye libc6:arm64)
 
-planktor=$("$root/hil-tests/debian/build.sh" aarch64)
-tests=$("$root/hil-tests/debian/build.sh" aarch64 -p planktor-drivers --test pi)
-trixie=$("$root/hil-tests/debian/chroot.sh" trixie qemu-system-arm)
-libraries=$("$root/hil-tests/debian/chroot.sh" bullseye libc6:arm64)
-
-# Debian's kernel for such machines, whatever version it has today, unpacked and not installed.
-chroot "$trixie" dpkg --add-architecture arm64
-[ -n "$(chroot "$trixie" apt-cache show linux-image-arm64:arm64 2>/dev/null)" ] || chroot "$trixie" apt-get update -qq
-package=$(chroot "$trixie" apt-cache depends linux-image-arm64:arm64 |
-    sed -n 's/.*Depends: \(linux-image-[0-9][^:]*\).*/\1/p' | head -n 1)
-version=${package#linux-image-}
-mkdir -p "$work"
-for deb in "$package" busybox-static; do
-    if [ ! -e "$work/$deb" ]; then
-        rm -rf "$trixie/tmp/deb"
-        mkdir "$trixie/tmp/deb"
-        chroot "$trixie" sh -c "cd /tmp/deb && apt-get download -q $deb:arm64" >&2
-        dpkg -x "$trixie/tmp/deb/"*.deb "$work/$deb"
-        rm -rf "$trixie/tmp/deb"
-    fi
-done
-kernel=$work/$package
-# modprobe looks into lib, Debian has it in usr/lib.
-[ -e "$kernel/lib" ] || ln -s usr/lib "$kernel/lib"
-[ -e "$kernel/lib/modules/$version/modules.dep" ] || depmod -b "$kernel" "$version"
+# Debian's kernel for such machines (building for them has told apt of their packages), and a busybox for them.
+image=$(behind linux-image-6.12-arm64:arm64 | grep . || behind linux-image-arm64:arm64)
+image=${image%:arm64}
+version=${image#linux-image-}
+kernel=$cache/$version/kernel
+unpack "$kernel" "$image:arm64"
+unpack "$cache/busybox-arm64" busybox-static:arm64
 
 # Mainline's device tree leaves SPI off and names no device on it; what Raspberry Pi OS does with dtparam=spi=on. The
 # kernel wants a real device's name there: any of those that spidev knows.
-tree=$work/pi3.dtb
+mkdir -p "$work"
+board=$work/pi3.dtb
 spi=/soc/spi@7e204000
-cp "$kernel/usr/lib/linux-image-$version/broadcom/bcm2837-rpi-3-b.dtb" "$tree"
-fdtput -t s "$tree" "$spi" status okay
+cp "$(find "$kernel" -name bcm2837-rpi-3-b.dtb)" "$board"
+fdtput -t s "$board" "$spi" status okay
 for select in 0 1; do
-    fdtput -c "$tree" "$spi/spidev@$select"
-    fdtput -t s "$tree" "$spi/spidev@$select" compatible rohm,dh2228fv
-    fdtput -t i "$tree" "$spi/spidev@$select" reg "$select"
-    fdtput -t i "$tree" "$spi/spidev@$select" spi-max-frequency 125000000
+    fdtput -c "$board" "$spi/spidev@$select"
+    fdtput -t s "$board" "$spi/spidev@$select" compatible rohm,dh2228fv
+    fdtput -t i "$board" "$spi/spidev@$select" reg "$select"
+    fdtput -t i "$board" "$spi/spidev@$select" spi-max-frequency 125000000
 done
 
-files=$work/initramfs
-rm -rf "$files"
-mkdir -p "$files"/{bin,dev,lib,modules,proc,sys}
-busybox=$(find "$work/busybox-static" -name busybox -type f)
-install "$busybox" "$files/bin/busybox"
-install "$here/init" "$files/init"
-for binary in "$planktor:planktor" "$tests:pi"; do
-    aarch64-linux-gnu-strip -o "$files/${binary##*:}" "${binary%:*}"
-    readelf -d "${binary%:*}" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'
-done | sort -u | while read -r library; do
-    cp -L "$libraries/lib/aarch64-linux-gnu/$library" "$files/lib/"
+tree=$work/tree
+root "$tree" "$here/init"
+mkdir "$tree/lib"
+cp "$(find "$cache/busybox-arm64" -name busybox -type f)" "$tree/bin/busybox"
+aarch64-linux-gnu-strip -o "$tree/bin/planktor" "$planktor"
+aarch64-linux-gnu-strip -o "$tree/bin/pi" "$tests"
+readelf -d "$planktor" "$tests" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u | while read -r library; do
+    cp -L "$libraries/lib/aarch64-linux-gnu/$library" "$tree/lib/"
 done
-for module in i2c-bcm2835 i2c-dev spi-bcm2835 spidev; do
-    modprobe -d "$kernel" -S "$version" --show-depends "$module"
-done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r path; do
-    name=$(basename "$path" .xz)
-    case $path in *.xz) xz -dc "$path" > "$files/modules/$name" ;; *) cp "$path" "$files/modules/$name" ;; esac
-    echo "$name" >> "$files/modules/order"
-done
-(cd "$files" && find . | cpio -o -H newc --quiet | gzip -1) > "$work/initramfs.gz"
+modules "$tree" "$kernel" "$version" i2c-bcm2835 i2c-dev spi-bcm2835 spidev
+pack "$tree" "$work/initramfs"
 
 # The console is the Pi's second serial port. rppal reaches the pins through /dev/mem where there is no /dev/gpiomem.
-mkdir -p "$trixie/tmp/pi"
-cp "$kernel/boot/vmlinuz-$version" "$trixie/tmp/pi/vmlinuz"
-cp "$tree" "$trixie/tmp/pi/pi3.dtb"
-cp "$work/initramfs.gz" "$trixie/tmp/pi/initramfs.gz"
+machine=$trixie/tmp/pi
+mkdir -p "$machine"
+cp "$kernel/boot/vmlinuz-$version" "$machine/vmlinuz"
+cp "$board" "$work/initramfs" "$machine/"
 began=$SECONDS
-timeout 600 chroot "$trixie" qemu-system-aarch64 -machine raspi3b -display none -monitor none -no-reboot \
-    -serial null -serial stdio -kernel /tmp/pi/vmlinuz -dtb /tmp/pi/pi3.dtb -initrd /tmp/pi/initramfs.gz \
+timeout 900 chroot "$trixie" qemu-system-aarch64 -machine raspi3b -display none -monitor none -no-reboot \
+    -serial null -serial stdio -kernel /tmp/pi/vmlinuz -dtb /tmp/pi/pi3.dtb -initrd /tmp/pi/initramfs \
     -device ds1338,bus=i2c-bus.1,address=0x68 -device at24c-eeprom,bus=i2c-bus.1,address=0x50,rom-size=4096 \
     -append "console=ttyS1,115200 iomem=relaxed quiet panic=-1 rdinit=/init" </dev/null 2>&1 |
     tr -d '\r' > "$work/console.txt" || true
-rm -rf "$trixie/tmp/pi"
+rm -r "$machine"
 grep -a -E '^(up|end|passed|FAILED): ' "$work/console.txt" || true
 echo "$((SECONDS - began)) s; all that was said: $work/console.txt"
 passed=$(grep -a -c '^passed: ' "$work/console.txt" || true)
