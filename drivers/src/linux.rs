@@ -11,13 +11,13 @@ pub mod front;
 pub mod pins;
 pub mod v4l;
 
-use crate::board::{Board, ConverterLine, Enable, Hardware, LampLine, Output, RtcLine, SlowBuses, Spi};
+use crate::board::{Board, ConverterLine, EepromLine, Enable, Hardware, LampLine, Output, RtcLine, SlowBuses, Spi};
 use crate::clock::{NoTracking, TrackingSource, WatchedClock, WatchedComputer};
 use crate::devices::camera::Camera;
 use crate::devices::display::Display;
 use crate::devices::position::{Nowhere, PositionSource};
 pub use description::Description;
-use description::{Converter, Light, MotorDriver, RtcChip};
+use description::{Converter, Eeprom, Light, MotorDriver, RtcChip};
 use embedded_hal::i2c::I2c as _;
 use pins::{Pin, Pins};
 use planktor_protocol::Fault;
@@ -156,8 +156,16 @@ impl SlowBuses for Linux {
         };
         fitted.ok_or(missing)
     }
+    fn eeprom(&self) -> Result<EepromLine, Fault> {
+        let Eeprom::At24c32 { i2c, address, write_protect } = self.description.eeprom.ok_or(Fault::NotFitted)?;
+        let pin = self.pins().output(write_protect, PROTECTED);
+        pin.hold()?;
+        Ok(EepromLine { i2c: buses::i2c(i2c)?, address, write_protect: Some(Output::new(pin)) })
+    }
 }
 
+/// An EEPROM's write protection is on while nobody writes.
+const PROTECTED: bool = true;
 /// A DS3231's address (Maxim 19-5170, "I2C Serial Data Bus").
 const DS3231: u8 = 0x68;
 /// An RV-3028-C7's address (application manual rev. 1.4, "I2C-bus device address").

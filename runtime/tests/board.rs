@@ -71,7 +71,7 @@ fn a_board_that_is_none_is_refused_before_anything_is_touched() {
     let path = board(&folder);
     fs::write(&path, fs::read_to_string(&path).unwrap().replace("0x62", "0x162")).unwrap();
     let said = refused(&path);
-    assert!(said.contains("address"), "{said}");
+    assert!(said.contains("[light]") && said.contains("354"), "{said}");
     assert!(text(&run(&["run", "--twin", "--board", "3.3"]).stderr).contains("cannot be used with"));
     let sky = run(&["run", "--gpsd", "twin", "--data", folder.path().to_str().unwrap()]);
     assert!(text(&sky.stderr).contains("--gpsd twin needs --twin"));

@@ -8,6 +8,7 @@ use planktor_drivers::chips::lm36011::{Lm36011, Register};
 use planktor_drivers::chips::mcp4725::Mcp4725;
 use planktor_drivers::chips::tmc5160::{Error, Tmc5160};
 use planktor_drivers::clock::Monotonic;
+use planktor_drivers::devices::eeprom::{self, Identity, Unreadable};
 use planktor_drivers::devices::rtc::Rtc;
 use planktor_drivers::linux::description::{Converter, Description, Light, MotorDriver};
 use planktor_drivers::linux::pins::{Pins, on_a_pi};
@@ -44,7 +45,9 @@ pub(super) fn examine(board: &Result<Chosen, String>) -> Vec<Finding> {
     findings.extend(
         description.bubbler.map(|Converter::Mcp4725 { i2c, address }| converter("bubbler", i2c, address)),
     );
-    findings.extend(clock(&Linux::new(description.clone())));
+    let board = Linux::new(description.clone());
+    findings.extend(clock(&board));
+    findings.extend(nameplate(&board));
     findings
 }
 
@@ -145,6 +148,23 @@ fn clock(board: &Linux) -> Option<Finding> {
             "change its battery; it is set as soon as GPS or a network tells the time",
         ),
         Err(fault) => Finding::notice(CHIP, fault.to_string(), "check its wiring"),
+    })
+}
+
+fn nameplate(board: &Linux) -> Option<Finding> {
+    let read = match board.slow_buses().eeprom() {
+        Ok(line) => eeprom::read(line),
+        Err(Fault::NotFitted) => return None,
+        Err(fault) => Err(fault),
+    };
+    Some(match read {
+        Ok(Ok(Identity { vendor, product, serial_number, hardware_version, .. })) => {
+            let [serial, version] = [serial_number, hardware_version].map(|text| text.unwrap_or_else(|| "unknown".into()));
+            Finding::good(CHIP, format!("EEPROM: {vendor} {product}, serial number {serial}, hardware {version}"))
+        }
+        Ok(Err(Unreadable::Blank)) => Finding::good(CHIP, "EEPROM: blank, as on a v2.6"),
+        Ok(Err(why)) => Finding::notice(CHIP, format!("EEPROM: {why}"), "the instrument works without it; say its board with --board"),
+        Err(fault) => Finding::notice(CHIP, format!("EEPROM: {fault}"), "the instrument works without it; say its board with --board"),
     })
 }
 

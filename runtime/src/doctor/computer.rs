@@ -1,6 +1,7 @@
 //! The computer: what it is, its kernel, and what it allows this user.
 
 use super::Finding;
+use crate::machine;
 use rustix::process::{Resource, geteuid, getrlimit};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -18,7 +19,7 @@ pub(super) fn examine() -> Vec<Finding> {
     let real_time = read("/sys/kernel/realtime").is_some_and(|text| text == "1");
     let kind = if real_time { "PREEMPT_RT" } else { "not PREEMPT_RT" };
     vec![
-        Finding::good(AREA, format!("{model}, {cores} cores")),
+        Finding::good(AREA, format!("{}: {model}, {cores} cores", machine::name(Path::new("/")))),
         Finding::good(AREA, format!("{system} {release}, {kind}")),
         priority(),
         locked(),
