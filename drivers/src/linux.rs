@@ -11,7 +11,9 @@ pub mod front;
 pub mod pins;
 pub mod v4l;
 
-use crate::board::{Board, ConverterLine, EepromLine, Enable, Hardware, LampLine, Output, RtcLine, SlowBuses, Spi};
+use crate::board::{
+    Board, ConverterLine, EepromLine, Enable, Hardware, LampLine, Output, RtcLine, SlowBuses, Spi,
+};
 use crate::clock::{NoTracking, TrackingSource, WatchedClock, WatchedComputer};
 use crate::devices::camera::Camera;
 use crate::devices::display::Display;
@@ -157,7 +159,8 @@ impl SlowBuses for Linux {
         fitted.ok_or(missing)
     }
     fn eeprom(&self) -> Result<EepromLine, Fault> {
-        let Eeprom::At24c32 { i2c, address, write_protect } = self.description.eeprom.ok_or(Fault::NotFitted)?;
+        let Eeprom::At24c32 { i2c, address, write_protect } =
+            self.description.eeprom.ok_or(Fault::NotFitted)?;
         let pin = self.pins().output(write_protect, PROTECTED);
         pin.hold()?;
         Ok(EepromLine { i2c: buses::i2c(i2c)?, address, write_protect: Some(Output::new(pin)) })

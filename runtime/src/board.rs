@@ -79,7 +79,11 @@ fn written() -> Option<String> {
         let is_it = identity.hardware_version.as_deref() == Some(board.instrument.word());
         is_it.then(|| board.hat_version.clone())
     };
-    Description::versions().iter().rev().filter_map(|version| Description::shipped(version)).find_map(|board| said(&board))
+    Description::versions()
+        .iter()
+        .rev()
+        .filter_map(|version| Description::shipped(version))
+        .find_map(|board| said(&board))
 }
 
 fn looks_like_a_file(word: &str) -> bool {

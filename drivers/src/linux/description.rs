@@ -212,7 +212,8 @@ impl Description {
             Some(("focus.enable", second)),
             select.map(|pin| ("light.select", pin)),
         ];
-        let protect = self.eeprom.map(|Eeprom::At24c32 { write_protect, .. }| ("eeprom.write_protect", write_protect));
+        let protect =
+            self.eeprom.map(|Eeprom::At24c32 { write_protect, .. }| ("eeprom.write_protect", write_protect));
         let pins: Vec<_> = pins.into_iter().chain([protect]).flatten().collect();
         for (n, (one, pin)) in pins.iter().enumerate() {
             if let Some((other, _)) = pins[n + 1..].iter().find(|(_, other)| other == pin) {

@@ -185,7 +185,8 @@ fn works(client: &Client, twin: &Twin) {
     asked(client, "actuator/pump", stroke(0.05)).expect("the pump");
     let pumped = where_it_is(twin).0 - nl;
     assert!((pumped - 50_000.0).abs() < 500.0, "{pumped} nl were pumped");
-    asked(client, "actuator/focus", json!({"action": "move", "direction": "UP", "distance": 0.2})).expect("the stage");
+    asked(client, "actuator/focus", json!({"action": "move", "direction": "UP", "distance": 0.2}))
+        .expect("the stage");
     let rose = where_it_is(twin).1 - um;
     assert!((rose - 200.0).abs() < 2.0, "the stage rose by {rose} um");
 }

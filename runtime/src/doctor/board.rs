@@ -159,12 +159,24 @@ fn nameplate(board: &Linux) -> Option<Finding> {
     };
     Some(match read {
         Ok(Ok(Identity { vendor, product, serial_number, hardware_version, .. })) => {
-            let [serial, version] = [serial_number, hardware_version].map(|text| text.unwrap_or_else(|| "unknown".into()));
-            Finding::good(CHIP, format!("EEPROM: {vendor} {product}, serial number {serial}, hardware {version}"))
+            let [serial, version] =
+                [serial_number, hardware_version].map(|text| text.unwrap_or_else(|| "unknown".into()));
+            Finding::good(
+                CHIP,
+                format!("EEPROM: {vendor} {product}, serial number {serial}, hardware {version}"),
+            )
         }
         Ok(Err(Unreadable::Blank)) => Finding::good(CHIP, "EEPROM: blank, as on a v2.6"),
-        Ok(Err(why)) => Finding::notice(CHIP, format!("EEPROM: {why}"), "the instrument works without it; say its board with --board"),
-        Err(fault) => Finding::notice(CHIP, format!("EEPROM: {fault}"), "the instrument works without it; say its board with --board"),
+        Ok(Err(why)) => Finding::notice(
+            CHIP,
+            format!("EEPROM: {why}"),
+            "the instrument works without it; say its board with --board",
+        ),
+        Err(fault) => Finding::notice(
+            CHIP,
+            format!("EEPROM: {fault}"),
+            "the instrument works without it; say its board with --board",
+        ),
     })
 }
 
