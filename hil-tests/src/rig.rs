@@ -1,10 +1,20 @@
 //! A rig: a real instrument on a bench, described in a TOML file (`rigs/example.toml`).
 
+use crate::conformance::Bench;
+use crate::conformance::mcp4725::I2cBench;
+use crate::conformance::tmc5160::MotorBench;
 use crate::routine::Limits;
+use crossbeam_channel::never;
+use planktor_drivers::board::{Hardware, I2c, LampLine, Spi};
+use planktor_drivers::clock::Monotonic;
+use planktor_drivers::linux::{Description, Linux};
+use planktor_drivers::{Board, Clock};
+use planktor_protocol::{Axis, Instant};
 use planktor_runtime::mqtt::Address;
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// One rig.
 #[derive(Debug, Deserialize)]
@@ -15,6 +25,8 @@ pub struct Rig {
     pub broker: Address,
     /// Its data folder, if it is this computer's.
     pub data: Option<PathBuf>,
+    /// Its shipped board, if its chips are this computer's.
+    pub board: Option<String>,
     /// For whoever reads the results.
     #[serde(default)]
     pub about: BTreeMap<String, String>,
@@ -47,6 +59,57 @@ impl Rig {
         within("height_mm", height_mm, MOST_MM)?;
         within("light", light, 1.0)?;
         Ok(rig)
+    }
+}
+
+/// A real board's chips in real time. Its motors never have current: a TMC5160 counts without it, too, and nothing moves.
+pub struct RigBench {
+    spi: Spi,
+    i2c: I2c,
+    /// Holds the enable lines off.
+    _hardware: Box<dyn Hardware>,
+}
+
+impl RigBench {
+    /// Opens one motor's driver and the bus of the lamp.
+    ///
+    /// # Errors
+    /// There is no such board, or a node cannot be had: planktor runs, for example.
+    pub fn open(board: &str, of: Axis) -> Result<Self, String> {
+        let description = Description::shipped(board).ok_or_else(|| format!("no board {board} is shipped"))?;
+        let board = Linux::new(description);
+        let hardware = board.hardware();
+        let spi = match of {
+            Axis::Pump => hardware.pump_spi(),
+            Axis::Focus => hardware.focus_spi(),
+        };
+        let i2c = match board.slow_buses().lamp().map_err(|fault| fault.to_string())? {
+            LampLine::Converter(line) => line.i2c,
+            LampLine::Driver { i2c, .. } => i2c,
+        };
+        Ok(Self { spi: spi.map_err(|fault| fault.to_string())?, i2c, _hardware: hardware })
+    }
+}
+
+impl Bench for RigBench {
+    fn now(&self) -> Instant {
+        Monotonic.now()
+    }
+    fn pass(&mut self, time: Duration) {
+        let _ = never::<()>().recv_timeout(time);
+    }
+}
+
+impl MotorBench for RigBench {
+    fn spi(&mut self) -> &mut Spi {
+        &mut self.spi
+    }
+    fn enable(&mut self, _on: bool) {}
+}
+
+impl I2cBench for RigBench {
+    fn i2c(&mut self) -> &mut I2c {
+        &mut self.i2c
     }
 }
 

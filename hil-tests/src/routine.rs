@@ -170,7 +170,7 @@ pub fn all(limits: &Limits) -> Vec<Routine> {
         routine("what cannot be done is refused", &["pump"], refused(limits)),
         routine("the bubbler bubbles and rests", &["bubbler"], bubbler()),
         routine("an acquisition is complete", &["pump", "light", "camera"], acquisition(limits)),
-        routine("a cable is pulled in mid-move, and plugged in again", &["pump"], cable(limits)),
+        routine("a cable is pulled in mid-move, the rest goes on, and it is plugged in again", &["pump", "light"], cable(limits)),
         routine("a chip is reset in mid-move", &["pump"], reset(limits)),
         routine("the light's cable is pulled, and plugged in again", &["light"], dark(limits)),
     ]
@@ -274,6 +274,8 @@ fn cable(limits: &Limits) -> Vec<Step> {
         hear("status/pump", "Started"),
         Step::Break(Fault::CablePulled(Bus::Pump), AWAY),
         hear("status/pump", "Error"),
+        say("light", json!({"action": "on", "value": limits.light})),
+        hear("status/light", "On"),
         hear("planktor/status/device/pump", "present"),
     ];
     steps.into_iter().chain(stroke(limits, limits.volume_ml / 5.0)).collect()
