@@ -75,11 +75,15 @@ mkdir -p "$work/out"
 timeout 900 qemu-system-x86_64 -machine "q35,accel=$accel" -cpu max -smp 1 -m 768 ${counted[@]+"${counted[@]}"} \
     -nodefaults -no-reboot -display none -serial stdio \
     -kernel "$kernel/boot/vmlinuz-$version" -initrd "$work/initramfs" \
-    -append "console=ttyS0 quiet panic=-1 run=\"vm $*\"" \
+    -append "console=ttyS0 loglevel=3 panic=-1 run=\"vm $*\"" \
     -virtfs "local,path=$work/out,mount_tag=out,security_model=mapped-xattr" \
     </dev/null | sed -u 's/\r$//' | tee "$work/console.txt" || true
 code=$(cat "$work/out/code" 2>/dev/null) || {
     echo "vm.sh: the virtual machine did not come to its end; see $work/console.txt" >&2
     exit 1
 }
+if grep -E 'BUG:|WARNING:|Oops|rcu.*stall|blocked for more' "$work/out/dmesg.log" >&2; then
+    echo "vm.sh: the kernel complains; see $work/out/dmesg.log" >&2
+    exit 1
+fi
 exit "$code"

@@ -187,7 +187,9 @@ fn serve(mut chips: Chips, file: &File, seen: &Mutex<Seen>, goes: &AtomicBool) {
         match (answer, answers) {
             (None, _) => {}
             _ if record.seq == 0 => {}
-            (Some(answer), Answers::Late(by)) => drop(late.insert((Monotonic.now() + by, record.seq), answer)),
+            (Some(answer), Answers::Late(by)) => {
+                drop(late.insert((Monotonic.now() + by, record.seq), answer))
+            }
             (Some(answer), _) => say(file, &answer),
         }
     }
@@ -335,7 +337,9 @@ impl Chips {
                 if enabled[n] { enable.on().expect("a twin's pin obeys") } else { enable.off() }
             }
         }
-        if let Some(select) = self.select.as_mut().filter(|_| before.is_none_or(|(_, before)| before != selected)) {
+        if let Some(select) =
+            self.select.as_mut().filter(|_| before.is_none_or(|(_, before)| before != selected))
+        {
             select.set(selected);
         }
     }

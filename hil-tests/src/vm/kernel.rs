@@ -116,7 +116,7 @@ fn another_mode() -> String {
             other => panic!("in {mode:?}: {other:?}"),
         }
     });
-    format!("versions {found:02x?}")
+    format!("versions {found:#04x?}")
 }
 
 fn one_message() -> String {
@@ -246,7 +246,11 @@ fn death() -> String {
 fn outputs() -> String {
     let mut bench = KernelBench::new(0, Hat::V1_2, None, Motor::Pump);
     let axis = planktor_protocol::Axis::Pump;
-    assert_eq!((bench.far_end.pin(23), bench.twin.world().is_enabled(axis)), (Some(true), false), "off at first");
+    assert_eq!(
+        (bench.far_end.pin(23), bench.twin.world().is_enabled(axis)),
+        (Some(true), false),
+        "off at first"
+    );
     bench.enable(true);
     assert_eq!((bench.far_end.pin(23), bench.twin.world().is_enabled(axis)), (Some(false), true));
     bench.enable(false);
@@ -277,7 +281,8 @@ fn edges() -> String {
     let seen: Vec<_> = (0..4).map(|_| events.get_event().expect("an edge").event_type()).collect();
     use EventType::{FallingEdge, RisingEdge};
     assert_eq!(seen, [RisingEdge, FallingEdge, RisingEdge, FallingEdge]);
-    let more = poll(&mut [PollFd::from_borrowed_fd(events.as_fd(), PollFlags::IN)], Some(&Timespec::default()));
+    let more =
+        poll(&mut [PollFd::from_borrowed_fd(events.as_fd(), PollFlags::IN)], Some(&Timespec::default()));
     assert_eq!(more, Ok(0), "and no more than these");
     "4 edges".into()
 }
@@ -375,7 +380,12 @@ fn reset() -> String {
 }
 
 fn pump_on(spi: Spi, bench: &KernelBench) -> Pump {
-    Pump::new(spi, bench.hardware.pump_enable(), StopLine::default(), std::rc::Rc::new(Calibration::V3_0.into()))
+    Pump::new(
+        spi,
+        bench.hardware.pump_enable(),
+        StopLine::default(),
+        std::rc::Rc::new(Calibration::V3_0.into()),
+    )
 }
 
 impl KernelBench {

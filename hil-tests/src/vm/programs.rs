@@ -110,7 +110,17 @@ pub fn mosquitto() -> Running {
 /// If it cannot be started.
 pub fn planktor(data: &str) -> Running {
     let mut command = Command::new("planktor");
-    command.args(["run", "--board", "3.3", "--broker", &broker().to_string(), "--chrony", "off", "--data", data]);
+    command.args([
+        "run",
+        "--board",
+        "3.3",
+        "--broker",
+        &broker().to_string(),
+        "--chrony",
+        "off",
+        "--data",
+        data,
+    ]);
     Running::start("planktor", command.env("PLANKTOR_HTTP", "off"))
 }
 

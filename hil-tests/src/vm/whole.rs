@@ -11,6 +11,7 @@ use planktor_runtime::client::{Client, ClientError, Said};
 use planktor_sim::faults::{Bus, Motor};
 use planktor_sim::{Fault, Settings, Twin};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -26,7 +27,9 @@ pub const CHECKS: [Check; 6] = [
     ("a cable that is pulled in the middle of a move ends that, and nothing else", || {
         broken(Fault::CablePulled(Bus::Pump))
     }),
-    ("a chip that is reset in the middle of a move is set up again", || broken(Fault::ChipReset(Motor::Pump))),
+    ("a chip that is reset in the middle of a move is set up again", || {
+        broken(Fault::ChipReset(Motor::Pump))
+    }),
 ];
 
 /// What the program needs, and it.
@@ -81,47 +84,85 @@ fn started(order: &[Part]) -> String {
     for part in order {
         ship.start(*part, &twin, &data);
     }
-    let client = Client::connect(&broker(), "vm").expect("it speaks");
-    present(&client, &["pump", "focus", "light", "bubbler"]);
-    works(&client, &twin);
-    let clock = located(&client);
+    let mut instrument = Instrument::met();
+    instrument.has(&["pump", "focus", "light", "bubbler"]);
+    works(&mut instrument, &twin);
+    let clock = located(&mut instrument);
     assert!(ship.program.take().expect("it was started").end().success());
     at_rest(&twin);
     let far_end = ship.far_end.take().expect("it was put there");
     format!("{}, {clock}", datagrams(&far_end))
 }
 
-/// Waits until these devices are there.
-fn present(client: &Client, devices: &[&str]) {
-    let mut missing: Vec<&str> = devices.to_vec();
-    while !missing.is_empty() {
-        let said = heard(client);
-        let health = said.topic.strip_prefix("planktor/status/device/");
-        missing.retain(|device| health != Some(device) || said.payload["health"] != "present");
+/// The instrument as its client knows it.
+struct Instrument {
+    client: Client,
+    /// Devices, and how they were when that was last said.
+    health: BTreeMap<String, Value>,
+}
+
+impl Instrument {
+    fn met() -> Self {
+        Self { client: Client::connect(&broker(), "vm").expect("it speaks"), health: BTreeMap::new() }
+    }
+
+    fn note(health: &mut BTreeMap<String, Value>, said: &Said) {
+        if let Some(device) = said.topic.strip_prefix("planktor/status/device/") {
+            health.insert(device.into(), said.payload["health"].clone());
+        }
+    }
+
+    /// Listens for so long.
+    fn listen(&mut self, patience: Duration) {
+        let said = self.client.next(Some(patience)).expect("the broker is there");
+        said.iter().for_each(|said| Self::note(&mut self.health, said));
+    }
+
+    fn ask(
+        &mut self,
+        topic: &str,
+        payload: Value,
+        mut meanwhile: impl FnMut(&Said),
+    ) -> Result<Value, ClientError> {
+        self.client.request(topic, payload, |said| {
+            Self::note(&mut self.health, said);
+            meanwhile(said);
+        })
+    }
+
+    fn does(&mut self, topic: &str, payload: Value) -> Value {
+        self.ask(topic, payload, |_| {}).unwrap_or_else(|error| panic!("{topic}: {error}"))
+    }
+
+    /// Waits until these devices are there.
+    fn has(&mut self, devices: &[&str]) {
+        let began = Monotonic.now();
+        while devices.iter().any(|device| self.health.get(*device).is_none_or(|health| health != "present")) {
+            assert!(Monotonic.now() - began < PATIENCE, "{devices:?} are missing: {:?}", self.health);
+            self.listen(GLANCE);
+        }
     }
 }
 
-fn heard(client: &Client) -> Said {
-    client.next(Some(PATIENCE)).expect("the broker is there").expect("the instrument goes on")
-}
-
-fn asked(client: &Client, topic: &str, payload: Value) -> Result<Value, ClientError> {
-    client.request(topic, payload, |_| {})
-}
+const GLANCE: Duration = Duration::from_millis(500);
 
 fn stroke(volume_ml: f64) -> Value {
     json!({"action": "move", "direction": "FORWARD", "volume": volume_ml, "flowrate": 3})
 }
 
+fn up(mm: f64) -> Value {
+    json!({"action": "move", "direction": "UP", "distance": mm})
+}
+
 /// Everything that can be moved moves, and the twin feels it.
-fn works(client: &Client, twin: &Twin) {
-    asked(client, "light", json!({"action": "on"})).expect("the lamp");
+fn works(instrument: &mut Instrument, twin: &Twin) {
+    instrument.does("light", json!({"action": "on"}));
     assert!(twin.world().is_lit());
     let (nl, um) = where_it_is(twin);
-    asked(client, "actuator/pump", stroke(0.05)).expect("the pump");
+    instrument.does("actuator/pump", stroke(0.05));
     let pumped = where_it_is(twin).0 - nl;
     assert!((pumped - 50_000.0).abs() < 500.0, "{pumped} nl were pumped");
-    asked(client, "actuator/focus", json!({"action": "move", "direction": "UP", "distance": 0.2})).expect("the stage");
+    instrument.does("actuator/focus", up(0.2));
     let rose = where_it_is(twin).1 - um;
     assert!((rose - 200.0).abs() < 2.0, "the stage rose by {rose} um");
 }
@@ -133,16 +174,16 @@ fn where_it_is(twin: &Twin) -> (f64, f64) {
 }
 
 /// Waits until time and place come from the receiver.
-fn located(client: &Client) -> String {
+fn located(instrument: &mut Instrument) -> String {
     let began = Monotonic.now();
     loop {
-        let health = asked(client, "planktor/health", json!({"action": "get"})).expect("it knows itself");
+        let health = instrument.does("planktor/health", json!({"action": "get"}));
         let (source, latitude) = (&health["clock"]["source"], health["position"]["latitude"].as_f64());
         if *source == "gps" && latitude.is_some_and(|latitude| (latitude - 48.7273).abs() < 1e-4) {
             return format!("clock by gps to {} s", health["clock"]["error_s"]);
         }
         assert!(Monotonic.now() - began < PATIENCE, "it is not where the receiver is: {health}");
-        let _ = client.next(Some(Duration::from_millis(500)));
+        instrument.listen(GLANCE);
     }
 }
 
@@ -167,10 +208,10 @@ fn broken(what: Fault) -> String {
     for part in [Part::Chips, Part::Broker, Part::Gps, Part::Program] {
         ship.start(part, &twin, &data);
     }
-    let client = Client::connect(&broker(), "vm").expect("it speaks");
-    present(&client, &["pump", "focus", "light"]);
+    let mut instrument = Instrument::met();
+    instrument.has(&["pump", "focus", "light"]);
     let mut spell = None;
-    let outcome = client.request("actuator/pump", stroke(0.2), |said| {
+    let outcome = instrument.ask("actuator/pump", stroke(0.2), |said| {
         if said.topic == "status/pump" && said.payload["status"] == "Started" {
             let now = Monotonic.now();
             spell = Some(twin.world().break_it(what.clone(), now, None));
@@ -181,10 +222,10 @@ fn broken(what: Fault) -> String {
         other => panic!("the stroke goes on: {other:?}"),
     };
     assert!(!twin.world().is_enabled(Axis::Pump), "safe first, then told");
-    asked(&client, "actuator/focus", json!({"action": "move", "direction": "UP", "distance": 0.1})).expect("the stage");
+    instrument.does("actuator/focus", up(0.1));
     twin.world().mend(spell.expect("the stroke began"));
-    present(&client, &["pump"]);
-    works(&client, &twin);
+    instrument.has(&["pump"]);
+    works(&mut instrument, &twin);
     assert!(ship.program.take().expect("it was started").end().success());
     at_rest(&twin);
     why

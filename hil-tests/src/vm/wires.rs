@@ -119,7 +119,10 @@ fn spi_part(rest: &mut Rest<'_>) -> Option<SpiPart> {
 fn i2c_part(rest: &mut Rest<'_>) -> Option<(u16, I2cPart)> {
     let (address, flags, len) = (rest.u16()?, rest.u16()?, rest.u32()?);
     let reads = flags & READS != 0;
-    Some((address, if reads { I2cPart::Read(len as usize) } else { I2cPart::Write(rest.bytes(len)?.to_vec()) }))
+    Some((
+        address,
+        if reads { I2cPart::Read(len as usize) } else { I2cPart::Write(rest.bytes(len)?.to_vec()) },
+    ))
 }
 
 fn i2c(bus: u8, parts: Vec<(u16, I2cPart)>) -> Option<Happening> {
@@ -176,7 +179,8 @@ mod tests {
 
     #[test]
     fn a_transaction_on_i2c_is_one_with_all_its_messages() {
-        let read = Record::read(&[head(1, 9, 2), message(0x50, 0, 2, &[0, 1]), message(0x50, 1, 32, &[])].concat());
+        let read =
+            Record::read(&[head(1, 9, 2), message(0x50, 0, 2, &[0, 1]), message(0x50, 1, 32, &[])].concat());
         let parts = vec![I2cPart::Write(vec![0, 1]), I2cPart::Read(32)];
         assert_eq!(read.unwrap().what, Happening::I2c { bus: 9, address: 0x50, parts });
         let two = [head(1, 9, 2), message(0x50, 0, 0, &[]), message(0x51, 0, 0, &[])].concat();
