@@ -1,6 +1,7 @@
 //! The actor of the camera: answers a capture twice, `Exposing` (predicted) and `Frame` (from the frame itself).
 //!
 //! ```text
+//!   Opening ──alarm: it is open──> Closed
 //!   Closed ──Open──> for an acquisition ──Capture──> one frame more awaited              (Exposing)
 //!     │ ^                │ │ ^ └──alarm: it is here──> one less; shown to those who look (Frame)
 //!     │ └──Close─────────┘ │ │ └──alarm: nothing here, too late──> one less              (Missed)
@@ -8,6 +9,8 @@
 //!     │                    v │
 //!     └──Watch──────> for viewers ──alarm──> every frame is shown, until nobody looks
 //! ```
+//!
+//! Before anything else the camera is asked whether it is lost.
 
 use crate::alarm::{Bell, Ticket};
 use crate::host::{Input, Machine};
@@ -23,6 +26,9 @@ use std::time::Duration;
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// After three more frames the pool has no room for it.
 const PATIENCE: u32 = 4;
+/// Whether it is open is asked so often, and for so long.
+const LOOK_AT_OPENING: Duration = Duration::from_millis(20);
+const LONGEST_OPENING: Duration = Duration::from_secs(5);
 /// A camera that streams for viewers and misses so many one after the other is none.
 const MOST_MISSED: u32 = 8;
 
@@ -50,6 +56,7 @@ enum For {
 }
 
 enum State {
+    Opening { look: Ticket, give_up: Instant },
     Closed,
     Streaming(Mode, For),
 }
@@ -64,25 +71,52 @@ pub struct Eye {
 }
 
 impl Eye {
-    /// Of a camera that does not stream yet.
+    /// Of a camera that does not stream yet, and may not be open yet.
     pub fn new(
         camera: Box<dyn Camera>,
         bell: Bell,
         events: Port<Report<Event>>,
         viewfinder: Viewfinder,
     ) -> Self {
-        Self { camera, bell, events, viewfinder, state: State::Closed }
+        let state = match camera.ready() {
+            Ok(true) => State::Closed,
+            Ok(false) | Err(_) => {
+                let now = bell.now();
+                State::Opening { look: bell.at(now), give_up: now + LONGEST_OPENING }
+            }
+        };
+        Self { camera, bell, events, viewfinder, state }
     }
 
     fn next(&mut self, state: State, input: Input<Command>) -> Result<State, Fault> {
+        let ready = self.camera.ready()?;
         match input {
+            Input::Alarm(ticket) if matches!(state, State::Opening { look, .. } if look == ticket) => {
+                self.opening(state, ready)
+            }
             Input::Order(Order { run, command, .. }) => self.ordered(state, run, command),
             Input::Alarm(ticket) => self.rung(state, ticket),
         }
     }
 
+    fn opening(&self, state: State, ready: bool) -> Result<State, Fault> {
+        let now = self.bell.now();
+        match state {
+            State::Opening { .. } if ready => Ok(State::Closed),
+            State::Opening { give_up, .. } if now > give_up => Err(Fault::CameraSilent),
+            State::Opening { give_up, .. } => {
+                Ok(State::Opening { look: self.bell.at(now + LOOK_AT_OPENING), give_up })
+            }
+            state @ (State::Closed | State::Streaming(..)) => Ok(state),
+        }
+    }
+
     fn ordered(&mut self, state: State, run: Run, command: Command) -> Result<State, Fault> {
         Ok(match (state, command) {
+            (state @ State::Opening { .. }, _) => {
+                self.tell(run, Event::Failed(Fault::NotOpen));
+                state
+            }
             (State::Closed, Command::Set(settings)) => {
                 let mode = self.camera.set(settings)?;
                 self.tell(run, Event::Set(mode));
@@ -178,7 +212,7 @@ impl Eye {
                 State::Streaming(mode, For::Viewers(self.show(shown, mode)?))
             }
             // A ticket that the state does not hold any more.
-            state @ (State::Streaming(_, For::Viewers(_)) | State::Closed) => state,
+            state @ (State::Streaming(_, For::Viewers(_)) | State::Closed | State::Opening { .. }) => state,
         })
     }
 
@@ -238,7 +272,7 @@ impl Machine for Eye {
     type Input = Input<Command>;
 
     fn is_open(&self) -> bool {
-        true
+        !matches!(self.state, State::Opening { .. })
     }
 
     fn on(&mut self, input: Input<Command>) -> Result<(), Fault> {

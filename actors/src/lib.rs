@@ -8,6 +8,7 @@ pub mod beside;
 pub mod bubbler;
 pub mod camera;
 pub mod display;
+pub mod eeprom;
 pub mod estimate;
 pub mod host;
 pub mod intake;

@@ -235,6 +235,8 @@ pub struct Begin {
     pub plan: Plan,
     /// Bytes of the frames so far, in the mean; `None` before the first.
     pub frame_bytes: Option<u64>,
+    /// Which version of the instrument it is, as in `v3.0`, if that is known.
+    pub hardware: Option<Arc<str>>,
 }
 
 /// What a data set goes on with that ended early.

@@ -17,6 +17,7 @@ mod care;
 mod keeping;
 mod lease;
 mod ledger;
+mod nameplate;
 mod safety;
 mod slow;
 mod term;
@@ -37,6 +38,7 @@ use care::Care;
 use keeping::Asked;
 use lease::Lease;
 use ledger::{Answered, Ledger, Who};
+use nameplate::Nameplate;
 use planktor_drivers::board::Enable;
 use planktor_drivers::calibration::Current;
 use planktor_drivers::devices::focus::Height;
@@ -49,11 +51,13 @@ use planktor_protocol::position::Fix;
 use planktor_protocol::timekeeping::{Anchor, Step};
 use planktor_protocol::units::Fraction;
 use planktor_protocol::{
-    Axis, Epochs, Instant, Order, Report, Run, Utc, bubbler, camera, display, focus, light, motion, pump,
+    Axis, Epochs, Instant, Order, Report, Run, Utc, bubbler, camera, display, eeprom, focus, light, motion,
+    pump,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use term::Term;
 
 /// Everything that can reach it.
@@ -75,6 +79,8 @@ pub enum Input {
     Bubbler(Report<bubbler::Event>),
     /// From the display.
     Display(Report<display::Event>),
+    /// From the EEPROM.
+    Eeprom(Report<eeprom::Event>),
     /// From the camera.
     Camera(Report<camera::Event>),
     /// From an encoder.
@@ -103,7 +109,7 @@ macro_rules! inputs {
 inputs! {
     Admitted => Command, Stop => Stop, Ticket => Alarm, Report<pump::Event> => Pump, Report<focus::Event> => Focus,
     Report<light::Event> => Light, Report<bubbler::Event> => Bubbler, Report<display::Event> => Display,
-    Report<camera::Event> => Camera, Encoded => Encoded, Recorded => Recorded,
+    Report<eeprom::Event> => Eeprom, Report<camera::Event> => Camera, Encoded => Encoded, Recorded => Recorded,
     Noted => Noted, Fix => Fix, Anchor => Anchor, Step => Stepped,
 }
 
@@ -125,6 +131,8 @@ pub struct Parts {
     pub bubbler: Port<Order<bubbler::Command>>,
     /// The display's actor.
     pub display: Port<Order<display::Command>>,
+    /// The EEPROM's actor.
+    pub eeprom: Port<Order<eeprom::Command>>,
     /// The camera's actor.
     pub camera: Port<Order<camera::Command>>,
     /// Who opens a device again.
@@ -135,6 +143,8 @@ pub struct Parts {
     pub calibration: Current,
     /// What it remembers from before.
     pub memory: Memory,
+    /// The machine's name.
+    pub name: Arc<str>,
     /// Acquisition protocols.
     pub protocols: BTreeMap<Name, Kept>,
     /// The earliest time that it can be.
@@ -193,6 +203,8 @@ struct SlowOrder {
     deadline: Ticket,
     /// Whether the lamp's level is to be saved when it says it.
     saves: bool,
+    /// The LED's time that is in the EEPROM when it says so.
+    keeps: Option<Duration>,
 }
 
 /// The actor.
@@ -207,6 +219,7 @@ pub struct Supervisor {
     light: Port<Order<light::Command>>,
     bubbler: Port<Order<bubbler::Command>>,
     display: Port<Order<display::Command>>,
+    eeprom: Port<Order<eeprom::Command>>,
     slow_orders: VecDeque<SlowOrder>,
     /// What the lamp was last told, and what it has done.
     ordered: Fraction,
@@ -214,6 +227,8 @@ pub struct Supervisor {
     /// Since when it has been lit and not counted, and when that is to be kept.
     lit: Option<(Instant, Ticket)>,
     memory: Memory,
+    name: Arc<str>,
+    nameplate: Nameplate,
     protocols: BTreeMap<Name, Kept>,
     errands: Vec<Asked>,
     lease: Lease,
@@ -264,11 +279,14 @@ impl Supervisor {
             light: parts.light,
             bubbler: parts.bubbler,
             display: parts.display,
+            eeprom: parts.eeprom,
             slow_orders: VecDeque::new(),
             ordered: Fraction::ZERO,
             level: None,
             lit: None,
             memory: parts.memory,
+            name: parts.name,
+            nameplate: Nameplate::default(),
             protocols: parts.protocols,
             errands: Vec::new(),
             lease: Lease::default(),
@@ -333,6 +351,10 @@ impl Supervisor {
             }
             (state, Input::Display(report)) => {
                 self.showed(report);
+                state
+            }
+            (state, Input::Eeprom(report)) => {
+                self.engraved(report);
                 state
             }
             (state, Input::Noted(Noted { device, health })) => self.noted(state, device, health),

@@ -74,6 +74,21 @@ pub trait SlowBuses {
     /// # Errors
     /// [`Fault::NotFitted`] if there is none, or its bus cannot be opened.
     fn rtc(&self) -> Result<RtcLine, Fault>;
+    /// The EEPROM that says who the instrument is.
+    ///
+    /// # Errors
+    /// [`Fault::NotFitted`] if this board has none, or its bus or pin cannot be opened.
+    fn eeprom(&self) -> Result<EepromLine, Fault>;
+}
+
+/// How a 24C32 is reached.
+pub struct EepromLine {
+    /// Its bus.
+    pub i2c: I2c,
+    /// Seven bits, 0x50 to 0x57.
+    pub address: u8,
+    /// Its write protection: low to write. `None` if it is not wired to us.
+    pub write_protect: Option<Output>,
 }
 
 /// Which battery-backed clock there is, and how it is reached.

@@ -27,6 +27,7 @@ pub mod devices {
     pub mod bubbler;
     pub mod camera;
     pub mod display;
+    pub mod eeprom;
     pub mod focus;
     pub mod light;
     pub mod motor;

@@ -4,16 +4,22 @@
 //! device that needs it, and is picked up when it appears.
 
 pub mod buses;
+pub mod csi;
 pub mod description;
+#[cfg(any(feature = "csi", feature = "v4l"))]
+pub mod front;
 pub mod pins;
+pub mod v4l;
 
-use crate::board::{Board, ConverterLine, Enable, Hardware, LampLine, Output, RtcLine, SlowBuses, Spi};
+use crate::board::{
+    Board, ConverterLine, EepromLine, Enable, Hardware, LampLine, Output, RtcLine, SlowBuses, Spi,
+};
 use crate::clock::{NoTracking, TrackingSource, WatchedClock, WatchedComputer};
 use crate::devices::camera::Camera;
 use crate::devices::display::Display;
 use crate::devices::position::{Nowhere, PositionSource};
 pub use description::Description;
-use description::{Converter, Light, MotorDriver, RtcChip};
+use description::{Converter, Eeprom, Light, MotorDriver, RtcChip};
 use embedded_hal::i2c::I2c as _;
 use pins::{Pin, Pins};
 use planktor_protocol::Fault;
@@ -43,7 +49,7 @@ impl Board for Linux {
     fn hardware(&self) -> Box<dyn Hardware> {
         let [pump, focus] =
             [self.description.pump, self.description.focus].map(|driver| Driver::new(driver, &self.pins()));
-        Box::new(Half { pump, focus })
+        Box::new(Half { pump, focus, camera: self.description.camera.clone() })
     }
     fn slow_buses(&self) -> Box<dyn SlowBuses> {
         Box::new(self.clone())
@@ -53,6 +59,7 @@ impl Board for Linux {
 struct Half {
     pump: Driver,
     focus: Driver,
+    camera: Option<description::Camera>,
 }
 
 /// A motor driver's bus and pin.
@@ -90,7 +97,17 @@ impl Hardware for Half {
         Enable::new(self.focus.enable.clone())
     }
     fn camera(&self) -> Result<Box<dyn Camera>, Fault> {
-        Err(Fault::NotFitted)
+        match &self.camera {
+            None => Err(Fault::NotFitted),
+            #[cfg(feature = "v4l")]
+            Some(description::Camera::V4l(settings)) => Ok(Box::new(v4l::open(settings)?)),
+            #[cfg(not(feature = "v4l"))]
+            Some(description::Camera::V4l(_)) => Err(Fault::NotBuilt("v4l")),
+            #[cfg(feature = "csi")]
+            Some(description::Camera::Csi(settings)) => Ok(Box::new(csi::open(settings)?)),
+            #[cfg(not(feature = "csi"))]
+            Some(description::Camera::Csi(_)) => Err(Fault::NotBuilt("csi")),
+        }
     }
 }
 
@@ -141,8 +158,17 @@ impl SlowBuses for Linux {
         };
         fitted.ok_or(missing)
     }
+    fn eeprom(&self) -> Result<EepromLine, Fault> {
+        let Eeprom::At24c32 { i2c, address, write_protect } =
+            self.description.eeprom.ok_or(Fault::NotFitted)?;
+        let pin = self.pins().output(write_protect, PROTECTED);
+        pin.hold()?;
+        Ok(EepromLine { i2c: buses::i2c(i2c)?, address, write_protect: Some(Output::new(pin)) })
+    }
 }
 
+/// An EEPROM's write protection is on while nobody writes.
+const PROTECTED: bool = true;
 /// A DS3231's address (Maxim 19-5170, "I2C Serial Data Bus").
 const DS3231: u8 = 0x68;
 /// An RV-3028-C7's address (application manual rev. 1.4, "I2C-bus device address").

@@ -92,10 +92,14 @@ fn bare(picture: &Arc<Fixed>) -> Duration {
     Monotonic.now() - began
 }
 
+fn instrument() -> Instrument {
+    Instrument { board: "twin", serial: Some("10000000abcd".into()), ..Instrument::default() }
+}
+
 /// A data set of so many frames, as the instrument makes it; and the memory now and then.
 fn kept(picture: &Arc<Fixed>, root: &Path, name: &str, frames: u32) -> (Duration, Vec<i64>) {
     let shelf = Shelf::new(root.into(), "twin", None);
-    let mut recorder = Recorder::new(Box::new(FileSystem), root.into(), "twin", shelf, 0);
+    let mut recorder = Recorder::new(Box::new(FileSystem), root.into(), instrument(), shelf, 0);
     let folder = match recorder.record(Record::Begin(Box::new(begin(name, frames)))) {
         Recorded::Begun { result, .. } => result.expect("it begins").folder,
         other => panic!("{other:?}"),
@@ -106,7 +110,7 @@ fn kept(picture: &Arc<Fixed>, root: &Path, name: &str, frames: u32) -> (Duration
     let memory = std::thread::scope(|scope| {
         for _ in 0..ENCODERS {
             let (encodes, encoded) = (encodes.clone(), encoded.clone());
-            let instrument = Instrument { board: "twin", serial: Some("10000000abcd".into()) };
+            let instrument = instrument();
             scope.spawn(move || {
                 encodes.iter().try_for_each(|job| encoded.send(dataset::encode(job, &instrument)))
             });
@@ -146,6 +150,7 @@ fn begin(name: &str, frames: u32) -> Begin {
         settings: camera::Settings::default(),
         plan: Plan::stop_flow(frames, stroke, Duration::from_millis(500)).expect("a plan"),
         frame_bytes: None,
+        hardware: None,
     }
 }
 
@@ -194,7 +199,7 @@ fn plankton() -> Image {
     clock.set(next.ready);
     match camera.take(next.seq).expect("a frame").picture.develop() {
         Pixels::Rgb(image) => image,
-        Pixels::Bayer12(_) | Pixels::Jpeg(_) => unreachable!("the twin was asked for RGB"),
+        Pixels::Bayer(_) | Pixels::Jpeg(_) => unreachable!("the twin was asked for RGB"),
     }
 }
 

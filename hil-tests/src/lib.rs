@@ -1,10 +1,13 @@
 //! What must be true of the instrument: a bench on which scenarios are played, in virtual time, with a client that
 //! knows the instrument by its messages only, and a look into the twin's world that the instrument never has.
 
+pub mod arms;
 pub mod bench;
 pub mod conformance;
 pub mod explorer;
 pub mod meddled;
+pub mod rig;
+pub mod routine;
 pub mod vm;
 pub mod wire;
 

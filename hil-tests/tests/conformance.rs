@@ -4,14 +4,17 @@
 
 use planktor_actors::alarm::VirtualClock;
 use planktor_drivers::Clock;
-use planktor_drivers::board::{Board, Enable, Hardware, I2c, LampLine, Spi};
+use planktor_drivers::board::{Board, EepromLine, Enable, Hardware, I2c, LampLine, Spi};
 use planktor_drivers::devices::camera::Camera;
 use planktor_hil_tests::began;
+use planktor_hil_tests::conformance::at24c32::EepromBench;
 use planktor_hil_tests::conformance::camera::CameraBench;
 use planktor_hil_tests::conformance::mcp4725::I2cBench;
 use planktor_hil_tests::conformance::rtc::RtcBench;
 use planktor_hil_tests::conformance::tmc5160::MotorBench;
-use planktor_hil_tests::conformance::{Bench, Check, Outcome, camera, lm36011, mcp4725, rtc, tmc5160};
+use planktor_hil_tests::conformance::{
+    Bench, Check, Outcome, at24c32, camera, lm36011, mcp4725, rtc, tmc5160,
+};
 use planktor_protocol::Instant;
 use planktor_sim::faults::Motor;
 use planktor_sim::{Fault, Hat, RtcChip, Settings, Twin};
@@ -25,6 +28,7 @@ struct TwinBench {
     spi: Spi,
     enable: Enable,
     i2c: I2c,
+    eeprom: EepromLine,
     camera: Box<dyn Camera>,
 }
 
@@ -35,12 +39,14 @@ impl TwinBench {
         settings.parameters.pump_clock_hz = 10.8e6 + 0.24e6 * (seed % 11) as f64;
         let twin = Twin::new(Arc::new(clock.clone()), settings);
         let hardware: Box<dyn Hardware> = twin.hardware();
-        let i2c = match twin.slow_buses().lamp().unwrap() {
+        let buses = twin.slow_buses();
+        let i2c = match buses.lamp().unwrap() {
             LampLine::Converter(line) => line.i2c,
             LampLine::Driver { i2c, .. } => i2c,
         };
         let (spi, enable) = (hardware.pump_spi().unwrap(), hardware.pump_enable());
-        Self { spi, enable, i2c, camera: hardware.camera().unwrap(), twin, clock }
+        let eeprom = buses.eeprom().unwrap();
+        Self { spi, enable, i2c, eeprom, camera: hardware.camera().unwrap(), twin, clock }
     }
 }
 
@@ -74,6 +80,12 @@ impl MotorBench for TwinBench {
 impl I2cBench for TwinBench {
     fn i2c(&mut self) -> &mut I2c {
         &mut self.i2c
+    }
+}
+
+impl EepromBench for TwinBench {
+    fn eeprom(&mut self) -> &mut EepromLine {
+        &mut self.eeprom
     }
 }
 
@@ -130,6 +142,12 @@ fn the_led_driver_conforms() {
 fn the_battery_backed_clocks_conform() {
     with(Hat::V1_2, Some(RtcChip::Ds3231), &rtc::ds3231());
     with(Hat::V3_3, Some(RtcChip::Rv3028), &rtc::rv3028());
+}
+
+#[test]
+fn the_eeprom_conforms() {
+    all(Hat::V1_2, &at24c32::checks());
+    all(Hat::V3_3, &at24c32::checks());
 }
 
 #[test]

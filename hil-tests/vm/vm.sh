@@ -26,6 +26,8 @@ skip() {
 command -v apt-get >/dev/null || skip "its kernel is Debian's, and there is no apt-get"
 read -ra missing <<< "$(lacking qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod xz:xz-utils \
     gcc-12:gcc-12 make:make strip:binutils mosquitto:mosquitto gpsd:gpsd)"
+# What v4l is built with has no command.
+compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || missing+=(libclang-dev)
 if [ "${#missing[@]}" -gt 0 ]; then
     [ "$(id -u)" -eq 0 ] || skip "${missing[*]} missing (Debian: apt-get install ${missing[*]})"
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
@@ -52,14 +54,17 @@ sed -i "s#^include /usr/src/#include $headers/usr/src/#" "$headers/usr/src/linux
 make -s -C "$headers/usr/src/linux-headers-$version" M="$work/farend" CONFIG_DEBUG_INFO_BTF_MODULES= modules
 
 # The programs, as `cargo test --workspace` builds them for these two tests: after it nothing is left to build.
-cargo test --manifest-path "$root/Cargo.toml" --workspace --locked --no-run --quiet --test program --test tidy
+built=$(cargo test --manifest-path "$root/Cargo.toml" --workspace --locked --features planktor-hil-tests/v4l --no-run \
+    --test program --test v4l 2>&1) || { echo "$built" >&2; exit 1; }
+camera=$(sed -n 's/.*Executable tests\/v4l\.rs (\(.*\))$/\1/p' <<<"$built")
 
 tree=$work/tree
 root "$tree" "$here/init"
 modules "$tree" "$kernel" "$version" 9p 9pnet_virtio i2c-dev vivid
 strip --strip-debug -o "$tree/modules/farend.ko" "$work/farend/farend.ko"
 echo farend.ko >> "$tree/modules/order"
-programs "$tree" "$CARGO_TARGET_DIR"/debug/{planktor,vm} "$(command -v mosquitto)" "$(command -v gpsd)"
+cp "$camera" "$work/v4l"
+programs "$tree" "$CARGO_TARGET_DIR"/debug/{planktor,vm} "$work/v4l" "$(command -v mosquitto)" "$(command -v gpsd)"
 printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' > "$tree/etc/passwd"
 printf 'root:x:0:\nnogroup:x:65534:\n' > "$tree/etc/group"
 printf '127.0.0.1 localhost\n' > "$tree/etc/hosts"
@@ -82,8 +87,14 @@ code=$(cat "$work/out/code" 2>/dev/null) || {
     echo "vm.sh: the virtual machine did not come to its end; see $work/console.txt" >&2
     exit 1
 }
-if grep -E 'BUG:|WARNING:|Oops|rcu.*stall|blocked for more' "$work/out/dmesg.log" >&2; then
+[ "$code" -eq 0 ] || exit "$code"
+if grep -E 'BUG:|WARNING:|Oops|stall|blocked for more' "$work/out/dmesg.log" >&2; then
     echo "vm.sh: the kernel complains; see $work/out/dmesg.log" >&2
     exit 1
 fi
-exit "$code"
+
+# What came of it, on another computer: the data set verifies, and the journal replays on a twin.
+if [ "$#" -eq 0 ]; then
+    "$CARGO_TARGET_DIR/debug/planktor" verify "$work/out/whole"
+    "$CARGO_TARGET_DIR/debug/planktor" replay "$work/out/whole.journal"
+fi

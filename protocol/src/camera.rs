@@ -63,6 +63,11 @@ pub struct Settings {
 /// PlanktoScope's analogue gain at ISO 100, thousandths (IMX477).
 pub const GAIN_AT_ISO_100: f64 = 2_312.5;
 
+/// White balance of PlanktoScopes as shipped (IMX477 and a white LED): red as a multiple of green, thousandths.
+pub const RED_GAIN: u32 = 1_990;
+/// Blue.
+pub const BLUE_GAIN: u32 = 1_650;
+
 impl Settings {
     /// These, and where they say nothing those from before.
     #[must_use]
@@ -74,6 +79,14 @@ impl Settings {
             red: self.red.or(before.red),
             blue: self.blue.or(before.blue),
         }
+    }
+
+    /// How the colours of a mosaic are to be balanced.
+    pub fn balance(&self) -> Balance {
+        if self.auto_balance == Some(true) {
+            return Balance::Picture;
+        }
+        Balance::Gains { red: self.red.unwrap_or(RED_GAIN), blue: self.blue.unwrap_or(BLUE_GAIN) }
     }
 }
 
@@ -88,9 +101,9 @@ pub struct Mode {
     pub cadence: std::time::Duration,
     /// From the first line's start to the last line's end.
     pub takes: std::time::Duration,
-    /// What each line integrates; whole lines, so seldom what was asked.
+    /// What each line integrates; whole lines, so seldom what was asked. Zero if the camera does not tell.
     pub exposure: std::time::Duration,
-    /// ISO as the dashboard counts it.
+    /// ISO as the dashboard counts it; zero if the camera does not tell.
     pub iso: u32,
 }
 
@@ -122,7 +135,8 @@ pub trait Picture: Debug + Send + Sync {
         None
     }
 
-    /// What the sensor gave, before anything was made of it; `None` if the camera does not tell.
+    /// What the sensor gave, before anything was made of it; `None` if the camera does not tell, or its sensor sees no
+    /// colours.
     fn raw(&self) -> Option<Mosaic> {
         None
     }
@@ -134,22 +148,80 @@ pub enum Pixels {
     /// Ready to be encoded.
     Rgb(Image),
     /// As the sensor has them.
-    Bayer12(Mosaic),
+    Bayer(Mosaic),
     /// Encoded by the camera; stored as it comes.
     Jpeg(Vec<u8>),
 }
 
-/// What a sensor behind a mosaic of colour filters gives: in even lines red and green, in odd ones green and blue.
+/// What a sensor behind a mosaic of colour filters gives, and what is to be known to make colours of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mosaic {
     /// Pixels across.
     pub width: u32,
     /// Lines.
     pub height: u32,
+    /// Which filter is where.
+    pub pattern: Pattern,
+    /// How many bits a sample has, 8 to 16.
+    pub bits: u8,
     /// What it gives for no light.
     pub black: u16,
-    /// `width * height` samples of 12 bits, line by line from the top left.
+    /// How its colours are to be balanced.
+    pub balance: Balance,
+    /// `width * height` samples, line by line from the top left.
     pub samples: Vec<u16>,
+}
+
+impl Mosaic {
+    /// The most that a sample can be.
+    pub fn white(&self) -> u16 {
+        u16::MAX >> 16_u8.saturating_sub(self.bits).min(15)
+    }
+}
+
+/// The colours of a mosaic's first two pixels, and of those below them; it goes on so in both directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// Red, green; green, blue.
+    Rggb,
+    /// Green, red; blue, green.
+    Grbg,
+    /// Green, blue; red, green.
+    Gbrg,
+    /// Blue, green; green, red.
+    Bggr,
+}
+
+impl Pattern {
+    /// Where red is in the first two pixels of the first two lines: column and line.
+    pub fn red(self) -> (usize, usize) {
+        match self {
+            Self::Rggb => (0, 0),
+            Self::Grbg => (1, 0),
+            Self::Gbrg => (0, 1),
+            Self::Bggr => (1, 1),
+        }
+    }
+
+    /// The colour of a pixel: 0 red, 1 green, 2 blue.
+    pub fn colour(self, x: usize, y: usize) -> usize {
+        let (column, line) = self.red();
+        (x + column) % 2 + (y + line) % 2
+    }
+}
+
+/// Red and blue as multiples of green.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// So much, thousandths.
+    Gains {
+        /// Red.
+        red: u32,
+        /// Blue.
+        blue: u32,
+    },
+    /// Whatever makes the picture grey in the mean: what it shows is mostly clear water before a white lamp.
+    Picture,
 }
 
 /// Red, green, blue, 8 bits each, line by line from the top left.

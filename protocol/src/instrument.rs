@@ -283,12 +283,14 @@ pub enum Device {
     Bubbler,
     /// The display.
     Display,
+    /// The EEPROM that says which instrument it is.
+    Eeprom,
 }
 
 impl Device {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Pump, Self::Focus, Self::Light, Self::Camera, Self::Bubbler, Self::Display];
+    pub const ALL: [Self; 7] =
+        [Self::Pump, Self::Focus, Self::Light, Self::Camera, Self::Bubbler, Self::Display, Self::Eeprom];
 }
 
 impl std::fmt::Display for Device {
@@ -300,6 +302,7 @@ impl std::fmt::Display for Device {
             Self::Camera => "camera",
             Self::Bubbler => "bubbler",
             Self::Display => "display",
+            Self::Eeprom => "eeprom",
         })
     }
 }
@@ -359,6 +362,27 @@ pub enum Fault {
     /// No frame came.
     #[error("the camera delivers no frames; check its cable")]
     CameraSilent,
+    /// No camera is where it should be, or none of that name can capture.
+    #[error("there is no such camera; check its cable, and which device the board's file names")]
+    CameraMissing,
+    /// The sub-device that has the controls is not there.
+    #[error("there is no such camera sensor; check its cable, and which sensor the board's file names")]
+    SensorMissing,
+    /// Another program has it.
+    #[error("another program uses the camera; end it")]
+    CameraBusy,
+    /// This program may not open it.
+    #[error("this user may not open the camera; add it to the group video")]
+    CameraForbidden,
+    /// It was there.
+    #[error("the camera was unplugged; check its cable")]
+    CameraGone,
+    /// It gives nothing that is understood, or not what was asked.
+    #[error("the camera has no pixel format that is understood, or not the one that the board's file names")]
+    CameraFormat,
+    /// The driver returned an error.
+    #[error("the camera refuses {0}; see the kernel's log (dmesg)")]
+    CameraRefuses(&'static str),
     /// Frames came, but not at the time they were needed.
     #[error("frames were lost or exposed in motion again and again")]
     FramesLost,

@@ -7,6 +7,7 @@ pub mod acquisition;
 pub mod bubbler;
 pub mod camera;
 pub mod display;
+pub mod eeprom;
 pub mod focus;
 pub mod instrument;
 pub mod lease;

@@ -2,12 +2,14 @@
 
 use crate::Instant;
 use crate::camera::Mode;
+use crate::eeprom::Identity;
 use crate::position::Fix;
 use crate::timekeeping::Anchor;
 use crate::units::{Fraction, Micrometres};
+use std::sync::Arc;
 
 /// All of it, at one instant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
     /// When.
     pub at: Instant,
@@ -25,4 +27,19 @@ pub struct Survey {
     pub light: Option<Fraction>,
     /// How the camera takes pictures, as it last said.
     pub camera: Option<Mode>,
+    /// Which instrument it is.
+    pub who: Who,
+}
+
+/// Which instrument it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// The machine's name.
+    pub name: Arc<str>,
+    /// As in `v3.0`; `None` if nobody knows.
+    pub hardware: Option<Arc<str>>,
+    /// What its EEPROM says, if that can be read.
+    pub identity: Option<Identity>,
+    /// What is wrong with its EEPROM.
+    pub trouble: Option<Arc<str>>,
 }

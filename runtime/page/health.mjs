@@ -4,7 +4,7 @@ import { get, instrument } from "./api.mjs";
 import { el, facts } from "./dom.mjs";
 import { bytes, clock, duration, has, n, place, t } from "./words.mjs";
 
-const DEVICES = ["pump", "focus", "light", "camera", "bubbler", "display"];
+const DEVICES = ["pump", "focus", "light", "camera", "bubbler", "display", "eeprom"];
 /** Looked at again so often, while it is shown. */
 const EVERY_MS = 5000;
 /** Lines of the journal. */
@@ -29,8 +29,10 @@ export function health(act) {
     const { instrument: i, broker, disk, uptime_s } = await get("health");
     const { status, owner } = instrument.state("planktor/status/lease");
     const yes = (is) => el("strong", { className: is ? "good" : "bad" }, t(is ? "health.present" : "health.lost"));
-    const p = i.position;
+    const { position: p, instrument: who } = i;
     rest.replaceChildren(facts([
+      [t("health.instrument"), el("span", {}, [who.name !== "unknown" && who.name, who.hardware_version, who.product, who.serial_number].filter(Boolean).join(", "),
+        who.trouble && el("strong", { className: "warn" }, ` EEPROM: ${who.trouble}`))],
       [t("health.clock"), el("span", {}, `${i.clock.utc.slice(0, 10)} ${clock(i.clock.utc)} UTC, `,
         el("strong", { className: { gps: "good", computer: "warn" }[i.clock.source] ?? "bad" }, t(`source.${i.clock.source}`)))],
       [t("health.position"), p

@@ -47,9 +47,9 @@ async function known() {
 }
 
 function drawWho() {
-  const { role, login, name, board } = instrument.session ?? {};
+  const { role, login, name, board, machine } = instrument.session ?? {};
   const who = document.getElementById("who");
-  const words = [board === "twin" && t("twin"), t(`who.${role ?? "nobody"}`), name].filter(Boolean).join(" · ");
+  const words = [machine !== "unknown" && machine, board === "twin" && t("twin"), t(`who.${role ?? "nobody"}`), name].filter(Boolean).join(" · ");
   const out = name || (login && role === "operator")
     ? el("button", { type: "button", onclick: () => act(async () => { await post("logout"); await known(); }) }, t("logout.do")) : null;
   who.replaceChildren(words, " ", ...(out ? [out] : []));

@@ -1,6 +1,8 @@
 //! Which board an instrument has: what it is told, what `hardware.json` says, or what the board itself says.
 
-use planktor_drivers::linux::Description;
+use planktor_drivers::Board;
+use planktor_drivers::devices::eeprom;
+use planktor_drivers::linux::{Description, Linux};
 use serde_json::Value;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,8 @@ pub enum By {
     Option,
     /// `hat_version` in `hardware.json`.
     Hardware,
+    /// The board's own EEPROM.
+    Eeprom,
     /// Nobody: older boards have nothing that could say it.
     Default,
 }
@@ -30,15 +34,19 @@ impl fmt::Display for By {
         f.write_str(match self {
             Self::Option => "--board",
             Self::Hardware => "hat_version in hardware.json",
+            Self::Eeprom => "its EEPROM",
             Self::Default => "nothing says another",
         })
     }
 }
 
+/// The instrument's constants, in the data folder.
+pub const HARDWARE: &str = "hardware.json";
 /// PlanktoScope v2.6's: nothing on it says what it is.
 const OLDEST: &str = "1.2";
 
-/// Finds the board: a shipped version or a file, if it is told; else what `hardware.json` says.
+/// Finds the board: a shipped version or a file, if it is told; else what `hardware.json` says; else what is written in an EEPROM
+/// where a shipped board has it.
 ///
 /// # Errors
 /// There is no such board, or its file is wrong: in words, with what to do.
@@ -47,7 +55,7 @@ pub fn choose(told: Option<&str>, hardware: &Path) -> Result<Chosen, String> {
         Some(word) => (word.to_owned(), By::Option),
         None => match hat_version(hardware)? {
             Some(version) => (version, By::Hardware),
-            None => (OLDEST.into(), By::Default),
+            None => written().map_or((OLDEST.into(), By::Default), |version| (version, By::Eeprom)),
         },
     };
     let description = match Description::shipped(&word) {
@@ -61,6 +69,21 @@ pub fn choose(told: Option<&str>, hardware: &Path) -> Result<Chosen, String> {
         }
     };
     Ok(Chosen { description, by })
+}
+
+/// The newest shipped board in whose EEPROM is written that it is this one.
+fn written() -> Option<String> {
+    let said = |board: &Description| {
+        let line = Linux::new(board.clone()).slow_buses().eeprom().ok()?;
+        let identity = eeprom::read(line).ok()?.ok()?;
+        let is_it = identity.hardware_version.as_deref() == Some(board.instrument.word());
+        is_it.then(|| board.hat_version.clone())
+    };
+    Description::versions()
+        .iter()
+        .rev()
+        .filter_map(|version| Description::shipped(version))
+        .find_map(|board| said(&board))
 }
 
 fn looks_like_a_file(word: &str) -> bool {

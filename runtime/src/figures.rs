@@ -61,6 +61,7 @@ pub fn median<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use planktor_protocol::camera::Balance;
     use planktor_protocol::{Instant, Interval};
     use planktor_sim::scene::{Format, Scene};
     use std::sync::Arc;
@@ -80,6 +81,7 @@ mod tests {
             light: [0.0; 9],
             drift_um: [0.0; 9],
             exposure_fraction: 0.0,
+            balance: Balance::Picture,
             exposure: 1.0,
             gain: 1.0,
             depth_of_field_um: 95.0,

@@ -56,6 +56,25 @@ pub async fn follow(
     }
 }
 
+/// The best report within a while: with a place, if there is one.
+///
+/// # Errors
+/// It cannot be asked, or reported nothing.
+pub async fn heard(address: &str, not_before: Utc, during: Duration) -> io::Result<Fix> {
+    let mut best: Option<Fix> = None;
+    let mut hear = |fix: Fix| {
+        if best.is_none_or(|best| best.place.is_none()) {
+            best = Some(fix);
+        }
+    };
+    let ended = timeout(during, session(address, not_before, &mut hear)).await;
+    match (best, ended) {
+        (Some(fix), _) => Ok(fix),
+        (None, Ok(Err(error))) => Err(error),
+        (None, Ok(Ok(())) | Err(_)) => Err(io::Error::new(io::ErrorKind::TimedOut, "it reported nothing")),
+    }
+}
+
 async fn session(address: &str, not_before: Utc, heard: &mut impl FnMut(Fix)) -> io::Result<()> {
     let mut stream = timeout(PATIENCE, TcpStream::connect(address)).await??;
     stream.write_all(gpsd::WATCH.as_bytes()).await?;

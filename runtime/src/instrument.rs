@@ -5,6 +5,7 @@
 
 use crate::careful::Careful;
 use crate::dataset;
+use crate::machine;
 use crate::metrics::{Metrics, Stage};
 use crate::shelf::{Loaded, Shelf};
 use actix::{Actor, Arbiter, ArbiterHandle, AsyncContext, Recipient};
@@ -13,6 +14,7 @@ use planktor_actors::beside::{Hand, Model, Worker};
 use planktor_actors::bubbler::Bubbles;
 use planktor_actors::camera::Eye;
 use planktor_actors::display::Sign;
+use planktor_actors::eeprom::Nameplate;
 use planktor_actors::host::{Host, Noted, Reopen};
 use planktor_actors::intake::{Gate, Intake, intake};
 use planktor_actors::journal::Journal;
@@ -29,6 +31,7 @@ use planktor_drivers::board::{Board, Hardware};
 use planktor_drivers::calibration::{Calibration, Current};
 use planktor_drivers::clock::TrackingSource;
 use planktor_drivers::devices::bubbler::Bubbler;
+use planktor_drivers::devices::eeprom::Eeprom;
 use planktor_drivers::devices::focus::{Focus, Height};
 use planktor_drivers::devices::light::Light;
 use planktor_drivers::devices::position::PositionSource;
@@ -38,7 +41,7 @@ use planktor_drivers::disk::Disk;
 use planktor_drivers::stop::StopLine;
 use planktor_protocol::instrument::Device;
 use planktor_protocol::timekeeping::NOT_BEFORE;
-use planktor_protocol::{Report, Utc, bubbler, display, light};
+use planktor_protocol::{Report, Utc, bubbler, display, eeprom, light};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
@@ -96,6 +99,8 @@ pub struct Config {
     pub board_name: &'static str,
     /// The computer's serial number, if it has one.
     pub serial: Option<Arc<str>>,
+    /// The machine's name.
+    pub name: Arc<str>,
     /// Its constants, where `hardware.json` says nothing.
     pub calibration: Calibration,
     /// Which time.
@@ -140,6 +145,7 @@ impl Config {
             board,
             board_name,
             serial: None,
+            name: machine::UNKNOWN.into(),
             calibration: Calibration::V3_0,
             time,
             models: Models::default(),
@@ -258,7 +264,11 @@ fn build(
     outlet: Outlet,
     slow: &ArbiterHandle,
 ) -> io::Result<()> {
-    let instrument = dataset::Instrument { board: config.board_name, serial: config.serial };
+    let instrument = dataset::Instrument {
+        board: config.board_name,
+        name: (*config.name != *machine::UNKNOWN).then(|| config.name.clone()),
+        serial: config.serial,
+    };
     let encoder = |metrics: Metrics| -> Hand<Encode, Encoded> {
         let instrument = instrument.clone();
         Box::new(move |job| metrics.timed(Stage::Encode, || dataset::encode(job, &instrument)))
@@ -266,7 +276,7 @@ fn build(
     let encoders = (0..config.encoders).map(|_| encoder(config.metrics.clone())).collect();
     let encoders = Worker::start("encoder", JOBS, config.models.encoding, encoders)?;
     let mut recorder =
-        dataset::Recorder::new(config.disk, config.data, config.board_name, shelf, config.kept_free);
+        dataset::Recorder::new(config.disk, config.data, instrument.clone(), shelf, config.kept_free);
     let metrics = config.metrics;
     let record: Hand<Record, Recorded> =
         Box::new(move |job| metrics.timed(Stage::Record, || recorder.record(job)));
@@ -336,11 +346,22 @@ fn build(
             })
         };
         let display = {
-            let (board, events) = (board.clone(), Port::<Report<display::Event>>::of(&me));
+            let (board, health) = (board.clone(), health.clone());
+            let events = Port::<Report<display::Event>>::of(&me);
             Host::start_in_arbiter(slow, move |ctx| {
                 let buses = board.slow_buses();
                 let open = Box::new(move |_| Ok(Sign::new(buses.display()?, events.clone())));
                 Host::new(ctx, Device::Display, health, open)
+            })
+        };
+        let eeprom = {
+            let (board, events) = (board.clone(), Port::<Report<eeprom::Event>>::of(&me));
+            Host::start_in_arbiter(slow, move |ctx| {
+                let buses = board.slow_buses();
+                let open = Box::new(move |bell| {
+                    Ok(Nameplate::new(Eeprom::new(buses.eeprom()?), bell, events.clone()))
+                });
+                Host::new(ctx, Device::Eeprom, health, open)
             })
         };
         let known = Known { not_before: config.not_before, saved: memory.time };
@@ -361,13 +382,14 @@ fn build(
         let position = config.position.unwrap_or_else(|| Box::new(move || board.slow_buses().position()));
         Position::start_in_arbiter(slow, move |ctx| Position::new(ctx, position(), listeners));
 
-        let reopen: [(Device, Recipient<Reopen>); 6] = [
+        let reopen: [(Device, Recipient<Reopen>); 7] = [
             (Device::Pump, pump.clone().recipient()),
             (Device::Focus, focus.clone().recipient()),
             (Device::Light, light.clone().recipient()),
             (Device::Camera, camera.clone().recipient()),
             (Device::Bubbler, bubbler.clone().recipient()),
             (Device::Display, display.clone().recipient()),
+            (Device::Eeprom, eeprom.clone().recipient()),
         ];
         let parts = Parts {
             pump: Port::of(&pump),
@@ -378,11 +400,13 @@ fn build(
             light: Port::of(&light),
             bubbler: Port::of(&bubbler),
             display: Port::of(&display),
+            eeprom: Port::of(&eeprom),
             camera: Port::of(&camera),
             reopen: BTreeMap::from(reopen),
             pipeline: Pipeline::new(encoders, recorder, Port::of(&me), Port::of(&me)),
             calibration: current,
             memory,
+            name: config.name,
             protocols,
             earliest: known.earliest(),
             outlet,

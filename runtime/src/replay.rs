@@ -3,6 +3,9 @@
 //!
 //! A journal of a run in virtual time comes out equal, line by line. In one of a run in real time alarms rang some
 //! microseconds late and threads raced: what is compared there is what was published, in which order on each topic.
+//!
+//! A journal of a real instrument is replayed on a twin, which knows what it was told and nothing of the water, the pictures,
+//! the sky or the cables there. So only the words of its statuses are compared, and what is about those is left out, and counted.
 
 use crate::instrument::Models;
 use crate::journal::{Head, Recorded, Said};
@@ -61,6 +64,8 @@ pub struct Comparison {
     pub different: usize,
     /// The first of them, in words.
     pub told: Vec<String>,
+    /// Events about what a twin cannot know.
+    pub left_out: usize,
     /// Published in another order, where that is no difference: between topics of a run in real time.
     pub reordered: usize,
     /// By how much at most the same thing was published earlier or later.
@@ -94,6 +99,13 @@ impl fmt::Display for Comparison {
         if *reordered > 0 || !shifted.is_zero() {
             let ms = shifted.as_secs_f64() * 1e3;
             write!(f, " ({reordered} in another order across topics, at most {ms:.3} ms apart)")?;
+        }
+        if self.left_out > 0 {
+            write!(
+                f,
+                "; {} about pictures, clock, place and cables of a real instrument left out",
+                self.left_out
+            )?;
         }
         Ok(())
     }
@@ -142,6 +154,7 @@ pub fn replay(
     }
     let comparison = match head.hurried {
         true => line_by_line(lines, &head.data, &again, data),
+        false if head.board.is_some() => word_by_word(lines, &again, last)?,
         false => topic_by_topic(&published(lines)?, &published(&again)?, last),
     };
     Ok((comparison, again))
@@ -214,6 +227,30 @@ fn published(lines: &[Line]) -> Result<Vec<Published>, ReplayError> {
         Ok(Published { at: line.at, topic, essence })
     })
     .collect()
+}
+
+/// About what only a real instrument knows: what is in its pictures, its clock and place, its cables.
+const REAL: [&str; 3] = ["planktor/status/quality", "planktor/status/health", "planktor/status/device/"];
+
+/// Of a real instrument's statuses the words, without figures.
+fn word_by_word(lines: &[Line], again: &[Line], last: Instant) -> Result<Comparison, ReplayError> {
+    let (real, was) = words(lines)?;
+    let (_, is) = words(again)?;
+    Ok(Comparison { left_out: real, ..topic_by_topic(&was, &is, last) })
+}
+
+/// How many are about what only a real instrument knows, and the others' words.
+fn words(lines: &[Line]) -> Result<(usize, Vec<Published>), ReplayError> {
+    let (real, others): (Vec<_>, Vec<_>) =
+        published(lines)?.into_iter().partition(|it| REAL.iter().any(|topic| it.topic.starts_with(topic)));
+    let word = |it: Published| {
+        let value: Value = serde_json::from_str(&it.essence).unwrap_or_default();
+        let status = value["status"].as_str().unwrap_or_default();
+        // After a colon stands what went wrong, in figures.
+        let word = status.split(':').next().unwrap_or_default().to_owned();
+        Published { essence: word, ..it }
+    };
+    Ok((real.len(), others.into_iter().map(word).collect()))
 }
 
 /// What differs in frames that are exposed some microseconds apart; what the tests make of it should not.
@@ -292,6 +329,27 @@ mod tests {
         assert_eq!(topic_by_topic(&was, &swapped, last).different, 2);
         assert_eq!(topic_by_topic(&was, &was[..2], last).different, 1);
         assert_eq!(topic_by_topic(&was[..2], &was, last).different, 1);
+    }
+
+    #[test]
+    fn of_a_real_instrument_words_are_compared_and_what_only_it_knows_is_left_out() {
+        let out = |at, topic: &str, payload: &str| {
+            let message = Message { topic: topic.into(), payload: payload.into(), ..Message::default() };
+            let what = serde_json::to_string(&message).unwrap();
+            Line { at: Instant::from_nanos(at), kind: Kind::Out, what }
+        };
+        let was = [
+            out(1, "status/light", r#"{"status":"On","value":0.5}"#),
+            out(2, "planktor/status/quality", r#"{"frames":1}"#),
+        ];
+        let twin = |word: &str| [out(1, "status/light", &format!(r#"{{"status":"{word}","value":0.7}}"#))];
+        let last = Instant::from_nanos(9);
+        let same = word_by_word(&was, &twin("On"), last).unwrap();
+        assert!(
+            same.is_same() && same.left_out == 1 && same.to_string().contains("1 about pictures"),
+            "{same}"
+        );
+        assert_eq!(word_by_word(&was, &twin("Off"), last).unwrap().different, 1);
     }
 
     #[test]

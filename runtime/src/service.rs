@@ -38,9 +38,11 @@ pub enum BrokerChoice {
     External(Address),
 }
 
-/// The program's name at a broker. It is the same after a crash: the broker then knows at once that the one before is
-/// gone, and two programs for one instrument cannot be connected at once.
-const NAME: &str = "planktor";
+/// The program's name at a broker, for a machine of this name. It is the same after a crash: the broker then knows at once
+/// that the one before is gone, and two programs for one instrument cannot be connected at once.
+fn client_id(machine: &str) -> String {
+    format!("planktor-{machine}")
+}
 
 /// The supervisor's own deadline for the end is 5 s.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -203,7 +205,8 @@ fn open_page(
     let (hub, metrics) = (desk.hub.clone(), desk.metrics.clone());
     let eyepiece = Eyepiece::start(frames, metrics.clone()).map_err(WebError::Thread)?;
     let boot = uuid::Uuid::new_v4().simple().to_string();
-    let identity = Identity { board: config.board_name, began: Monotonic.now(), boot };
+    let (board, name) = (config.board_name, config.name.clone());
+    let identity = Identity { board, name, began: Monotonic.now(), boot };
     Web::start(options, Wiring { hub, asks, eyepiece, metrics, data: config.data.clone(), identity })
 }
 
@@ -242,7 +245,7 @@ fn outside_thread(
         let newest = newest.tracking.clone();
         config.tracking = Some(Box::new(move || Box::new(newest)));
     }
-    let journal = config.journal.clone();
+    let (journal, client_id) = (config.journal.clone(), client_id(&config.name));
     let (instrument, answers) = match Instrument::start(config) {
         Ok(both) => both,
         Err(error) => {
@@ -262,7 +265,7 @@ fn outside_thread(
     let gateway = RefCell::new(gateway);
     let ended = system.block_on(async {
         tokio::select! {
-            ended = outside(&gateway, &answers, options, desk, address, newest, end) => ended,
+            ended = outside(&gateway, &answers, options, desk, (address, client_id), newest, end) => ended,
             never = broker_goes_and_comes(twin, again, broker) => never,
         }
     });
@@ -287,7 +290,7 @@ async fn outside(
     answers: &Answers,
     options: Options,
     desk: Desk,
-    broker: Address,
+    (broker, client_id): (Address, String),
     newest: Newest,
     end: &Notify,
 ) -> Result<(), ServiceError> {
@@ -310,7 +313,7 @@ async fn outside(
     let link = link::serve(
         link::Options {
             broker: broker.clone(),
-            client_id: NAME.into(),
+            client_id: client_id.clone(),
             subscriptions: wire::SUBSCRIPTIONS.map(Into::into).into(),
             hears_itself: false,
             will: gateway::last_will(),
@@ -337,7 +340,7 @@ async fn outside(
     );
     let witnesses: Vec<_> = gateway::witnesses().into_iter().map(|will| (Outbox::new(), will)).collect();
     let witness = |(own, will): &(Outbox, Message)| {
-        let client_id = format!("{NAME}-{}", will.topic.replace('/', "-"));
+        let client_id = format!("{client_id}-{}", will.topic.replace('/', "-"));
         let options = link::Options {
             broker: broker.clone(),
             client_id,

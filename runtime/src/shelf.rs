@@ -11,6 +11,7 @@
 //!
 //! Read once, at the start. A file is replaced as a whole: whatever happens, it is as before or as it is to be.
 
+use crate::board::HARDWARE;
 use crate::careful::Careful;
 use planktor_actors::recording::{Memory, Shelve};
 use planktor_actors::supervisor::Kept;
@@ -31,7 +32,6 @@ use std::time::Duration;
 
 /// The board's name of a simulated instrument, and where its own files are.
 const TWIN: &str = "twin";
-const HARDWARE: &str = "hardware.json";
 const MEMORY: &str = "planktor.json";
 const PROTOCOLS: &str = "protocols";
 const PUMP_STEPS: &str = "pump_steps_per_ml";

@@ -110,14 +110,6 @@ fn the_demo_runs_a_whole_acquisition_and_shows_it() {
 }
 
 #[test]
-fn the_real_board_is_refused_with_what_is_missing() {
-    let refused = run(&["run"]);
-    assert!(!refused.status.success());
-    let said = text(&refused.stderr);
-    assert!(said.contains("not supported yet") && said.contains("--twin"), "{said}");
-}
-
-#[test]
 fn an_address_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

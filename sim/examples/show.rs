@@ -5,7 +5,7 @@
 
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it prints what it measured")]
 
-use planktor_protocol::camera::{Picture, Pixels};
+use planktor_protocol::camera::{Picture, Pixels, Settings};
 use planktor_sim::render::render;
 use planktor_sim::scene::{Format, Look, Particle, Scene};
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{name}: {:.1} ms", 1e3 * start.elapsed().as_secs_f64());
         write(&folder.join(format!("{name}.png")), &detail(&picture, 3, scene.width), png::ColorType::Rgb)?;
     }
-    if let Pixels::Bayer12(raw) = (Scene { format: Format::Bayer12, ..sharp }).develop() {
+    if let Pixels::Bayer(raw) = (Scene { format: Format::Bayer12, ..sharp }).develop() {
         let bytes: Vec<u8> = raw.samples.iter().map(|sample| (sample >> 4) as u8).collect();
         write(&folder.join("raw.png"), &detail(&bytes, 1, raw.width), png::ColorType::Grayscale)?;
     }
@@ -66,6 +66,7 @@ fn scene(defocus_um: impl Fn(u32) -> f32) -> Scene {
         light: [1.0; 9],
         drift_um: [0.0; 9],
         exposure_fraction: 0.0013,
+        balance: Settings::default().balance(),
         exposure: 1.0,
         gain: 1.0,
         depth_of_field_um: 95.0,

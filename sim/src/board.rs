@@ -4,12 +4,13 @@ use crate::camera::TwinCamera;
 use crate::faults::{self, Bus};
 use crate::instrument::{Hat, RtcChip};
 use crate::line::Line;
+use crate::rtc::Rtc;
 use crate::world::{Settings, World, lock};
 use embedded_hal::digital::{self, OutputPin};
 use embedded_hal::i2c;
 use embedded_hal::spi::{self, SpiDevice};
 use planktor_drivers::board::{
-    Board, ConverterLine, Enable, Hardware, I2c, LampLine, Output, RtcLine, SlowBuses, Spi,
+    Board, ConverterLine, EepromLine, Enable, Hardware, I2c, LampLine, Output, RtcLine, SlowBuses, Spi,
 };
 use planktor_drivers::clock::{Clock, TrackingSource, WallClock, WatchedClock};
 use planktor_drivers::devices::camera::Camera;
@@ -44,6 +45,19 @@ impl Twin {
     /// Looks into the world; for tests and summaries, not for the program that runs the instrument.
     pub fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
+    }
+}
+
+impl Twin {
+    fn slow_bus(&self, bus: Bus) -> SlowBus {
+        SlowBus { world: self.world.clone(), bus, has_eeprom: bus == self.eeprom_bus() }
+    }
+
+    fn eeprom_bus(&self) -> Bus {
+        match lock(&self.world).settings().hat {
+            Hat::V1_2 => Bus::Light,
+            Hat::V3_3 => Bus::Eeprom,
+        }
     }
 }
 
@@ -83,7 +97,7 @@ impl Hardware for Half {
 
 impl SlowBuses for Twin {
     fn lamp(&self) -> Result<LampLine, Fault> {
-        let i2c = I2c::new(SlowBus { world: self.world.clone() });
+        let i2c = I2c::new(self.slow_bus(Bus::Light));
         Ok(match lock(&self.world).settings().hat {
             Hat::V1_2 => LampLine::Driver { i2c, select: Output::new(Select { world: self.world.clone() }) },
             Hat::V3_3 => LampLine::Converter(ConverterLine { i2c, address: LAMP }),
@@ -91,7 +105,7 @@ impl SlowBuses for Twin {
     }
     fn bubbler(&self) -> Result<ConverterLine, Fault> {
         let fitted = lock(&self.world).bubbler.is_some();
-        let i2c = I2c::new(SlowBus { world: self.world.clone() });
+        let i2c = I2c::new(self.slow_bus(Bus::Light));
         fitted.then_some(ConverterLine { i2c, address: BUBBLER }).ok_or(Fault::NotFitted)
     }
     fn display(&self) -> Result<Box<dyn Display>, Fault> {
@@ -108,12 +122,17 @@ impl SlowBuses for Twin {
         Box::new(Chrony { world: self.world.clone(), asked: None })
     }
     fn rtc(&self) -> Result<RtcLine, Fault> {
-        let i2c = I2c::new(SlowBus { world: self.world.clone() });
+        let i2c = I2c::new(self.slow_bus(Bus::Light));
         match lock(&self.world).settings().rtc {
             None => Err(Fault::NotFitted),
             Some(RtcChip::Ds3231) => Ok(RtcLine::Ds3231(i2c)),
             Some(RtcChip::Rv3028) => Ok(RtcLine::Rv3028(i2c)),
         }
+    }
+    fn eeprom(&self) -> Result<EepromLine, Fault> {
+        let i2c = I2c::new(self.slow_bus(self.eeprom_bus()));
+        let write_protect = Some(Output::new(Protect { world: self.world.clone() }));
+        Ok(EepromLine { i2c, address: EEPROM, write_protect })
     }
 }
 
@@ -217,10 +236,35 @@ impl OutputPin for Select {
     }
 }
 
-/// The I2C bus of lamp, bubbler and battery-backed clock.
-struct SlowBus {
+/// The EEPROM's write protection.
+struct Protect {
     world: Arc<Mutex<World>>,
 }
+
+impl digital::ErrorType for Protect {
+    type Error = digital::ErrorKind;
+}
+
+impl OutputPin for Protect {
+    fn set_low(&mut self) -> Result<(), digital::ErrorKind> {
+        lock(&self.world).eeprom.protect(false);
+        Ok(())
+    }
+    fn set_high(&mut self) -> Result<(), digital::ErrorKind> {
+        lock(&self.world).eeprom.protect(true);
+        Ok(())
+    }
+}
+
+/// The I2C bus of lamp, bubbler and battery-backed clock, and on HAT 1.2 of the EEPROM; or HAT 3.3's, where that is alone.
+struct SlowBus {
+    world: Arc<Mutex<World>>,
+    bus: Bus,
+    has_eeprom: bool,
+}
+
+/// Where the EEPROM is on its bus.
+const EEPROM: u8 = 0x50;
 
 const NOBODY: i2c::ErrorKind = i2c::ErrorKind::NoAcknowledge(i2c::NoAcknowledgeSource::Address);
 /// HAT 3.3's lamp.
@@ -244,10 +288,8 @@ impl i2c::I2c for SlowBus {
         operations: &mut [i2c::Operation<'_>],
     ) -> Result<(), i2c::ErrorKind> {
         let mut world = lock(&self.world);
-        let line = world.line(Bus::Light);
-        let there = [GENERAL_CALL, world.lamp.address()].contains(&address)
-            || (address == BUBBLER && world.bubbler.is_some())
-            || world.rtc.as_ref().is_some_and(|rtc| rtc.address() == address);
+        let line = world.line(self.bus);
+        let there = self.has(&world, address);
         match line {
             Line::Stuck => {
                 let waits = world.is_in_real_time();
@@ -262,37 +304,66 @@ impl i2c::I2c for SlowBus {
             Line::Works | Line::Disturbed { .. } if !there => return Err(NOBODY),
             Line::Works | Line::Disturbed { .. } => {}
         }
-        let now = world.now();
         for operation in operations {
             match operation {
                 i2c::Operation::Write(bytes) => {
                     let mut bytes = bytes.to_vec();
                     line.there(&mut bytes);
-                    let World { lamp, bubbler, rtc, .. } = &mut *world;
-                    let taken = match (address, bubbler, rtc) {
-                        (GENERAL_CALL, ..) => lamp.general_call(&bytes, now),
-                        (BUBBLER, Some(bubbler), _) => bubbler.write(&bytes, now),
-                        (address, _, Some(rtc)) if rtc.address() == address => {
-                            rtc.write(&bytes, now);
-                            Ok(())
-                        }
-                        _ => lamp.write(&bytes, now),
-                    };
-                    taken.map_err(|_| NOT_TAKEN)?;
+                    write(&mut world, address, &bytes)?;
                 }
                 i2c::Operation::Read(bytes) => {
-                    let World { lamp, bubbler, rtc, .. } = &mut *world;
-                    match (address, bubbler, rtc) {
-                        (BUBBLER, Some(bubbler), _) => bubbler.read(bytes, now),
-                        (address, _, Some(rtc)) if rtc.address() == address => rtc.read(bytes, now),
-                        _ => lamp.read(bytes, now),
-                    }
+                    read(&mut world, address, bytes)?;
                     line.back(bytes);
                 }
             }
         }
         Ok(())
     }
+}
+
+impl SlowBus {
+    fn has(&self, world: &World, address: u8) -> bool {
+        match address {
+            EEPROM => self.has_eeprom,
+            _ if self.bus != Bus::Light => false,
+            GENERAL_CALL => true,
+            BUBBLER => world.bubbler.is_some(),
+            _ => {
+                let rtc = world.rtc.as_ref().map(Rtc::address);
+                address == world.lamp.address() || Some(address) == rtc
+            }
+        }
+    }
+}
+
+/// To whoever of those on the bus has this address.
+fn write(world: &mut World, address: u8, bytes: &[u8]) -> Result<(), i2c::ErrorKind> {
+    let now = world.now();
+    let World { lamp, bubbler, rtc, eeprom, .. } = world;
+    let taken = match (address, bubbler, rtc) {
+        (EEPROM, ..) => return eeprom.write(bytes, now).map_err(|_| NOBODY),
+        (GENERAL_CALL, ..) => lamp.general_call(bytes, now),
+        (BUBBLER, Some(bubbler), _) => bubbler.write(bytes, now),
+        (address, _, Some(rtc)) if rtc.address() == address => {
+            rtc.write(bytes, now);
+            Ok(())
+        }
+        _ => lamp.write(bytes, now),
+    };
+    taken.map_err(|_| NOT_TAKEN)
+}
+
+/// From whoever of those on the bus has this address.
+fn read(world: &mut World, address: u8, bytes: &mut [u8]) -> Result<(), i2c::ErrorKind> {
+    let now = world.now();
+    let World { lamp, bubbler, rtc, eeprom, .. } = world;
+    match (address, bubbler, rtc) {
+        (EEPROM, ..) => return eeprom.read(bytes, now).map_err(|_| NOBODY),
+        (BUBBLER, Some(bubbler), _) => bubbler.read(bytes, now),
+        (address, _, Some(rtc)) if rtc.address() == address => rtc.read(bytes, now),
+        _ => lamp.read(bytes, now),
+    }
+    Ok(())
 }
 
 /// A display that is ready at once.

@@ -19,6 +19,8 @@ pub enum Bus {
     Focus,
     /// The lamp's I2C.
     Light,
+    /// The EEPROM's I2C; on HAT 1.2 that is the lamp's.
+    Eeprom,
 }
 
 /// A stepper motor with its driver.
@@ -169,6 +171,8 @@ pub enum Part {
     Focus,
     /// The lamp and its bus.
     Light,
+    /// The EEPROM and its bus.
+    Eeprom,
     /// The camera.
     Camera,
     /// Receiver, gpsd, the computer's clock and the battery-backed one.
@@ -191,6 +195,7 @@ impl Fault {
                 Bus::Pump => Part::Pump,
                 Bus::Focus => Part::Focus,
                 Bus::Light => Part::Light,
+                Bus::Eeprom => Part::Eeprom,
             },
             Self::ChipReset(of)
             | Self::MotorStalled(of)

@@ -9,6 +9,7 @@ mod calendar;
 mod camera;
 pub mod chips {
     //! Register models behind embedded-hal.
+    pub mod at24c32;
     pub mod ds3231;
     pub mod imx477;
     pub mod lm36011;
@@ -23,6 +24,7 @@ pub mod gpsd;
 pub mod instrument;
 mod lamp;
 mod line;
+pub mod nameplate;
 pub mod parameters;
 mod particles;
 pub mod plankton;

@@ -11,11 +11,11 @@
 
 use std::sync::LazyLock;
 
-use crate::chips::imx477::{BLACK, WHITE};
+use crate::chips::imx477::{BITS, BLACK, WHITE};
 use crate::plankton::{Vignette, vignettes};
 use crate::random::scrambled;
 use crate::scene::{BLANK, Format, Look, Particle, Scene};
-use planktor_protocol::camera::{Image, Mosaic, Picture, Pixels};
+use planktor_protocol::camera::{Image, Mosaic, Pattern, Picture, Pixels};
 
 /// Red, green and blue of clear water in the middle of the picture, above the black level, of 255.
 const WATER: [f32; 3] = [205.0, 197.0, 186.0];
@@ -51,7 +51,7 @@ impl Picture for Scene {
         let Self { width, height, .. } = *self;
         match self.format {
             Format::Rgb => Pixels::Rgb(Image { width, height, rgb: render(self) }),
-            Format::Bayer12 => Pixels::Bayer12(Mosaic { width, height, black: BLACK, samples: mosaic(self) }),
+            Format::Bayer12 => Pixels::Bayer(mosaic(self)),
             Format::Jpeg => Pixels::Jpeg(jpeg(width, height, &render(self))),
             Format::Blank => {
                 let (width, height) = BLANK;
@@ -74,11 +74,8 @@ impl Picture for Scene {
 
     /// A camera that encodes by itself keeps that to itself.
     fn raw(&self) -> Option<Mosaic> {
-        let Self { width, height, .. } = *self;
         match self.format {
-            Format::Rgb | Format::Bayer12 => {
-                Some(Mosaic { width, height, black: BLACK, samples: mosaic(self) })
-            }
+            Format::Rgb | Format::Bayer12 => Some(mosaic(self)),
             Format::Jpeg | Format::Blank => None,
         }
     }
@@ -99,11 +96,13 @@ pub fn render(scene: &Scene) -> Vec<u8> {
 
 /// What the sensor gives behind its mosaic of colour filters, 12 bits a pixel, before anything is made of it: linear in
 /// the light, above the black level.
-fn mosaic(scene: &Scene) -> Vec<u16> {
+fn mosaic(scene: &Scene) -> Mosaic {
+    let Scene { width, height, balance, .. } = *scene;
+    let pattern = Pattern::Rggb;
     let mut samples = Vec::with_capacity(scene.width as usize * scene.height as usize);
     each_line(scene, |line, y| {
         for (x, pixel) in line.as_chunks::<3>().0.iter().enumerate() {
-            let colour = x % 2 + y % 2;
+            let colour = pattern.colour(x, y);
             let display = ((pixel[colour] - PEDESTAL) / (255.0 - PEDESTAL)).max(0.0);
             let linear = display * display / FILTERS[colour];
             samples.push(
@@ -111,7 +110,7 @@ fn mosaic(scene: &Scene) -> Vec<u16> {
             );
         }
     });
-    samples
+    Mosaic { width, height, pattern, bits: BITS, black: BLACK, balance, samples }
 }
 
 /// As a camera that encodes by itself does it. Nothing is a picture that JPEG has no room for.

@@ -6,6 +6,7 @@
 //! Lengths are micrometres in the specimen. The origin is the picture's top left corner,
 //! x runs to the right, along the flow, and y runs down, in the order the sensor reads its lines.
 
+use planktor_protocol::camera::Balance;
 use serde::{Deserialize, Serialize};
 
 /// Everything one frame depends on.
@@ -33,6 +34,8 @@ pub struct Scene {
     pub exposure_fraction: f32,
     /// How long a line is exposed, relative to the usual 114 us.
     pub exposure: f32,
+    /// What the camera was told of its colours; a picture that it makes itself is balanced already.
+    pub balance: Balance,
     /// The sensor's analogue gain, relative to the usual 3.5: it brightens, and brings out the noise.
     pub gain: f32,
     /// Depth within which a particle is sharp, in micrometres.

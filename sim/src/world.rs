@@ -4,12 +4,13 @@
 //! Every number carries its source: here, or in [`parameters`](crate::parameters).
 
 use crate::chips::imx477::Sensor;
-use crate::chips::{mcp4725, tmc5160};
+use crate::chips::{at24c32, mcp4725, tmc5160};
 use crate::driven::{Coupling, Driven};
 use crate::faults::{Bus, Change, Fault, Motor, Part, Spell, Spells};
 use crate::instrument::{Hat, Preset, RtcChip};
 use crate::lamp::Lamp;
 use crate::line::Line;
+use crate::nameplate;
 use crate::parameters::Parameters;
 use crate::particles::{CELL_WIDTH_UM, Particles, View};
 use crate::random::{hash, unit};
@@ -173,6 +174,8 @@ pub struct World {
     pub display: Option<Option<Page>>,
     /// The battery-backed clock, if there is one.
     pub rtc: Option<Rtc>,
+    /// The EEPROM that says which instrument it is.
+    pub eeprom: at24c32::Model,
     /// How the camera was set.
     camera: camera::Settings,
     truths: VecDeque<Truth>,
@@ -214,6 +217,7 @@ impl World {
             bubbler: (settings.hat == Hat::V3_3).then(|| mcp4725::Model::new(0)),
             display: (settings.hat == Hat::V3_3).then_some(None),
             rtc: settings.rtc.map(|chip| Rtc::new(chip, utc_at(settings.began, on), on)),
+            eeprom: at24c32::Model::new(&nameplate::of(settings.hat)),
             camera: camera::Settings::default(),
             truths: VecDeque::new(),
             spells: Spells::default(),
@@ -477,6 +481,7 @@ impl World {
             drift_um: std::array::from_fn(|i| (pumped[i] + drifted[i] - pumped[0] - drifted[0]) as f32),
             exposure_fraction: sensor.exposure().as_secs_f32() / exposure.duration().as_secs_f32(),
             exposure: (sensor.exposure().as_secs_f64() / usual.exposure().as_secs_f64()) as f32,
+            balance: self.camera.balance(),
             gain: (sensor.gain() / usual.gain()) as f32,
             depth_of_field_um: preset.depth_of_field_um() as f32,
             particles: Particles { seed, preset, parameters }.seen(&view),

@@ -94,6 +94,7 @@ impl Supervisor {
                     settings: self.settings,
                     plan,
                     frame_bytes,
+                    hardware: self.nameplate.hardware(),
                 });
             }
             What::Again(order) => {

@@ -112,6 +112,7 @@ impl Supervisor {
         self.save_the_time();
         let not = |why| Event::OperatingTime(operating_time::Event::Failed(why));
         self.shelve(id, Shelve::Memory(self.memory), self.hours(), not);
+        self.engrave();
     }
 
     /// Told to nobody, unless it fails.

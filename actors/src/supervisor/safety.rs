@@ -82,6 +82,7 @@ impl Supervisor {
         }
         let deadline = self.bell.at(self.bell.now() + SHUTDOWN_DEADLINE);
         self.shutdown.get_or_insert(Shutdown { id, deadline, ended: false });
+        self.engrave();
     }
 
     pub(super) fn end_when_quiet(&mut self) {
@@ -141,7 +142,7 @@ impl Supervisor {
                 let lost = self.focus.lost();
                 self.motor_lost(state, Axis::Focus, fault, &lost)
             }
-            Device::Light | Device::Bubbler | Device::Display => {
+            Device::Light | Device::Bubbler | Device::Display | Device::Eeprom => {
                 self.slow_is_lost(device, fault);
                 state
             }

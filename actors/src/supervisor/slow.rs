@@ -1,4 +1,4 @@
-//! Orders to what hangs on slow buses: lamp, bubbler, display. A bus may hold them; each has a deadline.
+//! Orders to what hangs on slow buses: lamp, bubbler, display, EEPROM. A bus may hold them; each has a deadline.
 
 use super::{SlowOrder, Supervisor};
 use crate::alarm::Ticket;
@@ -47,15 +47,15 @@ impl Supervisor {
     }
 
     /// Names an order; `None`: it was answered already, because nobody is there to carry it out.
-    fn slow_order(&mut self, device: Device, id: Option<CommandId>) -> Option<Run> {
+    pub(super) fn slow_order(&mut self, device: Device, id: Option<CommandId>) -> Option<Run> {
         let full = || (self.slow_orders.len() >= MOST_ORDERS).then_some(Fault::NoAnswer);
         if let Some(fault) = self.fault(device).or_else(full) {
-            self.tell(id, failed(device, fault));
+            self.tell_failed(id, device, fault);
             return None;
         }
         let run = self.new_run();
         let deadline = self.bell.at(self.bell.now() + DEADLINE);
-        self.slow_orders.push_back(SlowOrder { device, run, id, deadline, saves: false });
+        self.slow_orders.push_back(SlowOrder { device, run, id, deadline, saves: false, keeps: None });
         Some(run)
     }
 
@@ -85,7 +85,7 @@ impl Supervisor {
         self.tell(id, Event::Display(event));
     }
 
-    fn slow_answer(&mut self, run: Run) -> Option<SlowOrder> {
+    pub(super) fn slow_answer(&mut self, run: Run) -> Option<SlowOrder> {
         let order = self.slow_orders.iter().position(|order| order.run == run)?;
         self.slow_orders.remove(order)
     }
@@ -99,7 +99,7 @@ impl Supervisor {
         if device == Device::Light {
             self.shines(None);
         }
-        self.tell(id, failed(device, Fault::NoAnswer));
+        self.tell_failed(id, device, Fault::NoAnswer);
         true
     }
 
@@ -109,13 +109,13 @@ impl Supervisor {
             self.shines(None);
         }
         if fault != Fault::NotFitted {
-            self.tell(None, failed(device, fault));
+            self.tell_failed(None, device, fault);
         }
         let orders = std::mem::take(&mut self.slow_orders).into_iter();
         let (lost, others): (VecDeque<_>, _) = orders.partition(|order| order.device == device);
         self.slow_orders = others;
         for SlowOrder { id, .. } in lost {
-            self.tell(id, failed(device, fault));
+            self.tell_failed(id, device, fault);
         }
     }
 
@@ -128,17 +128,20 @@ impl Supervisor {
                 self.tell(None, Event::Light(light::Event::Level(Fraction::ZERO)));
             }
             Device::Bubbler => self.tell(None, Event::Bubbler(bubbler::Event::Bubbling(false))),
-            Device::Display | Device::Pump | Device::Focus | Device::Camera => {}
+            Device::Display | Device::Eeprom | Device::Pump | Device::Focus | Device::Camera => {}
         }
     }
-}
 
-fn failed(device: Device, fault: Fault) -> Event {
-    match device {
-        Device::Bubbler => Event::Bubbler(bubbler::Event::Failed(fault)),
-        Device::Display => Event::Display(display::Event::Failed(fault)),
-        Device::Light | Device::Pump | Device::Focus | Device::Camera => {
-            Event::Light(light::Event::Failed(fault))
-        }
+    fn tell_failed(&self, id: Option<CommandId>, device: Device, fault: Fault) {
+        let event = match device {
+            Device::Bubbler => Event::Bubbler(bubbler::Event::Failed(fault)),
+            Device::Display => Event::Display(display::Event::Failed(fault)),
+            // Nobody has asked it; how it is is told as its health.
+            Device::Eeprom => return,
+            Device::Light | Device::Pump | Device::Focus | Device::Camera => {
+                Event::Light(light::Event::Failed(fault))
+            }
+        };
+        self.tell(id, event);
     }
 }

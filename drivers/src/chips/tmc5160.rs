@@ -187,13 +187,21 @@ impl<SPI: SpiDevice> Tmc5160<SPI> {
     /// # Errors
     /// [`Error::Version`] if something else answers.
     pub fn probe(&mut self) -> Result<bool, Error<SPI::Error>> {
-        match self.read_unchecked(Register::Ioin)?.0.to_be_bytes()[0] {
-            VERSION => {}
-            other => return Err(Error::Version(other)),
-        }
+        self.recognize()?;
         let (gstat, _) = self.read_unchecked(Register::Gstat)?;
         self.datagram(Register::Gstat as u8 | 0x80, GSTAT_ALL)?;
         Ok(gstat & 1 != 0)
+    }
+
+    /// Reads the version, and changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Version`] if something else answers.
+    pub fn recognize(&mut self) -> Result<(), Error<SPI::Error>> {
+        match self.read_unchecked(Register::Ioin)?.0.to_be_bytes()[0] {
+            VERSION => Ok(()),
+            other => Err(Error::Version(other)),
+        }
     }
 
     /// Writes one register of the set-up.

@@ -16,6 +16,13 @@ pub struct Prediction {
 
 /// For camera authors: nothing here waits. A real camera's thread fills a pool; a simulated one answers by the clock.
 pub trait Camera {
+    /// Whether it can be asked already; a real camera is opened by a thread of its own. `true` unless it says otherwise.
+    ///
+    /// # Errors
+    /// [`Fault`]: why it cannot be opened, or what ended its stream; it is to be dropped and opened again.
+    fn ready(&self) -> Result<bool, Fault> {
+        Ok(true)
+    }
     /// Takes pictures so from the next frame on, or nearly so; says how it will stream.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use linux_embedded_hal::i2cdev::linux::LinuxI2CError;
 use linux_embedded_hal::spidev::{SpiModeFlags, SpidevOptions};
 use linux_embedded_hal::{I2CError, I2cdev, SpidevDevice};
 use planktor_protocol::Fault;
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::ioctl::{IntegerSetter, Opcode, ioctl};
 use std::fs::File;
@@ -19,12 +20,17 @@ const SPI_HZ: u32 = 1_000_000;
 /// transfer, a page of an EEPROM at 100 kHz, takes 3.2 ms on the wire.
 pub const I2C_TIME_OUT: Duration = Duration::from_millis(50);
 
-/// A device on SPI: mode 3, 8 bits a word.
+/// A device on SPI: mode 3, 8 bits a word. Its node is locked, because a chip answers with what the datagram *before*
+/// asked for: two programs would read each other's answers.
 ///
 /// # Errors
-/// The node is not there, may not be opened, or is no SPI device.
+/// The node is not there, may not be opened, is no SPI device, or another program of ours has it.
 pub fn spi(node: &'static str) -> Result<Spi, Fault> {
     let mut device = SpidevDevice::open(node).map_err(|error| unopened(node, error.inner()))?;
+    // Where nothing can be locked, nobody has.
+    if flock(device.inner(), FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+        return Err(Fault::InUse(node));
+    }
     let mode = SpiModeFlags::SPI_MODE_3;
     let options = SpidevOptions::new().bits_per_word(8).max_speed_hz(SPI_HZ).mode(mode).build();
     device.configure(&options).map_err(|error| unopened(node, &error))?;

@@ -4,6 +4,7 @@
 //! device nodes; pins are lines of the one GPIO chip that has the header's pins, found by its label, because its number
 //! differs from kernel to kernel.
 
+use super::{csi, v4l};
 use crate::calibration::Calibration;
 use serde::{Deserialize, Deserializer};
 
@@ -34,6 +35,37 @@ pub struct Description {
     /// Battery-backed clocks that may be fitted; the first that answers is used.
     #[serde(default)]
     pub rtc: Vec<RtcChip>,
+    /// The EEPROM, if there is one.
+    pub eeprom: Option<Eeprom>,
+    /// The camera, if there is one.
+    pub camera: Option<Camera>,
+}
+
+/// Where it is written who the instrument is.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(tag = "chip", deny_unknown_fields)]
+pub enum Eeprom {
+    /// A 24C32.
+    #[serde(rename = "24c32")]
+    At24c32 {
+        /// Its bus's node.
+        #[serde(deserialize_with = "lasting")]
+        i2c: Lasting,
+        /// 0x50 to 0x57.
+        address: u8,
+        /// The pin that is low to write.
+        write_protect: u8,
+    },
+}
+
+/// How a camera is reached.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "driver", rename_all = "lowercase")]
+pub enum Camera {
+    /// By Video4Linux.
+    V4l(v4l::Settings),
+    /// By libcamera, as a Raspberry Pi's own.
+    Csi(csi::Settings),
 }
 
 /// PlanktoScopes that differ in pump and stage.
@@ -48,6 +80,14 @@ pub enum Instrument {
 }
 
 impl Instrument {
+    /// As its EEPROM has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::V2_6 => "v2.6",
+            Self::V3_0 => "v3.0",
+        }
+    }
+
     /// Its constants as shipped.
     pub fn calibration(self) -> Calibration {
         match self {
@@ -172,7 +212,9 @@ impl Description {
             Some(("focus.enable", second)),
             select.map(|pin| ("light.select", pin)),
         ];
-        let pins: Vec<_> = pins.into_iter().flatten().collect();
+        let protect =
+            self.eeprom.map(|Eeprom::At24c32 { write_protect, .. }| ("eeprom.write_protect", write_protect));
+        let pins: Vec<_> = pins.into_iter().chain([protect]).flatten().collect();
         for (n, (one, pin)) in pins.iter().enumerate() {
             if let Some((other, _)) = pins[n + 1..].iter().find(|(_, other)| other == pin) {
                 return Err(format!("{one} and {other} are both GPIO {pin}; each needs a pin of its own"));

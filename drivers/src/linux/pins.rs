@@ -16,6 +16,11 @@ use std::rc::Rc;
 /// Whoever asks the kernel who has a line is told this.
 const CONSUMER: &str = "planktor";
 
+/// Whether this computer is a Raspberry Pi that rppal knows.
+pub fn on_a_pi() -> bool {
+    DeviceInfo::new().is_ok()
+}
+
 /// Where pins come from.
 #[derive(Clone, Debug)]
 pub struct Pins {
@@ -52,7 +57,7 @@ impl Pins {
     }
 
     fn take(&self, number: u8, first: bool) -> Result<Held, Fault> {
-        if DeviceInfo::new().is_ok() {
+        if on_a_pi() {
             return taken_by_rppal(number, first).map(Held::Pi);
         }
         let name = name(number);

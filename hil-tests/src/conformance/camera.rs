@@ -9,6 +9,10 @@ use std::time::Duration;
 pub trait CameraBench: Bench {
     /// It.
     fn camera(&mut self) -> &mut dyn Camera;
+    /// How far a time stamp may be from its prediction: a camera's clock wanders.
+    fn tolerance(&self) -> Duration {
+        ms(1)
+    }
 }
 
 /// Every check.
@@ -26,9 +30,6 @@ pub fn checks<B: CameraBench>() -> Vec<Check<B>> {
     ]
 }
 
-/// How far a time stamp may be from its prediction: a camera's clock wanders.
-const TOLERANCE: Duration = Duration::from_millis(1);
-
 fn open(bench: &mut impl CameraBench) -> Mode {
     let mode = bench.camera().open().expect("there is a camera");
     bench.pass(ms(1_500));
@@ -42,7 +43,7 @@ fn predict(bench: &mut impl CameraBench, after: Duration) -> Prediction {
 
 fn take(bench: &mut impl CameraBench, prediction: &Prediction) -> Frame {
     let wait = prediction.ready - bench.now();
-    bench.pass(wait + TOLERANCE);
+    bench.pass(wait + bench.tolerance());
     bench.camera().take(prediction.seq).expect("it is there")
 }
 
@@ -53,7 +54,8 @@ fn predicts(bench: &mut impl CameraBench) -> Outcome {
         let then = bench.now() + after;
         let prediction = predict(bench, after);
         assert!(
-            prediction.interval.from >= then && prediction.interval.from < then + mode.cadence + TOLERANCE
+            prediction.interval.from >= then
+                && prediction.interval.from < then + mode.cadence + bench.tolerance()
         );
         assert!(prediction.ready >= prediction.interval.to);
     }
@@ -61,11 +63,11 @@ fn predicts(bench: &mut impl CameraBench) -> Outcome {
 }
 
 fn cadence(bench: &mut impl CameraBench) -> Outcome {
-    let mode = open(bench);
+    let (mode, tolerance) = (open(bench), bench.tolerance());
     let first = predict(bench, Duration::ZERO);
-    let second = bench.camera().predict(first.interval.from + TOLERANCE).expect("it streams");
+    let second = bench.camera().predict(first.interval.from + tolerance).expect("it streams");
     let apart = second.interval.from - first.interval.from;
-    assert!(apart + TOLERANCE > mode.cadence && apart < mode.cadence + TOLERANCE, "{apart:?}");
+    assert!(apart + tolerance > mode.cadence && apart < mode.cadence + tolerance, "{apart:?}");
     assert!(first.interval.duration() >= mode.exposure);
     assert_eq!(second.seq, first.seq + 1);
     Outcome::Passed
@@ -79,7 +81,7 @@ fn comes(bench: &mut impl CameraBench) -> Outcome {
         assert_eq!(frame.seq, prediction.seq);
         let off = (frame.interval.from - prediction.interval.from)
             .max(prediction.interval.from - frame.interval.from);
-        assert!(off <= TOLERANCE, "{off:?}");
+        assert!(off <= bench.tolerance(), "{off:?}");
     }
     Outcome::Passed
 }

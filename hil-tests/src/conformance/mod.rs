@@ -1,6 +1,7 @@
 //! What a chip must do, whether it is real or a model: each suite is written against embedded-hal and a bench, and a
 //! bench is anything on which time passes. A check that needs what a bench has not is skipped, and says why.
 
+pub mod at24c32;
 pub mod camera;
 pub mod lm36011;
 pub mod mcp4725;

@@ -26,8 +26,9 @@ const LINES: usize = 4_096;
 /// A program; killed if it is dropped before it has ended.
 pub struct Running {
     child: Child,
-    /// What it said on its standard error.
-    said: Receiver<String>,
+    /// What it says on its standard error, and what of that was heard so far.
+    says: Receiver<String>,
+    said: String,
 }
 
 impl Running {
@@ -42,25 +43,24 @@ impl Running {
         let mut child = command.stdin(Stdio::null()).stdout(output).stderr(Stdio::piped()).spawn();
         let errors = child.as_mut().map(|child| child.stderr.take().expect("it was piped"));
         let errors = errors.unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
-        let (line, said) = bounded(LINES);
+        let (line, says) = bounded(LINES);
         std::thread::spawn(move || {
             for text in BufReader::new(errors).lines().map_while(Result::ok) {
                 let _ = writeln!(log, "{text}");
                 let _ = line.try_send(text);
             }
         });
-        Self { child: child.expect("it was started"), said }
+        Self { child: child.expect("it was started"), says, said: String::new() }
     }
 
-    /// Waits until it says something with this word in it.
+    /// Waits until it has said this.
     ///
     /// # Panics
     /// If it never does.
-    pub fn says(&self, word: &str) {
-        let mut last = String::from("nothing");
-        while !last.contains(word) {
-            let line = self.said.recv_timeout(PATIENCE);
-            last = line.unwrap_or_else(|_| panic!("it never said {word:?}, but at last: {last}"));
+    pub fn says(&mut self, words: &str) {
+        while !self.said.contains(words) {
+            let line = self.says.recv_timeout(PATIENCE);
+            self.said += &line.unwrap_or_else(|_| panic!("it never said {words:?}, but: {}", self.said));
         }
     }
 
@@ -99,21 +99,25 @@ pub fn mosquitto() -> Running {
     let config = "/tmp/mosquitto.conf";
     let text = "user root\nlistener 1883 127.0.0.1\nallow_anonymous true\npersistence false\n";
     fs::write(config, text).expect("its configuration");
-    let mosquitto = Running::start("mosquitto", Command::new("mosquitto").args(["-v", "-c", config]));
+    let mut mosquitto = Running::start("mosquitto", Command::new("mosquitto").args(["-v", "-c", config]));
     mosquitto.says("running");
     mosquitto
 }
 
-/// The program under test, on HAT 3.3.
+/// The program under test, on HAT 3.3 with the kernel's simulated camera, and with more arguments.
 ///
 /// # Panics
 /// If it cannot be started.
-pub fn planktor(data: &str) -> Running {
+pub fn planktor(data: &str, more: &[&str]) -> Running {
+    let shipped = include_str!("../../../drivers/boards/hat-3.3.toml");
+    let [theirs, ours] = ["driver = \"csi\"\ndevice = \"imx477\"", CAMERA];
+    assert!(shipped.contains(theirs), "a board with its own camera is used with another");
+    fs::write(BOARD, shipped.replace(theirs, ours)).expect("the board's description");
     let mut command = Command::new("planktor");
     command.args([
         "run",
         "--board",
-        "3.3",
+        BOARD,
         "--broker",
         &broker().to_string(),
         "--chrony",
@@ -121,7 +125,39 @@ pub fn planktor(data: &str) -> Running {
         "--data",
         data,
     ]);
-    Running::start("planktor", command.env("PLANKTOR_HTTP", "off"))
+    Running::start("planktor", command.args(more).env("PLANKTOR_HTTP", "off"))
+}
+
+const BOARD: &str = "/tmp/board.toml";
+/// Small: an emulated processor makes its pictures.
+const CAMERA: &str = "driver = \"v4l\"\ndevice = \"vivid\"\nsize = [640, 360]";
+
+/// The kernel's simulated camera, one webcam; unplugged when it is dropped.
+pub struct Camera;
+
+impl Camera {
+    /// Where it is.
+    pub const NODE: &str = "/dev/video0";
+
+    /// Plugs it in.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    pub fn plugged_in() -> Self {
+        let how = ["/modules/vivid.ko", "n_devs=1", "node_types=0x1", "num_inputs=1", "input_types=0x00"];
+        assert!(Command::new("insmod").args(how).status().expect("busybox").success(), "no camera");
+        Self
+    }
+}
+
+impl Drop for Camera {
+    fn drop(&mut self) {
+        let pulled = Command::new("rmmod").arg("vivid").status();
+        assert!(
+            std::thread::panicking() || pulled.is_ok_and(|status| status.success()),
+            "it is still in use"
+        );
+    }
 }
 
 /// A gpsd whose receiver is on a line of its own, and sees the sky off Roscoff.

@@ -454,6 +454,7 @@ const fn health_topic(device: Device) -> &'static str {
         Device::Camera => "planktor/status/device/camera",
         Device::Bubbler => "planktor/status/device/bubbler",
         Device::Display => "planktor/status/device/display",
+        Device::Eeprom => "planktor/status/device/eeprom",
     }
 }
 

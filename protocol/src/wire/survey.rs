@@ -2,13 +2,15 @@
 
 use super::reading::{tagged, words};
 use super::{Status, status_of};
+use crate::eeprom::Identity;
 use crate::instrument::Command;
 use crate::position::{Fix, Place};
-use crate::survey::Survey;
+use crate::survey::{Survey, Who};
 use crate::units::{Fraction, Nanodegrees};
 use crate::{Instant, camera};
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::sync::Arc;
 
 pub(super) const TOPIC: &str = "planktor/health";
 /// Where it is told.
@@ -58,6 +60,9 @@ pub struct SurveyStatus {
     /// How the camera takes pictures; missing if it has not said so yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     camera: Option<CameraMode>,
+    /// With `Known`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instrument: Option<Instrument>,
     /// Why it could not be told.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -109,6 +114,49 @@ struct Stage {
     uncertain: bool,
 }
 
+/// Which instrument it is.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+struct Instrument {
+    /// The machine's name, two words and a number; `unknown` if it has none.
+    name: String,
+    /// As in `v3.0`; missing if nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hardware_version: Option<String>,
+    /// Whose board it is; this and the rest as its EEPROM says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vendor: Option<String>,
+    /// Which board.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    product: Option<String>,
+    /// Its maker's number of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial_number: Option<String>,
+    /// Of the EEPROM's content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eeprom_version: Option<String>,
+    /// What is wrong with its EEPROM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
+}
+
+impl From<&Who> for Instrument {
+    fn from(Who { name, hardware, identity, trouble }: &Who) -> Self {
+        let text = |text: &Option<Arc<str>>| text.as_deref().map(Into::into);
+        let Identity { vendor, product, serial_number, eeprom_version, .. } =
+            identity.clone().unwrap_or_default();
+        let named = |name: Arc<str>| (!name.is_empty()).then(|| name.to_string());
+        Self {
+            name: name.to_string(),
+            hardware_version: text(hardware),
+            vendor: named(vendor),
+            product: named(product),
+            serial_number: text(&serial_number),
+            eeprom_version: text(&eeprom_version),
+            trouble: text(trouble),
+        }
+    }
+}
+
 /// How the camera takes pictures.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 struct CameraMode {
@@ -151,7 +199,7 @@ fn position(place: &Place, fix: &Fix, now: Instant) -> Position {
 }
 
 pub(super) fn status(survey: &Survey) -> Vec<Status> {
-    let Survey { at, time, steps, fix, height, height_uncertain, light, camera } = survey;
+    let Survey { at, time, steps, fix, height, height_uncertain, light, camera, who } = survey;
     let fixed = fix.as_ref().and_then(|fix| Some(position(fix.place.as_ref()?, fix, *at)));
     let status = SurveyStatus {
         status: SurveyWord::Known,
@@ -166,6 +214,7 @@ pub(super) fn status(survey: &Survey) -> Vec<Status> {
         stage: Some(Stage { height_um: height.0, uncertain: *height_uncertain }),
         light: light.map(|light| f64::from(light.millionths()) / f64::from(Fraction::ONE.millionths())),
         camera: camera.as_ref().map(Into::into),
+        instrument: Some(who.into()),
         reason: None,
     };
     vec![status_of(STATUS, &status, false)]

@@ -4,6 +4,7 @@ mod broker;
 mod client;
 mod contract;
 mod demo;
+mod doctor;
 mod export;
 mod hurry;
 mod list;
@@ -39,6 +40,8 @@ enum Command {
     Run(run::Run),
     /// Run a whole acquisition on a simulated instrument and show what came of it
     Demo(demo::Demo),
+    /// Look at everything that an instrument needs, and say what to do where something is wrong; changes nothing
+    Doctor(doctor::Doctor),
     #[command(flatten)]
     Order(client::Order),
     /// Replay the journal of a simulated run in virtual time, and list what is different
@@ -69,6 +72,7 @@ impl Cli {
         let result = match self.command {
             Command::Run(run) => run.run(),
             Command::Demo(demo) => demo.run(),
+            Command::Doctor(doctor) => doctor.run(),
             Command::Order(order) => order.run(),
             Command::Completions { shell } => {
                 clap_complete::generate(

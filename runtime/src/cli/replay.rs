@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Replay {
-    /// What `planktor run --twin --journal FILE` recorded
+    /// What `planktor run --journal FILE` recorded; of a real instrument it is replayed on a twin
     journal: PathBuf,
     /// Keep the data sets of the replay in this folder, which must be new or empty
     #[arg(long, value_name = "FOLDER")]

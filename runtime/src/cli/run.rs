@@ -8,13 +8,14 @@ use planktor_actors::journal::Journal;
 use planktor_drivers::calibration::Calibration;
 use planktor_drivers::clock::{Computer, Monotonic, WallClock};
 use planktor_drivers::disk::FileSystem;
-use planktor_drivers::linux::Linux;
-use planktor_drivers::linux::description::Instrument as Model;
+use planktor_drivers::linux::description::{Camera, Instrument as Model};
+use planktor_drivers::linux::{Linux, v4l};
 use planktor_drivers::{Board, Clock, Disk};
 use planktor_runtime::board::{self, Chosen};
 use planktor_runtime::chrony::Chrony;
 use planktor_runtime::instrument::{Config, KEPT_FREE, Time};
 use planktor_runtime::journal::{Head, Writer};
+use planktor_runtime::machine;
 use planktor_runtime::scenario::Scenario;
 use planktor_runtime::service::{BrokerChoice, Options, Say, Service};
 use planktor_runtime::shelf::snapshot;
@@ -29,8 +30,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 const MB: u64 = 1_000_000;
-/// A Raspberry Pi's serial number (device tree); other computers have none there.
-const SERIAL: &str = "/sys/firmware/devicetree/base/serial-number";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
@@ -59,6 +58,9 @@ pub(crate) struct Run {
     /// [default: hat_version in hardware.json, else 1.2]
     #[arg(long, value_name = "1.2|3.3|FILE", conflicts_with = "twin")]
     board: Option<String>,
+    /// The camera, behind Video4Linux: a path or a part of its name [default: as the board's description has it]
+    #[arg(long, value_name = "DEVICE", conflicts_with = "twin")]
+    camera: Option<String>,
     /// The instrument's constants [default: hardware.json in the data folder; of a twin: twin/hardware.json]
     #[arg(long, value_name = "FILE")]
     hardware: Option<PathBuf>,
@@ -113,12 +115,14 @@ impl Run {
             trouble: instrument.trouble,
             web: self.page.options(users)?,
         };
+        let root = Path::new("/");
         let config = Config {
             journal,
             calibration: instrument.calibration,
             hardware: self.hardware,
             kept_free: self.keep_free.saturating_mul(MB),
-            serial: serial(),
+            serial: machine::serial(root),
+            name: machine::name(root),
             ..Config::new(instrument.board, instrument.name, Time::Real, instrument.disk, data.clone())
         };
         let service = Service::start(config, options)?;
@@ -174,9 +178,12 @@ impl Run {
 
     /// With gpsd and chrony where they usually are: on a ship they are what makes the data worth keeping.
     fn real(&self, data: &Path) -> Result<Instrument, Failure> {
-        let usual = data.join("hardware.json");
-        let Chosen { description, by } =
+        let usual = data.join(board::HARDWARE);
+        let Chosen { mut description, by } =
             board::choose(self.board.as_deref(), self.hardware.as_deref().unwrap_or(&usual))?;
+        if let Some(device) = &self.camera {
+            description.camera = Some(Camera::V4l(v4l::Settings::of(device)));
+        }
         let gpsd = match &self.gpsd {
             None => Some(GPSD.into()),
             Some(Gps::At(address)) => Some(address.clone()),
@@ -224,12 +231,7 @@ struct Instrument {
 }
 
 /// Where gpsd usually is.
-const GPSD: &str = "localhost:2947";
-
-fn serial() -> Option<Arc<str>> {
-    let text = std::fs::read_to_string(SERIAL).ok()?;
-    Some(text.trim_end_matches('\0').trim()).filter(|text| !text.is_empty()).map(Into::into)
-}
+pub(super) const GPSD: &str = "localhost:2947";
 
 fn read(path: &Path) -> Result<Scenario, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| {

@@ -51,7 +51,7 @@ fn dng(frame: &Frame) -> Result<Vec<u8>, String> {
 fn file(pixels: Pixels) -> Result<(Vec<u8>, Option<Look>), String> {
     let image = match pixels {
         Pixels::Rgb(image) => image,
-        Pixels::Bayer12(mosaic) => develop(&mosaic)?,
+        Pixels::Bayer(mosaic) => develop(&mosaic)?,
         Pixels::Jpeg(bytes) if bytes.starts_with(&BEGIN) && bytes.ends_with(&END) => {
             let small = decode(&bytes, SMALL).ok();
             return Ok((bytes, small.as_ref().map(look)));

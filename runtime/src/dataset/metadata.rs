@@ -7,9 +7,12 @@
 //! | `planktor_time` | the anchor, a [`Moment`] |
 //! | `planktor_position` | the instrument's own fix, its age counted at the anchor, a [`Position`]; or `null` |
 //!
+//! Clients of a PlanktoScope say `acq_instrument` (`PlanktoScope v3.0`) and `acq_instrument_id` (the machine's name); both are
+//! added where they did not and we know.
 //! The operator's `object_lat` and `object_lon` stay as they came: where the sample was taken is another question.
 
 use super::folder::KEYS;
+use super::stamp::Instrument;
 use super::whence::{Moment, Position};
 use planktor_actors::recording::Begin;
 use planktor_protocol::acquisition::Metadata;
@@ -24,7 +27,7 @@ const SAMPLE: [&str; 3] = ["sample_project", "object_date", "sample_id"];
 const PIXEL_SIZE: [&str; 2] = ["process_pixel", "process_pixel_size"];
 
 /// Everything that `metadata.json` holds. `ids` are those of the folder, as text.
-pub(super) fn complete(begin: &Begin, ids: &[String; 3], board: &str) -> Metadata {
+pub(super) fn complete(begin: &Begin, ids: &[String; 3], instrument: &Instrument) -> Metadata {
     let mut all = (*begin.metadata).clone();
     for (key, id) in KEYS.into_iter().zip(ids) {
         all.insert(key.into(), json!(id));
@@ -36,7 +39,14 @@ pub(super) fn complete(begin: &Begin, ids: &[String; 3], board: &str) -> Metadat
     copy(&mut all, one, other);
     copy(&mut all, other, one);
     let uuids = (acquisition_uuid(begin, &all), sample_uuid(&all));
-    all.extend(added(begin, uuids, board));
+    all.extend(added(begin, uuids, instrument.board));
+    let model = begin.hardware.as_ref().map(|version| json!(format!("PlanktoScope {version}")));
+    let name = instrument.name.as_ref().map(|name| json!(**name));
+    for (key, known) in [("acq_instrument", model), ("acq_instrument_id", name)] {
+        if let Some(known) = known {
+            all.entry(key).or_insert(known);
+        }
+    }
     all
 }
 

@@ -15,6 +15,7 @@
 //! the next frame.
 
 use super::quality::Judge;
+use super::stamp::Instrument;
 use super::{INTEGRITY, INTEGRITY_HEAD, METADATA, RECORDS};
 use super::{digest, integrity_line, is_frame_name, metadata, records, with_part};
 use crate::careful::Careful;
@@ -62,10 +63,10 @@ impl DataSet {
         disk: &mut Careful,
         begin: &Begin,
         ids: &[String; 3],
-        board: &str,
+        instrument: &Instrument,
         place: &Path,
     ) -> Result<Self, String> {
-        let metadata = metadata::complete(begin, ids, board);
+        let metadata = metadata::complete(begin, ids, instrument);
         let content = metadata::bytes(&metadata);
         let sha1 = digest(METADATA, &content);
         let integrity = INTEGRITY_HEAD.to_owned() + &integrity_line(METADATA, content.len(), &sha1);

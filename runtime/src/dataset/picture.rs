@@ -15,7 +15,7 @@ const LARGEST: usize = 256 << 20;
 pub(crate) fn image(pixels: Pixels) -> Result<Image, String> {
     match pixels {
         Pixels::Rgb(image) => Ok(image),
-        Pixels::Bayer12(mosaic) => develop(&mosaic),
+        Pixels::Bayer(mosaic) => develop(&mosaic),
         Pixels::Jpeg(bytes) => decode(&bytes, u16::MAX),
     }
 }

@@ -2,6 +2,7 @@
 //! and keeps what is small beside them. Everything goes through [`Disk`]. Never uses the last of the disk's room.
 
 use super::open::DataSet;
+use super::stamp::Instrument;
 use super::{INTEGRITY, METADATA, RECORDS, folder, resuming, with_part};
 use crate::careful::Careful;
 use crate::shelf::Shelf;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 pub struct Recorder {
     disk: Careful,
     root: PathBuf,
-    board: &'static str,
+    instrument: Instrument,
     open: BTreeMap<Run, DataSet>,
     /// Those that were open since this start: their heights count from where the stage was switched on now.
     since_start: BTreeSet<PathBuf>,
@@ -33,12 +34,12 @@ pub struct Recorder {
 const CAPTURES: &str = "captures";
 
 impl Recorder {
-    /// Writes below `root`, which is made absolute. `board` goes into the metadata: the board's name, or `twin`. So many
-    /// bytes are kept free for everything else that lives on that disk.
+    /// Writes below `root`, which is made absolute. Which `instrument` it is goes into the metadata. So many bytes are
+    /// kept free for everything else that lives on that disk.
     pub fn new(
         disk: Box<dyn Disk>,
         root: PathBuf,
-        board: &'static str,
+        instrument: Instrument,
         shelf: Shelf,
         kept_free: u64,
     ) -> Self {
@@ -46,7 +47,7 @@ impl Recorder {
         Self {
             disk: Careful(disk),
             root,
-            board,
+            instrument,
             open: BTreeMap::new(),
             since_start: BTreeSet::new(),
             shelf,
@@ -83,7 +84,7 @@ impl Recorder {
         let place = folder::place(&self.root, &ids)?;
         self.has_room(begin.plan.frames(), frame_bytes(&begin.mode, begin.frame_bytes))?;
         self.claim(&place)?;
-        let set = DataSet::create(&mut self.disk, begin, &ids, self.board, &place).map_err(|why| {
+        let set = DataSet::create(&mut self.disk, begin, &ids, &self.instrument, &place).map_err(|why| {
             clear(&mut self.disk, &place);
             Refusal::Disk(why)
         })?;

@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub struct Instrument {
     /// The board's name, or `twin`.
     pub board: &'static str,
+    /// The machine's name; `None` if it has none.
+    pub name: Option<Arc<str>>,
     /// The computer's serial number, if it has one.
     pub serial: Option<Arc<str>>,
 }
@@ -85,9 +87,10 @@ fn fields(facts: &Facts, start: Instant, instrument: &Instrument) -> Vec<Field> 
         let us = u32::try_from(mode.exposure.as_micros()).unwrap_or(u32::MAX);
         let exposure = Rational { num: us, denom: 1_000_000 };
         let iso = u16::try_from(mode.iso).unwrap_or(u16::MAX);
+        let exposure = (us > 0).then(|| field(Tag::ExposureTime, Value::Rational(vec![exposure])));
+        let iso = (iso > 0).then(|| field(Tag::PhotographicSensitivity, Value::Short(vec![iso])));
+        all.extend(exposure.into_iter().chain(iso));
         all.extend([
-            field(Tag::ExposureTime, Value::Rational(vec![exposure])),
-            field(Tag::PhotographicSensitivity, Value::Short(vec![iso])),
             field(Tag::PixelXDimension, Value::Long(vec![mode.width])),
             field(Tag::PixelYDimension, Value::Long(vec![mode.height])),
         ]);

@@ -108,6 +108,7 @@ fn begin_with(batch: u64, metadata: Metadata) -> Begin {
         settings: camera::Settings::default(),
         plan: plan(3),
         frame_bytes: None,
+        hardware: None,
     }
 }
 
@@ -162,8 +163,12 @@ fn ended(recorder: &mut Recorder, batch: u64, ending: Ending) -> Result<(), Stri
     }
 }
 
+fn twin() -> Instrument {
+    Instrument { board: "twin", ..Instrument::default() }
+}
+
 fn recorder(root: &Path) -> Recorder {
-    Recorder::new(Box::new(FileSystem), root.into(), "twin", Shelf::new(root.into(), "twin", None), 0)
+    Recorder::new(Box::new(FileSystem), root.into(), twin(), Shelf::new(root.into(), "twin", None), 0)
 }
 
 /// A data set of so many frames out of three, with this end.
@@ -298,6 +303,24 @@ fn the_metadata_keeps_what_came_and_says_what_viewers_read() {
     assert_eq!(position["error_m"], Value::Null);
     let uuid = |key: &str| uuid::Uuid::parse_str(all[key].as_str().unwrap()).unwrap().get_version_num();
     assert_eq!((uuid("acq_uuid"), uuid("sample_uuid")), (7, 5));
+}
+
+#[test]
+fn the_machines_name_is_added_where_the_client_said_none() {
+    for (machine, said, written) in [
+        (None, None, Value::Null),
+        (Some("metal-slope-23501"), None, json!("metal-slope-23501")),
+        (Some("metal-slope-23501"), Some("Babane"), json!("Babane")),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let instrument = Instrument { name: machine.map(Into::into), ..twin() };
+        let shelf = Shelf::new(root.path().into(), "twin", None);
+        let mut recorder = Recorder::new(Box::new(FileSystem), root.path().into(), instrument, shelf, 0);
+        let mut metadata = metadata();
+        metadata.extend(said.map(|said| ("acq_instrument_id".into(), json!(said))));
+        let folder = begun(&mut recorder, begin_with(1, metadata)).unwrap();
+        assert_eq!(json_of(folder.join(METADATA))["acq_instrument_id"], written, "{machine:?}, {said:?}");
+    }
 }
 
 #[test]

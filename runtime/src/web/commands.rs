@@ -98,6 +98,8 @@ pub(super) struct Session {
     login: Option<&'static str>,
     /// `twin` if the instrument is simulated.
     board: &'static str,
+    /// The machine's name; `unknown` if it has none.
+    machine: String,
     /// Of the program.
     version: &'static str,
     /// Differs from start to start of the program.
@@ -117,6 +119,7 @@ fn session_of(site: &Site, guest: &Guest) -> Session {
         role: guest.role.map(word),
         login: site.door.login_by(),
         board: site.identity.board,
+        machine: site.identity.name.to_string(),
         version: env!("CARGO_PKG_VERSION"),
         boot: site.identity.boot.clone(),
     }

@@ -48,6 +48,8 @@ pub enum Ask {
 pub struct Identity {
     /// The board's name; `twin` if it is simulated.
     pub board: &'static str,
+    /// The machine's name.
+    pub name: Arc<str>,
     /// When the program began.
     pub began: Instant,
     /// Differs from start to start.

@@ -19,7 +19,9 @@ const MOST_GAIN: f64 = 978.0;
 const GAIN_PER_ISO: f64 = 2.3125 / 100.0;
 /// What the sensor gives for no light, of 4095.
 pub const BLACK: u16 = 256;
-/// The most it can give: 12 bits.
+/// How many bits a sample has.
+pub const BITS: u8 = 12;
+/// The most it can give.
 pub const WHITE: u16 = 4_095;
 
 /// How the sensor is set.

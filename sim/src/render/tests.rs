@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::scene::Format;
+use planktor_protocol::camera::{Balance, Settings};
 
 /// A small picture of the usual field of view, without particles.
 fn water() -> Scene {
@@ -14,6 +15,7 @@ fn water() -> Scene {
         light: [1.0; 9],
         drift_um: [0.0; 9],
         exposure_fraction: 0.0013,
+        balance: Settings::default().balance(),
         exposure: 1.0,
         gain: 1.0,
         depth_of_field_um: 95.0,
@@ -339,15 +341,15 @@ fn a_shallow_preset_blurs_what_a_deep_one_shows_sharply() {
 #[test]
 fn the_sensors_own_samples_are_linear_above_their_black_level() {
     let scene = Scene { format: Format::Bayer12, ..with(&[bubble()]) };
-    let Pixels::Bayer12(mosaic) = scene.develop() else { panic!("that is what was asked") };
-    assert_eq!((mosaic.samples.len(), mosaic.black), (400 * 300, 256));
-    let Pixels::Bayer12(dark) = Scene { light: [0.0; 9], ..scene.clone() }.develop() else {
+    let Pixels::Bayer(mosaic) = scene.develop() else { panic!("that is what was asked") };
+    assert_eq!((mosaic.samples.len(), mosaic.black, mosaic.white()), (400 * 300, 256, 4_095));
+    assert_eq!(mosaic.balance, Balance::Gains { red: 1_990, blue: 1_650 });
+    let Pixels::Bayer(dark) = Scene { light: [0.0; 9], ..scene.clone() }.develop() else {
         panic!("no mosaic")
     };
     assert!(dark.samples.iter().all(|sample| (256..300).contains(sample)));
     let mean = |light: f32| {
-        let Pixels::Bayer12(mosaic) =
-            Scene { light: [light; 9], particles: vec![], ..scene.clone() }.develop()
+        let Pixels::Bayer(mosaic) = Scene { light: [light; 9], particles: vec![], ..scene.clone() }.develop()
         else {
             panic!("no mosaic")
         };

@@ -28,7 +28,7 @@ fn shaky(faults: &Faults) -> (MemoryDisk, Recorder) {
     }
     (
         disk.clone(),
-        Recorder::new(Box::new(disk), "/data".into(), "twin", Shelf::new("/data".into(), "twin", None), 0),
+        Recorder::new(Box::new(disk), "/data".into(), twin(), Shelf::new("/data".into(), "twin", None), 0),
     )
 }
 
@@ -183,7 +183,7 @@ fn a_run_that_cannot_fit_is_refused_and_no_frame_takes_the_last_room() {
     let mut disk = MemoryDisk::new(60_000);
     disk.create_dir(Path::new("/data")).unwrap();
     let shelf = Shelf::new("/data".into(), "twin", None);
-    let mut recorder = Recorder::new(Box::new(disk.clone()), "/data".into(), "twin", shelf, KEPT);
+    let mut recorder = Recorder::new(Box::new(disk.clone()), "/data".into(), twin(), shelf, KEPT);
     let begin = |frame_bytes| Begin { plan: plan(100), frame_bytes: Some(frame_bytes), ..begin() };
     let refusal = begun(&mut recorder, begin(1_000)).unwrap_err();
     assert_eq!(refusal, Refusal::NoRoom { frames: 100, frame_bytes: 1_000, free: 60_000, kept_free: KEPT });

@@ -18,7 +18,7 @@ fn shown(exif: &exif::Exif, tag: Tag) -> Option<String> {
 }
 
 fn with(facts: Facts) -> exif::Exif {
-    let instrument = Instrument { board: "twin", serial: Some("10000000abcd".into()) };
+    let instrument = Instrument { serial: Some("10000000abcd".into()), ..twin() };
     let plain = jpeg_of(&Gradient { width: 32, height: 24 }.image());
     read(&with_exif(&plain, &facts, at(1), &instrument).unwrap())
 }
@@ -66,15 +66,12 @@ fn what_is_not_known_is_not_said() {
 #[test]
 fn a_camera_that_writes_exif_itself_is_not_believed() {
     let plain = jpeg_of(&Gradient { width: 32, height: 24 }.image());
-    let instrument = Instrument { board: "other", serial: None };
+    let instrument = Instrument { board: "other", ..twin() };
     let once = with_exif(&plain, &facts(), at(2), &instrument).unwrap();
     let twice = with_exif(&once, &facts(), at(1), &Instrument { board: "twin", ..instrument }).unwrap();
     assert_eq!(shown(&read(&twice), Tag::Model).unwrap(), "\"twin\"");
     assert_eq!(twice.windows(6).filter(|bytes| *bytes == b"Exif\0\0").count(), 1);
-    assert_eq!(
-        twice.len(),
-        with_exif(&plain, &facts(), at(1), &Instrument { board: "twin", serial: None }).unwrap().len()
-    );
+    assert_eq!(twice.len(), with_exif(&plain, &facts(), at(1), &twin()).unwrap().len());
 }
 
 /// Exiftool reads Exif as most of the world does.
@@ -85,7 +82,7 @@ fn exiftool_agrees() {
     let file = folder.path().join("frame.jpg");
     let facts = Facts { fix: Some(fix(-48_587_410_426, -3_838_354_236)), ..facts() };
     let plain = jpeg_of(&Gradient { width: 32, height: 24 }.image());
-    let instrument = Instrument { board: "twin", serial: Some("10000000abcd".into()) };
+    let instrument = Instrument { serial: Some("10000000abcd".into()), ..twin() };
     fs::write(&file, with_exif(&plain, &facts, at(1), &instrument).unwrap()).unwrap();
     let output = std::process::Command::new("exiftool")
         .args(["-json", "-n", "-a", "-all", "-validate", "-warning"])

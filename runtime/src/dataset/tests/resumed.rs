@@ -251,7 +251,7 @@ fn nothing_is_done_through_a_link() {
 // Killed, and without power
 
 fn on(disk: &MemoryDisk) -> Recorder {
-    Recorder::new(Box::new(disk.clone()), "/data".into(), "twin", Shelf::new("/data".into(), "twin", None), 0)
+    Recorder::new(Box::new(disk.clone()), "/data".into(), twin(), Shelf::new("/data".into(), "twin", None), 0)
 }
 
 fn fresh() -> MemoryDisk {
