@@ -26,6 +26,8 @@ skip() {
 command -v apt-get >/dev/null || skip "its kernel is Debian's, and there is no apt-get"
 read -ra missing <<< "$(lacking qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio modprobe:kmod xz:xz-utils \
     gcc-12:gcc-12 make:make strip:binutils mosquitto:mosquitto gpsd:gpsd)"
+# What v4l is built with has no command.
+compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || missing+=(libclang-dev)
 if [ "${#missing[@]}" -gt 0 ]; then
     [ "$(id -u)" -eq 0 ] || skip "${missing[*]} missing (Debian: apt-get install ${missing[*]})"
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
@@ -78,7 +80,7 @@ mkdir -p "$work/out"
 timeout 900 qemu-system-x86_64 -machine "q35,accel=$accel" -cpu max -smp 1 -m 768 ${counted[@]+"${counted[@]}"} \
     -nodefaults -no-reboot -display none -serial stdio \
     -kernel "$kernel/boot/vmlinuz-$version" -initrd "$work/initramfs" \
-    -append "console=ttyS0 quiet panic=-1 run=\"vm $*\"" \
+    -append "console=ttyS0 loglevel=3 panic=-1 run=\"vm $*\"" \
     -virtfs "local,path=$work/out,mount_tag=out,security_model=mapped-xattr" \
     </dev/null | sed -u 's/\r$//' | tee "$work/console.txt" || true
 code=$(cat "$work/out/code" 2>/dev/null) || {
@@ -86,9 +88,13 @@ code=$(cat "$work/out/code" 2>/dev/null) || {
     exit 1
 }
 [ "$code" -eq 0 ] || exit "$code"
+if grep -E 'BUG:|WARNING:|Oops|stall|blocked for more' "$work/out/dmesg.log" >&2; then
+    echo "vm.sh: the kernel complains; see $work/out/dmesg.log" >&2
+    exit 1
+fi
 
 # What came of it, on another computer: the data set verifies, and the journal replays on a twin.
 if [ "$#" -eq 0 ]; then
-    "$CARGO_TARGET_DIR/debug/planktor" verify "$work/out/data"
+    "$CARGO_TARGET_DIR/debug/planktor" verify "$work/out/whole"
     "$CARGO_TARGET_DIR/debug/planktor" replay "$work/out/whole.journal"
 fi

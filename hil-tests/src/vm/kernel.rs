@@ -116,7 +116,7 @@ fn another_mode() -> String {
             other => panic!("in {mode:?}: {other:?}"),
         }
     });
-    format!("versions {found:02x?}")
+    format!("versions {found:#04x?}")
 }
 
 fn one_message() -> String {

@@ -10,7 +10,6 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,8 +26,9 @@ const LINES: usize = 4_096;
 /// A program; killed if it is dropped before it has ended.
 pub struct Running {
     child: Child,
-    /// What it said on its standard error.
-    said: Receiver<String>,
+    /// What it says on its standard error, and what of that was heard so far.
+    says: Receiver<String>,
+    said: String,
 }
 
 impl Running {
@@ -43,25 +43,24 @@ impl Running {
         let mut child = command.stdin(Stdio::null()).stdout(output).stderr(Stdio::piped()).spawn();
         let errors = child.as_mut().map(|child| child.stderr.take().expect("it was piped"));
         let errors = errors.unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
-        let (line, said) = bounded(LINES);
+        let (line, says) = bounded(LINES);
         std::thread::spawn(move || {
             for text in BufReader::new(errors).lines().map_while(Result::ok) {
                 let _ = writeln!(log, "{text}");
                 let _ = line.try_send(text);
             }
         });
-        Self { child: child.expect("it was started"), said }
+        Self { child: child.expect("it was started"), says, said: String::new() }
     }
 
-    /// Waits until it says something with this word in it.
+    /// Waits until it has said this.
     ///
     /// # Panics
     /// If it never does.
-    pub fn says(&self, word: &str) {
-        let mut last = String::from("nothing");
-        while !last.contains(word) {
-            let line = self.said.recv_timeout(PATIENCE);
-            last = line.unwrap_or_else(|_| panic!("it never said {word:?}, but at last: {last}"));
+    pub fn says(&mut self, words: &str) {
+        while !self.said.contains(words) {
+            let line = self.says.recv_timeout(PATIENCE);
+            self.said += &line.unwrap_or_else(|_| panic!("it never said {words:?}, but: {}", self.said));
         }
     }
 
@@ -100,7 +99,7 @@ pub fn mosquitto() -> Running {
     let config = "/tmp/mosquitto.conf";
     let text = "user root\nlistener 1883 127.0.0.1\nallow_anonymous true\npersistence false\n";
     fs::write(config, text).expect("its configuration");
-    let mosquitto = Running::start("mosquitto", Command::new("mosquitto").args(["-v", "-c", config]));
+    let mut mosquitto = Running::start("mosquitto", Command::new("mosquitto").args(["-v", "-c", config]));
     mosquitto.says("running");
     mosquitto
 }
@@ -133,19 +132,33 @@ const BOARD: &str = "/tmp/board.toml";
 /// Small: an emulated processor makes its pictures.
 const CAMERA: &str = "driver = \"v4l\"\ndevice = \"vivid\"\nsize = [640, 360]";
 
-/// Plugs the kernel's simulated camera in, if it is not: one webcam.
-///
-/// # Panics
-/// If the kernel refuses.
-pub fn plug_in_camera() {
-    if !Path::new(VIDEO).exists() {
+/// The kernel's simulated camera, one webcam; unplugged when it is dropped.
+pub struct Camera;
+
+impl Camera {
+    /// Where it is.
+    pub const NODE: &str = "/dev/video0";
+
+    /// Plugs it in.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    pub fn plugged_in() -> Self {
         let how = ["/modules/vivid.ko", "n_devs=1", "node_types=0x1", "num_inputs=1", "input_types=0x00"];
         assert!(Command::new("insmod").args(how).status().expect("busybox").success(), "no camera");
+        Self
     }
 }
 
-/// Its node.
-pub const VIDEO: &str = "/dev/video0";
+impl Drop for Camera {
+    fn drop(&mut self) {
+        let pulled = Command::new("rmmod").arg("vivid").status();
+        assert!(
+            std::thread::panicking() || pulled.is_ok_and(|status| status.success()),
+            "it is still in use"
+        );
+    }
+}
 
 /// A gpsd whose receiver is on a line of its own, and sees the sky off Roscoff.
 pub struct Gps {
