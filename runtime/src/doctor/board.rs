@@ -3,6 +3,8 @@
 use super::Finding;
 use super::computer::{group_of, user};
 use crate::board::Chosen;
+use crossbeam_channel::never;
+use planktor_drivers::Clock;
 use planktor_drivers::board::{Board, SlowBuses};
 use planktor_drivers::chips::lm36011::{Lm36011, Register};
 use planktor_drivers::chips::mcp4725::Mcp4725;
@@ -14,6 +16,7 @@ use planktor_drivers::linux::description::{Converter, Description, Light, MotorD
 use planktor_drivers::linux::pins::{Pins, on_a_pi};
 use planktor_drivers::linux::{Linux, buses};
 use planktor_protocol::Fault;
+use planktor_protocol::camera::Mode;
 use std::path::Path;
 use std::time::Duration;
 
@@ -48,6 +51,7 @@ pub(super) fn examine(board: &Result<Chosen, String>) -> Vec<Finding> {
     let board = Linux::new(description.clone());
     findings.extend(clock(&board));
     findings.extend(nameplate(&board));
+    findings.extend(camera(&board));
     findings
 }
 
@@ -176,6 +180,41 @@ fn nameplate(board: &Linux) -> Option<Finding> {
             CHIP,
             format!("EEPROM: {fault}"),
             "the instrument works without it; say its board with --board",
+        ),
+    })
+}
+
+/// A camera is opened by a thread of its own.
+const OPENS: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+fn camera(board: &Linux) -> Option<Finding> {
+    let opened = board.hardware().camera().and_then(|mut camera| {
+        let late = Monotonic.now() + OPENS;
+        while !camera.ready()? {
+            if Monotonic.now() >= late {
+                return Err(Fault::CameraSilent);
+            }
+            let _ = never::<()>().recv_timeout(ASK_AGAIN);
+        }
+        camera.open()
+    });
+    Some(match opened {
+        Ok(Mode { width, height, cadence, .. }) => {
+            let ms = cadence.as_secs_f64() * 1e3;
+            Finding::good("camera", format!("{width} x {height} pixels, a frame every {ms:.0} ms"))
+                .figure("cadence_ms", ms)
+        }
+        Err(Fault::NotFitted) => return None,
+        Err(Fault::CameraBusy) => Finding::notice(
+            "camera",
+            "it is in use",
+            "a running planktor has it: planktor status asks that one",
+        ),
+        Err(fault) => Finding::bad(
+            "camera",
+            fault.to_string(),
+            "planktor run --camera DEVICE uses another one; ls /sys/class/video4linux shows which there are",
         ),
     })
 }
