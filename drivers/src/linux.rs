@@ -40,6 +40,15 @@ impl Linux {
         Self { description: Arc::new(description) }
     }
 
+    /// The EEPROM for whoever only reads it: nothing is known yet of what the board's pins are for.
+    ///
+    /// # Errors
+    /// [`Fault::NotFitted`] if this board has none, or its bus cannot be opened.
+    pub fn nameplate(&self) -> Result<EepromLine, Fault> {
+        let Eeprom::At24c32 { i2c, address, .. } = self.description.eeprom.ok_or(Fault::NotFitted)?;
+        Ok(EepromLine { i2c: buses::i2c(i2c)?, address, write_protect: None })
+    }
+
     fn pins(&self) -> Pins {
         Pins::new(self.description.gpio.clone())
     }
@@ -159,11 +168,11 @@ impl SlowBuses for Linux {
         fitted.ok_or(missing)
     }
     fn eeprom(&self) -> Result<EepromLine, Fault> {
-        let Eeprom::At24c32 { i2c, address, write_protect } =
-            self.description.eeprom.ok_or(Fault::NotFitted)?;
+        let line = self.nameplate()?;
+        let Eeprom::At24c32 { write_protect, .. } = self.description.eeprom.ok_or(Fault::NotFitted)?;
         let pin = self.pins().output(write_protect, PROTECTED);
         pin.hold()?;
-        Ok(EepromLine { i2c: buses::i2c(i2c)?, address, write_protect: Some(Output::new(pin)) })
+        Ok(EepromLine { write_protect: Some(Output::new(pin)), ..line })
     }
 }
 

@@ -1,6 +1,5 @@
 //! Which board an instrument has: what it is told, what `hardware.json` says, or what the board itself says.
 
-use planktor_drivers::Board;
 use planktor_drivers::devices::eeprom;
 use planktor_drivers::linux::{Description, Linux};
 use serde_json::Value;
@@ -74,7 +73,7 @@ pub fn choose(told: Option<&str>, hardware: &Path) -> Result<Chosen, String> {
 /// The newest shipped board in whose EEPROM is written that it is this one.
 fn written() -> Option<String> {
     let said = |board: &Description| {
-        let line = Linux::new(board.clone()).slow_buses().eeprom().ok()?;
+        let line = Linux::new(board.clone()).nameplate().ok()?;
         let identity = eeprom::read(line).ok()?.ok()?;
         let is_it = identity.hardware_version.as_deref() == Some(board.instrument.word());
         is_it.then(|| board.hat_version.clone())

@@ -156,7 +156,7 @@ fn clock(board: &Linux) -> Option<Finding> {
 }
 
 fn nameplate(board: &Linux) -> Option<Finding> {
-    let read = match board.slow_buses().eeprom() {
+    let read = match board.nameplate() {
         Ok(line) => eeprom::read(line),
         Err(Fault::NotFitted) => return None,
         Err(fault) => Err(fault),
