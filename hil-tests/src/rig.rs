@@ -76,7 +76,8 @@ impl RigBench {
     /// # Errors
     /// There is no such board, or a node cannot be had: planktor runs, for example.
     pub fn open(board: &str, of: Axis) -> Result<Self, String> {
-        let description = Description::shipped(board).ok_or_else(|| format!("no board {board} is shipped"))?;
+        let description =
+            Description::shipped(board).ok_or_else(|| format!("no board {board} is shipped"))?;
         let board = Linux::new(description);
         let hardware = board.hardware();
         let spi = match of {

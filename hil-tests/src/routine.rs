@@ -170,7 +170,11 @@ pub fn all(limits: &Limits) -> Vec<Routine> {
         routine("what cannot be done is refused", &["pump"], refused(limits)),
         routine("the bubbler bubbles and rests", &["bubbler"], bubbler()),
         routine("an acquisition is complete", &["pump", "light", "camera"], acquisition(limits)),
-        routine("a cable is pulled in mid-move, the rest goes on, and it is plugged in again", &["pump", "light"], cable(limits)),
+        routine(
+            "a cable is pulled in mid-move, the rest goes on, and it is plugged in again",
+            &["pump", "light"],
+            cable(limits),
+        ),
         routine("a chip is reset in mid-move", &["pump"], reset(limits)),
         routine("the light's cable is pulled, and plugged in again", &["light"], dark(limits)),
     ]
