@@ -43,7 +43,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 fn webcam(test: &str) -> Option<Webcam> {
     let Ok(path) = std::env::var("PLANKTOR_VIDEO") else {
         // Past what a test that passes says to nobody.
-        eprintln!("skipped: {test}; PLANKTOR_VIDEO names no camera");
+        let _ = writeln!(std::io::stderr(), "skipped: {test}; PLANKTOR_VIDEO names no camera");
         return None;
     };
     println!("{test} on {path}");
