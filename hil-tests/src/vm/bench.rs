@@ -41,7 +41,8 @@ pub struct KernelBench {
     /// The board, and its half that has the pins.
     pub(super) board: Linux,
     pub(super) hardware: Box<dyn Hardware>,
-    pub(super) spi: Spi,
+    /// A node has one holder: `None` while a pump has it.
+    pub(super) spi: Option<Spi>,
     enable: Enable,
     pub(super) i2c: I2c,
     /// HAT 1.2's.
@@ -70,8 +71,16 @@ impl KernelBench {
             LampLine::Converter(line) => (line.i2c, None),
             LampLine::Driver { i2c, select } => (i2c, Some(select)),
         };
-        let spi = spi.expect("the motor's bus and pin are there");
+        let spi = Some(spi.expect("the motor's bus and pin are there"));
         Self { far_end, twin, clock, motor, board, hardware, spi, enable, i2c, select }
+    }
+}
+
+impl KernelBench {
+    /// The pump's bus, for whoever opens the pump: it is not the suites' any more.
+    pub(super) fn pump_spi(&mut self) -> Spi {
+        self.spi = None;
+        self.hardware.pump_spi().expect("the pump's bus")
     }
 }
 
@@ -86,7 +95,7 @@ impl Bench for KernelBench {
 
 impl MotorBench for KernelBench {
     fn spi(&mut self) -> &mut Spi {
-        &mut self.spi
+        self.spi.as_mut().expect("no pump has it")
     }
     fn enable(&mut self, on: bool) {
         if on { self.enable.on().expect("the pin obeys") } else { self.enable.off() }

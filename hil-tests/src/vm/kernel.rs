@@ -95,7 +95,7 @@ fn spi_happened(far_end: &FarEnd) -> Vec<Happening> {
 }
 
 fn clocking() -> String {
-    let bench = hat_3_3();
+    let mut bench = hat_3_3();
     open(&mut bench.pump()).expect("the pump's chip");
     let mut focus = bench.hardware.focus_spi().expect("the stage's bus");
     focus.transfer_in_place(&mut [0; 5]).expect("the stage's chip");
@@ -223,7 +223,7 @@ fn late() -> String {
 }
 
 fn death() -> String {
-    let KernelBench { far_end, twin, mut i2c, mut spi, .. } = hat_3_3();
+    let KernelBench { far_end, twin, mut i2c, spi, .. } = hat_3_3();
     far_end.meddle(Wire::Spi, Answers::Never);
     let asked = std::thread::spawn(|| {
         let mut spi = buses::spi("/dev/spidev0.1").expect("the stage's bus");
@@ -237,7 +237,7 @@ fn death() -> String {
     drop(far_end);
     assert_eq!(asked.join().expect("no panic"), (Ok(()), [0; 5]), "nobody drives the line");
     assert!(matches!(i2c.read(LAMP, &mut [0]), Err(ErrorKind::NoAcknowledge(_))));
-    spi.transfer_in_place(&mut [0; 5]).expect("SPI does not notice");
+    spi.expect("no pump has it").transfer_in_place(&mut [0; 5]).expect("SPI does not notice");
     let _far_end = FarEnd::of(&twin).expect("the place is free");
     i2c.read(LAMP, &mut [0]).expect("it is back");
     String::new()
@@ -331,7 +331,7 @@ fn in_use() -> String {
 }
 
 fn another_chip() -> String {
-    let bench = hat_3_3();
+    let mut bench = hat_3_3();
     bench.far_end.meddle(Wire::Spi, Answers::Only(0x11));
     let expected = Err(Fault::WrongChip { expected: "TMC5160", found: 0x11 });
     assert_eq!(open(&mut bench.pump()), expected);
@@ -389,8 +389,8 @@ fn pump_on(spi: Spi, bench: &KernelBench) -> Pump {
 }
 
 impl KernelBench {
-    fn pump(&self) -> Pump {
-        pump_on(self.hardware.pump_spi().expect("the pump's bus"), self)
+    fn pump(&mut self) -> Pump {
+        pump_on(self.pump_spi(), self)
     }
 }
 
