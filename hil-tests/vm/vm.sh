@@ -88,7 +88,7 @@ code=$(cat "$work/out/code" 2>/dev/null) || {
     exit 1
 }
 [ "$code" -eq 0 ] || exit "$code"
-if grep -E 'BUG:|WARNING:|Oops|stall|blocked for more' "$work/out/dmesg.log" >&2; then
+if grep -E 'BUG:|WARNING:|Oops|rcu.*stall|blocked for more' "$work/out/dmesg.log" >&2; then
     echo "vm.sh: the kernel complains; see $work/out/dmesg.log" >&2
     exit 1
 fi
