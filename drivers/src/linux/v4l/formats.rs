@@ -269,9 +269,7 @@ impl Bt601 {
         let (cb, cr) = (i32::from(cb) - 128, i32::from(cr) - 128);
         let colours =
             [light + self.red * cr, light - self.green.0 * cb - self.green.1 * cr, light + self.blue * cb];
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        let bytes = colours.map(|colour| (colour >> 16).clamp(0, 255) as u8);
-        bytes
+        colours.map(|colour| (colour >> 16).clamp(0, 255) as u8)
     }
 }
 

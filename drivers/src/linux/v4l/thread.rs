@@ -307,9 +307,9 @@ fn put(
     if *number != wanted.number {
         return;
     }
-    let (kind, stamp) = stamp(device, meta);
+    let (kind, stamp) = stamp(device, meta, arrived);
     let interval = pace.timing().exposed(kind, stamp, arrived);
-    match pace.count(meta.sequence, interval, Monotonic.now()) {
+    match pace.count(meta.sequence, stamp, interval, Monotonic.now()) {
         Counted::Duplicate => counts.duplicated += 1,
         Counted::New { seq, lost } => {
             counts.lost += lost;
@@ -324,8 +324,8 @@ fn put(
     }
 }
 
-/// What a buffer's time stamp is, and the stamp. One of another clock is none of ours.
-fn stamp(device: &Device, meta: &Metadata) -> (Stamp, Instant) {
+/// What a buffer's time stamp is the time of, and the stamp. One of another clock is none: then the arrival is.
+fn stamp(device: &Device, meta: &Metadata, arrived: Instant) -> (Stamp, Instant) {
     let stamp = u64::try_from(meta.timestamp.sec).unwrap_or(0) * 1_000_000_000
         + u64::try_from(meta.timestamp.usec).unwrap_or(0) * 1_000;
     let monotonic = meta.flags & Flags::TIMESTAMP_MASK == Flags::TIMESTAMP_MONOTONIC;
@@ -333,6 +333,8 @@ fn stamp(device: &Device, meta: &Metadata) -> (Stamp, Instant) {
         source if source == Flags::TSTAMP_SRC_SOE => Stamp::Start,
         _ => Stamp::End,
     };
-    let kind = if monotonic { device.stamp.unwrap_or(flagged) } else { Stamp::Arrival };
-    (kind, Instant::from_nanos(stamp))
+    match device.stamp.unwrap_or(flagged) {
+        kind if monotonic && kind != Stamp::Arrival => (kind, Instant::from_nanos(stamp)),
+        _ => (Stamp::Arrival, arrived),
+    }
 }
