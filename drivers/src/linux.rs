@@ -82,10 +82,12 @@ impl Driver {
         Self { spi, enable: pins.output(enable, OFF) }
     }
 
-    /// A motor whose current cannot be switched off is not used.
+    /// The bus first: if another program of ours has it, that one's motor keeps its current. A motor whose current cannot be
+    /// switched off is not used.
     fn open(&self) -> Result<Spi, Fault> {
+        let spi = buses::spi(self.spi)?;
         self.enable.hold()?;
-        buses::spi(self.spi)
+        Ok(spi)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which board an instrument has: what it is told, what `hardware.json` says, or what the board itself says.
 
-use planktor_drivers::devices::eeprom;
+use planktor_drivers::devices::eeprom::{self, Unreadable};
+use planktor_drivers::linux::pins::Pins;
 use planktor_drivers::linux::{Description, Linux};
 use serde_json::Value;
 use std::fmt;
@@ -34,7 +35,7 @@ impl fmt::Display for By {
             Self::Option => "--board",
             Self::Hardware => "hat_version in hardware.json",
             Self::Eeprom => "its EEPROM",
-            Self::Default => "nothing says another",
+            Self::Default => "nothing says which; --board says another",
         })
     }
 }
@@ -54,7 +55,7 @@ pub fn choose(told: Option<&str>, hardware: &Path) -> Result<Chosen, String> {
         Some(word) => (word.to_owned(), By::Option),
         None => match hat_version(hardware)? {
             Some(version) => (version, By::Hardware),
-            None => written().map_or((OLDEST.into(), By::Default), |version| (version, By::Eeprom)),
+            None => written()?.map_or((OLDEST.into(), By::Default), |version| (version, By::Eeprom)),
         },
     };
     let description = match Description::shipped(&word) {
@@ -70,19 +71,27 @@ pub fn choose(told: Option<&str>, hardware: &Path) -> Result<Chosen, String> {
     Ok(Chosen { description, by })
 }
 
-/// The newest shipped board in whose EEPROM is written that it is this one.
-fn written() -> Option<String> {
-    let said = |board: &Description| {
-        let line = Linux::new(board.clone()).nameplate().ok()?;
-        let identity = eeprom::read(line).ok()?.ok()?;
-        let is_it = identity.hardware_version.as_deref() == Some(board.instrument.word());
-        is_it.then(|| board.hat_version.clone())
-    };
-    Description::versions()
-        .iter()
-        .rev()
-        .filter_map(|version| Description::shipped(version))
-        .find_map(|board| said(&board))
+/// What is written in an EEPROM where a shipped board has it. Where nobody answers, or it is blank, it may be the oldest.
+fn written() -> Result<Option<String>, String> {
+    let boards: Vec<_> = Description::versions().iter().filter_map(|version| Description::shipped(version)).collect();
+    for board in &boards {
+        // On any other computer something else may be at that address.
+        let answers = |line: &Description| {
+            Pins::new(line.gpio.clone()).source().ok()?;
+            eeprom::read(Linux::new(line.clone()).nameplate().ok()?).ok()
+        };
+        match answers(board) {
+            None | Some(Err(Unreadable::Blank)) => {}
+            Some(Err(why)) => return Err(format!("the board's EEPROM cannot be read: {why}; say which it is with --board")),
+            Some(Ok(identity)) => {
+                let said = identity.hardware_version.as_deref().unwrap_or("nothing");
+                let it = boards.iter().find(|board| board.instrument.word() == said);
+                let unknown = || format!("the board's EEPROM says that its hardware version is {said}, which is not known; say which board it is with --board");
+                return it.map(|board| Some(board.hat_version.clone())).ok_or_else(unknown);
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn looks_like_a_file(word: &str) -> bool {

@@ -1,6 +1,7 @@
 //! What is there, what answers and how well, before anybody goes to sea with it: findings, each with what to do.
 //!
-//! It looks and changes nothing: no motor moves, no lamp shines, and what a running instrument uses is left alone.
+//! No motor moves and no lamp shines; the motor drivers and the camera of a running instrument are left to it. It takes one frame,
+//! and writes 4 MB to the data folder's disk, which are gone afterwards.
 
 mod board;
 mod computer;

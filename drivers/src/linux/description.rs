@@ -232,6 +232,11 @@ impl Description {
                 ));
             }
         }
+        if let Some(Eeprom::At24c32 { address, .. }) = self.eeprom
+            && !(0x50..=0x57).contains(&address)
+        {
+            return Err(format!("eeprom.address is {address:#04x}; a 24C32 has one from 0x50 to 0x57"));
+        }
         if light.is_some() && light == bubbler {
             return Err("light and bubbler have the same address on the same bus; each needs its own".into());
         }

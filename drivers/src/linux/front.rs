@@ -146,11 +146,11 @@ impl Shared {
         (!state.ends).then_some(Wanted { number, asked, streams })
     }
 
-    /// For the thread: a frame came, with the driver's number of it, and was kept unless there was no room.
+    /// For the thread: a frame came, with the driver's number and stamp of it, and was kept unless there was no room.
     pub(super) fn put(
         &self,
         wanted: &Wanted,
-        driver: u32,
+        (driver, stamp): (u32, Instant),
         kept: Option<Shot>,
         exposed: impl FnOnce(Timing) -> Interval,
     ) {
@@ -160,7 +160,7 @@ impl Shared {
             return;
         }
         let interval = exposed(pace.timing());
-        match pace.count(driver, interval, Monotonic.now()) {
+        match pace.count(driver, stamp, interval, Monotonic.now()) {
             Counted::Duplicate => counts.duplicated += 1,
             Counted::New { seq, lost } => {
                 counts.lost += lost;

@@ -27,8 +27,8 @@ pub struct Pins {
     labels: Vec<String>,
 }
 
-/// An output that is taken when it is first needed, and again after it could not be had. Clones are the same pin. What
-/// level it has when nobody holds it any more, the kernel decides: enable lines have pull-ups that keep motors off.
+/// An output. Clones are the same pin. Until it is held it obeys nobody: it may be another program's. After the program's end
+/// a Pi's pin keeps its level, also after a crash with a motor on; elsewhere the kernel decides.
 #[derive(Clone)]
 pub struct Pin(Rc<RefCell<Line>>);
 
@@ -73,6 +73,17 @@ impl Pins {
         held.map(Held::Other).map_err(used)
     }
 
+    /// Whether pins can be had, and from whom; takes none.
+    ///
+    /// # Errors
+    /// There are none here, or this user may have none.
+    pub fn source(&self) -> Result<String, Fault> {
+        if on_a_pi() {
+            return gpio::Gpio::new().map(|_| "rppal".into()).map_err(|error| refused(CHIP, error));
+        }
+        self.chip().map(|chip| format!("{} ({})", chip.label(), chip.path().display()))
+    }
+
     /// The chip, if there is one.
     ///
     /// # Errors
@@ -92,18 +103,21 @@ const FIRST_CHIP: &str = "/dev/gpiochip0";
 const CHIP: &str = "the GPIO chip";
 
 fn taken_by_rppal(number: u8, first: bool) -> Result<gpio::OutputPin, Fault> {
-    let name = name(number);
-    let failed = |error| match error {
+    let failed = |error| refused(name(number), error);
+    let pin = gpio::Gpio::new().and_then(|gpio| gpio.get(number)).map_err(failed)?;
+    let mut pin = if first { pin.into_output_high() } else { pin.into_output_low() };
+    pin.set_reset_on_drop(false);
+    Ok(pin)
+}
+
+fn refused(name: &'static str, error: gpio::Error) -> Fault {
+    match error {
         gpio::Error::PinUsed(_) => Fault::InUse(name),
         gpio::Error::PinNotAvailable(_) => Fault::Missing(name),
         gpio::Error::PermissionDenied(_) => Fault::Forbidden(CHIP),
         gpio::Error::Io(error) => unopened(CHIP, &error),
         gpio::Error::UnknownModel | gpio::Error::ThreadPanic => Fault::Unusable(CHIP),
-    };
-    let pin = gpio::Gpio::new().and_then(|gpio| gpio.get(number)).map_err(failed)?;
-    let mut pin = if first { pin.into_output_high() } else { pin.into_output_low() };
-    pin.set_reset_on_drop(false);
-    Ok(pin)
+    }
 }
 
 impl Pin {
@@ -120,7 +134,6 @@ impl Pin {
     }
 
     fn set(&self, high: bool) -> Result<(), digital::ErrorKind> {
-        self.hold().map_err(|_| digital::ErrorKind::Other)?;
         match &mut self.0.borrow_mut().held {
             Some(Held::Pi(pin)) => pin.write(if high { gpio::Level::High } else { gpio::Level::Low }),
             Some(Held::Other(pin)) => {

@@ -40,7 +40,7 @@ enum Command {
     Run(run::Run),
     /// Run a whole acquisition on a simulated instrument and show what came of it
     Demo(demo::Demo),
-    /// Look at everything that an instrument needs, and say what to do where something is wrong; changes nothing
+    /// Look at everything that an instrument needs, and say what to do where something is wrong; moves and lights nothing
     Doctor(doctor::Doctor),
     #[command(flatten)]
     Order(client::Order),

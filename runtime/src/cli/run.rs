@@ -55,7 +55,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "MB", default_value_t = KEPT_FREE / MB)]
     keep_free: u64,
     /// The instrument's board: a shipped one (1.2: PlanktoScope v2.6, 3.3: v3.0) or a TOML file that describes one
-    /// [default: hat_version in hardware.json, else 1.2]
+    /// [default: hat_version in hardware.json, else what its EEPROM says, else 1.2]
     #[arg(long, value_name = "1.2|3.3|FILE", conflicts_with = "twin")]
     board: Option<String>,
     /// The camera, behind Video4Linux: a path or a part of its name [default: as the board's description has it]

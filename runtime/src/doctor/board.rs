@@ -10,6 +10,7 @@ use planktor_drivers::chips::lm36011::{Lm36011, Register};
 use planktor_drivers::chips::mcp4725::Mcp4725;
 use planktor_drivers::chips::tmc5160::{Error, Tmc5160};
 use planktor_drivers::clock::Monotonic;
+use planktor_drivers::devices::camera::Camera;
 use planktor_drivers::devices::eeprom::{self, Identity, Unreadable};
 use planktor_drivers::devices::rtc::Rtc;
 use planktor_drivers::linux::description::{Converter, Description, Light, MotorDriver};
@@ -37,9 +38,8 @@ pub(super) fn examine(board: &Result<Chosen, String>) -> Vec<Finding> {
         return findings;
     }
     let pins = Pins::new(description.gpio.clone());
-    findings.push(match pins.chip() {
-        Ok(chip) => Finding::good(AREA, format!("pins: {} ({})", chip.label(), chip.path().display())),
-        Err(_) if on_a_pi() => Finding::good(AREA, "pins: by rppal"),
+    findings.push(match pins.source() {
+        Ok(source) => Finding::good(AREA, format!("pins: {source}")),
         Err(fault) => unavailable(AREA, "pins", fault, "/dev/gpiochip0"),
     });
     findings.push(motor("pump", description.pump));
@@ -179,44 +179,56 @@ fn nameplate(board: &Linux) -> Option<Finding> {
         Err(fault) => Finding::notice(
             CHIP,
             format!("EEPROM: {fault}"),
-            "the instrument works without it; say its board with --board",
+            "HAT 3.3: dtoverlay=i2c-gpio,bus=9,i2c_gpio_sda=0,i2c_gpio_scl=1 in config.txt; without it, say the board with --board",
         ),
     })
 }
 
-/// A camera is opened by a thread of its own.
-const OPENS: Duration = Duration::from_secs(5);
+/// A camera is opened by a thread of its own, and begins to stream when it can.
+const GIVES: Duration = Duration::from_secs(6);
 const ASK_AGAIN: Duration = Duration::from_millis(20);
+const CAMERA: &str = "camera";
 
 fn camera(board: &Linux) -> Option<Finding> {
-    let opened = board.hardware().camera().and_then(|mut camera| {
-        let late = Monotonic.now() + OPENS;
-        while !camera.ready()? {
-            if Monotonic.now() >= late {
-                return Err(Fault::CameraSilent);
-            }
-            let _ = never::<()>().recv_timeout(ASK_AGAIN);
-        }
-        camera.open()
-    });
-    Some(match opened {
+    let bad = |fault: Fault, advice: &str| Some(Finding::bad(CAMERA, fault.to_string(), advice));
+    match board.hardware().camera().and_then(|mut camera| frame(&mut *camera)) {
         Ok(Mode { width, height, cadence, .. }) => {
             let ms = cadence.as_secs_f64() * 1e3;
-            Finding::good("camera", format!("{width} x {height} pixels, a frame every {ms:.0} ms"))
-                .figure("cadence_ms", ms)
+            let what = format!("gives frames: {width} x {height} pixels, one every {ms:.0} ms");
+            Some(Finding::good(CAMERA, what).figure("cadence_ms", ms))
         }
-        Err(Fault::NotFitted) => return None,
-        Err(Fault::CameraBusy) => Finding::notice(
-            "camera",
-            "it is in use",
-            "a running planktor has it: planktor status asks that one",
-        ),
-        Err(fault) => Finding::bad(
-            "camera",
-            fault.to_string(),
-            "planktor run --camera DEVICE uses another one; ls /sys/class/video4linux shows which there are",
-        ),
-    })
+        Err(Fault::NotFitted) => None,
+        Err(Fault::CameraBusy) => {
+            Some(Finding::notice(CAMERA, "it is in use", "a running planktor has it: planktor status asks that one"))
+        }
+        Err(fault @ Fault::NotBuilt(_)) => bad(fault, "for any other camera than the board's: --features v4l, and planktor run --camera DEVICE"),
+        Err(fault @ (Fault::CameraMissing | Fault::SensorMissing)) => bad(fault, "camera_auto_detect=1 (or dtoverlay=imx477) in config.txt; planktor run --camera DEVICE uses another one"),
+        Err(fault @ Fault::CameraForbidden) => bad(fault, "sudo usermod -aG video, and the user's name; then log in again"),
+        Err(fault) => bad(fault, "look into the kernel's log (dmesg)"),
+    }
+}
+
+/// Waits until it has given a frame: a camera that opens may still be deaf.
+fn frame(camera: &mut dyn Camera) -> Result<Mode, Fault> {
+    let late = Monotonic.now() + GIVES;
+    let mut streams = None;
+    let mut next = None;
+    loop {
+        if camera.ready()? {
+            let mode = match streams {
+                Some(mode) => mode,
+                None => *streams.insert(camera.open()?),
+            };
+            next = next.or_else(|| camera.predict(Monotonic.now()).map(|next| next.seq));
+            if next.is_some_and(|seq| (seq..=seq + 4).any(|seq| camera.take(seq).is_some())) {
+                return Ok(mode);
+            }
+        }
+        if Monotonic.now() >= late {
+            return Err(Fault::CameraSilent);
+        }
+        let _ = never::<()>().recv_timeout(ASK_AGAIN);
+    }
 }
 
 fn unavailable(area: &'static str, whose: &str, fault: Fault, node: &str) -> Finding {

@@ -198,7 +198,7 @@ impl Eye<'_> {
             shared.drop_oldest();
             keep()
         });
-        shared.put(wanted, taken.seq, kept, |timing| {
+        shared.put(wanted, (taken.seq, taken.stamp), kept, |timing| {
             let timing = Timing { exposure: taken.exposure.or(timing.exposure), ..timing };
             timing.exposed(taken.kind, taken.stamp, arrived)
         });

@@ -111,12 +111,12 @@ fn put(
         shared.drop_oldest();
         keep()
     });
-    let (kind, stamp) = stamp(device, meta);
-    shared.put(wanted, meta.sequence, kept, |timing| timing.exposed(kind, stamp, arrived));
+    let (kind, stamp) = stamp(device, meta, arrived);
+    shared.put(wanted, (meta.sequence, stamp), kept, |timing| timing.exposed(kind, stamp, arrived));
 }
 
-/// What a buffer's time stamp is, and the stamp. One of another clock is none of ours.
-fn stamp(device: &Device, meta: &Metadata) -> (Stamp, Instant) {
+/// What a buffer's time stamp is the time of, and the stamp. One of another clock is none: then the arrival is.
+fn stamp(device: &Device, meta: &Metadata, arrived: Instant) -> (Stamp, Instant) {
     let stamp = u64::try_from(meta.timestamp.sec).unwrap_or(0) * 1_000_000_000
         + u64::try_from(meta.timestamp.usec).unwrap_or(0) * 1_000;
     let monotonic = meta.flags & Flags::TIMESTAMP_MASK == Flags::TIMESTAMP_MONOTONIC;
@@ -124,6 +124,8 @@ fn stamp(device: &Device, meta: &Metadata) -> (Stamp, Instant) {
         source if source == Flags::TSTAMP_SRC_SOE => Stamp::Start,
         _ => Stamp::End,
     };
-    let kind = if monotonic { device.stamp.unwrap_or(flagged) } else { Stamp::Arrival };
-    (kind, Instant::from_nanos(stamp))
+    match device.stamp.unwrap_or(flagged) {
+        kind if monotonic && kind != Stamp::Arrival => (kind, Instant::from_nanos(stamp)),
+        _ => (Stamp::Arrival, arrived),
+    }
 }

@@ -94,6 +94,7 @@ const LONGEST_GAP: u32 = 10_000;
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     seq: u64,
+    stamp: Instant,
     interval: Interval,
     arrived: Instant,
 }
@@ -147,31 +148,28 @@ impl Pace {
         match (self.seen.front(), self.seen.back()) {
             (Some(first), Some(last)) if last.seq > first.seq => {
                 let frames = u32::try_from(last.seq - first.seq).unwrap_or(u32::MAX);
-                ((last.interval.from - first.interval.from) / frames).max(Duration::from_micros(1))
+                ((last.stamp - first.stamp) / frames).max(Duration::from_micros(1))
             }
             _ => self.timing.cadence,
         }
     }
 
-    /// A frame came, with the driver's number of it.
-    pub fn count(&mut self, driver: u32, interval: Interval, arrived: Instant) -> Counted {
+    /// A frame came, with the driver's number and stamp of it.
+    pub fn count(&mut self, driver: u32, stamp: Instant, interval: Interval, arrived: Instant) -> Counted {
         let (seq, lost) = match self.seen.back() {
             None => {
                 let waited = (interval.from - self.started).as_nanos();
                 let frames = waited / self.timing.cadence.as_nanos().max(1);
                 (self.first + u64::try_from(frames).unwrap_or(0), 0)
             }
-            Some(last) if driver == self.driver || interval.from <= last.interval.from => {
-                return Counted::Duplicate;
-            }
+            Some(last) if driver == self.driver || stamp <= last.stamp => return Counted::Duplicate,
             Some(last) => {
                 let step = match driver.wrapping_sub(self.driver) {
                     step @ 1..=LONGEST_GAP => u64::from(step),
                     // It counts anew: how many frames that were only the time tells.
                     _ => {
                         let cadence = self.cadence();
-                        let frames = (interval.from - last.interval.from + cadence / 2).as_nanos()
-                            / cadence.as_nanos();
+                        let frames = (stamp - last.stamp + cadence / 2).as_nanos() / cadence.as_nanos();
                         u64::try_from(frames).unwrap_or(u64::MAX).max(1)
                     }
                 };
@@ -182,7 +180,7 @@ impl Pace {
         if self.seen.len() == REMEMBERED {
             self.seen.pop_front();
         }
-        self.seen.push_back(Seen { seq, interval, arrived });
+        self.seen.push_back(Seen { seq, stamp, interval, arrived });
         Counted::New { seq, lost }
     }
 
@@ -261,8 +259,9 @@ mod tests {
     /// A stream that starts at 1000 ms as frame 40, whose frames arrive 90 ms after they begin.
     fn pace(frames: &[(u32, u64)]) -> (Pace, Vec<Counted>) {
         let mut pace = Pace::new(KNOWN, at(1_000), 40);
-        let count =
-            |&(driver, from): &(u32, u64)| pace.count(driver, interval(from, from + 88), at(from + 90));
+        let count = |&(driver, from): &(u32, u64)| {
+            pace.count(driver, at(from), interval(from, from + 88), at(from + 90))
+        };
         let counted = frames.iter().map(count).collect();
         (pace, counted)
     }
