@@ -73,7 +73,8 @@ pub fn choose(told: Option<&str>, hardware: &Path) -> Result<Chosen, String> {
 
 /// What is written in an EEPROM where a shipped board has it. Where nobody answers, or it is blank, it may be the oldest.
 fn written() -> Result<Option<String>, String> {
-    let boards: Vec<_> = Description::versions().iter().filter_map(|version| Description::shipped(version)).collect();
+    let boards: Vec<_> =
+        Description::versions().iter().filter_map(|version| Description::shipped(version)).collect();
     for board in &boards {
         // On any other computer something else may be at that address.
         let answers = |line: &Description| {
@@ -82,11 +83,17 @@ fn written() -> Result<Option<String>, String> {
         };
         match answers(board) {
             None | Some(Err(Unreadable::Blank)) => {}
-            Some(Err(why)) => return Err(format!("the board's EEPROM cannot be read: {why}; say which it is with --board")),
+            Some(Err(why)) => {
+                return Err(format!("the board's EEPROM cannot be read: {why}; say which it is with --board"));
+            }
             Some(Ok(identity)) => {
                 let said = identity.hardware_version.as_deref().unwrap_or("nothing");
                 let it = boards.iter().find(|board| board.instrument.word() == said);
-                let unknown = || format!("the board's EEPROM says that its hardware version is {said}, which is not known; say which board it is with --board");
+                let unknown = || {
+                    format!(
+                        "the board's EEPROM says that its hardware version is {said}, which is not known; say which board it is with --board"
+                    )
+                };
                 return it.map(|board| Some(board.hat_version.clone())).ok_or_else(unknown);
             }
         }

@@ -198,12 +198,22 @@ fn camera(board: &Linux) -> Option<Finding> {
             Some(Finding::good(CAMERA, what).figure("cadence_ms", ms))
         }
         Err(Fault::NotFitted) => None,
-        Err(Fault::CameraBusy) => {
-            Some(Finding::notice(CAMERA, "it is in use", "a running planktor has it: planktor status asks that one"))
+        Err(Fault::CameraBusy) => Some(Finding::notice(
+            CAMERA,
+            "it is in use",
+            "a running planktor has it: planktor status asks that one",
+        )),
+        Err(fault @ Fault::NotBuilt(_)) => bad(
+            fault,
+            "for any other camera than the board's: --features v4l, and planktor run --camera DEVICE",
+        ),
+        Err(fault @ (Fault::CameraMissing | Fault::SensorMissing)) => bad(
+            fault,
+            "camera_auto_detect=1 (or dtoverlay=imx477) in config.txt; planktor run --camera DEVICE uses another one",
+        ),
+        Err(fault @ Fault::CameraForbidden) => {
+            bad(fault, "sudo usermod -aG video, and the user's name; then log in again")
         }
-        Err(fault @ Fault::NotBuilt(_)) => bad(fault, "for any other camera than the board's: --features v4l, and planktor run --camera DEVICE"),
-        Err(fault @ (Fault::CameraMissing | Fault::SensorMissing)) => bad(fault, "camera_auto_detect=1 (or dtoverlay=imx477) in config.txt; planktor run --camera DEVICE uses another one"),
-        Err(fault @ Fault::CameraForbidden) => bad(fault, "sudo usermod -aG video, and the user's name; then log in again"),
         Err(fault) => bad(fault, "look into the kernel's log (dmesg)"),
     }
 }

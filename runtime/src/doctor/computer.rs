@@ -39,7 +39,10 @@ fn locked() -> Finding {
     if geteuid().is_root() || allowed >= LOCKED {
         return Finding::good(AREA, "memory may be locked");
     }
-    Finding::good(AREA, format!("only {} MiB of memory may be locked; this version locks none", allowed >> 20))
+    Finding::good(
+        AREA,
+        format!("only {} MiB of memory may be locked; this version locks none", allowed >> 20),
+    )
 }
 
 fn read(path: &str) -> Option<String> {
