@@ -9,7 +9,7 @@ use planktor_drivers::board::{Hardware, I2c, LampLine, Spi};
 use planktor_drivers::clock::Monotonic;
 use planktor_drivers::linux::{Description, Linux};
 use planktor_drivers::{Board, Clock};
-use planktor_protocol::{Axis, Instant};
+use planktor_protocol::Instant;
 use planktor_runtime::mqtt::Address;
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ pub struct Rig {
     pub limits: Limits,
 }
 
-/// No drop more than a small syringe holds, no move that could reach the lens.
+/// No drop more than a small syringe holds. Whoever starts a rig makes sure that the stage has this much room.
 const MOST_ML: f64 = 1.0;
 const MOST_MM: f64 = 1.0;
 
@@ -62,7 +62,9 @@ impl Rig {
     }
 }
 
-/// A real board's chips in real time. Its motors never have current: a TMC5160 counts without it, too, and nothing moves.
+/// A real board's chips in real time: the pump's, without current, and HAT 1.2's lamp. A TMC5160 counts without current, too,
+/// and nothing moves. The stage's driver is left alone, because its count is what its limits are counted from; an MCP4725, too,
+/// because its suite writes what the lamp powers up with.
 pub struct RigBench {
     spi: Spi,
     i2c: I2c,
@@ -71,24 +73,21 @@ pub struct RigBench {
 }
 
 impl RigBench {
-    /// Opens one motor's driver and the bus of the lamp.
+    /// Opens the pump's driver and the bus of the lamp.
     ///
     /// # Errors
     /// There is no such board, or a node cannot be had: planktor runs, for example.
-    pub fn open(board: &str, of: Axis) -> Result<Self, String> {
+    pub fn open(board: &str) -> Result<Self, String> {
         let description =
             Description::shipped(board).ok_or_else(|| format!("no board {board} is shipped"))?;
         let board = Linux::new(description);
         let hardware = board.hardware();
-        let spi = match of {
-            Axis::Pump => hardware.pump_spi(),
-            Axis::Focus => hardware.focus_spi(),
-        };
+        let spi = hardware.pump_spi().map_err(|fault| fault.to_string())?;
         let i2c = match board.slow_buses().lamp().map_err(|fault| fault.to_string())? {
             LampLine::Converter(line) => line.i2c,
             LampLine::Driver { i2c, .. } => i2c,
         };
-        Ok(Self { spi: spi.map_err(|fault| fault.to_string())?, i2c, _hardware: hardware })
+        Ok(Self { spi, i2c, _hardware: hardware })
     }
 }
 

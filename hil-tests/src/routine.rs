@@ -149,13 +149,14 @@ impl Performance {
 }
 
 /// Leaves an instrument as it is to be left, whatever came before.
-pub fn leave() -> [(&'static str, Value); 4] {
+pub fn leave() -> [(&'static str, Value); 5] {
     let stop = json!({"action": "stop"});
     [
         ("imager/image", stop.clone()),
         ("actuator/pump", stop.clone()),
         ("actuator/focus", stop),
         ("light", json!({"action": "off"})),
+        ("actuator/bubbler", json!({"action": "off"})),
     ]
 }
 

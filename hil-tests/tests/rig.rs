@@ -5,10 +5,9 @@
 
 use planktor_hil_tests::arms::live::LiveArm;
 use planktor_hil_tests::arms::{Arm, Outcome, perform, verified};
-use planktor_hil_tests::conformance::{self, Check, lm36011, mcp4725, tmc5160};
+use planktor_hil_tests::conformance::{self, Check, lm36011, tmc5160};
 use planktor_hil_tests::rig::{Rig, RigBench};
 use planktor_hil_tests::routine::all;
-use planktor_protocol::Axis;
 
 fn rig() -> Rig {
     let path = std::env::var_os("PLANKTOR_RIG").expect("PLANKTOR_RIG names the file that describes the rig");
@@ -29,11 +28,11 @@ fn conforms(bench: &mut RigBench, checks: Vec<Check<RigBench>>) {
 #[ignore = "needs an instrument's computer: PLANKTOR_RIG=hil-tests/rigs/….toml"]
 fn the_chips_of_a_real_board_conform() {
     let Some(board) = rig().board else { return eprintln!("skipped  no board is named in the rig's file") };
-    for axis in [Axis::Pump, Axis::Focus] {
-        conforms(&mut RigBench::open(&board, axis).unwrap(), tmc5160::checks());
+    let mut bench = RigBench::open(&board).unwrap();
+    conforms(&mut bench, tmc5160::checks());
+    if board == "1.2" {
+        conforms(&mut bench, lm36011::checks());
     }
-    let lamp = if board == "1.2" { lm36011::checks() } else { mcp4725::checks() };
-    conforms(&mut RigBench::open(&board, Axis::Pump).unwrap(), lamp);
 }
 
 #[test]

@@ -1,11 +1,33 @@
 //! Which board an instrument has: what it is told, what `hardware.json` says, or what the board itself says.
 
 use planktor_drivers::devices::eeprom::{self, Unreadable};
+use planktor_drivers::linux::description::Camera;
 use planktor_drivers::linux::pins::Pins;
-use planktor_drivers::linux::{Description, Linux};
+use planktor_drivers::linux::{Description, Linux, v4l};
 use serde_json::Value;
 use std::fmt;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
+
+/// One program has an instrument: lamp and bubbler would obey two, and know nothing of each other. An abstract socket, so that
+/// it needs no folder and is free again however its holder ends.
+const ONLY: &[u8] = b"planktor.instrument";
+
+/// Held by the one program that has this computer's instrument.
+#[derive(Debug)]
+pub struct Only(#[expect(dead_code, reason = "it is there: that is enough")] UnixListener);
+
+impl Only {
+    /// Takes it.
+    ///
+    /// # Errors
+    /// Another program has it.
+    pub fn take() -> io::Result<Self> {
+        SocketAddr::from_abstract_name(ONLY).and_then(|name| UnixListener::bind_addr(&name)).map(Self)
+    }
+}
 
 /// A board, and who said that it is this one.
 #[derive(Clone, Debug)]
@@ -42,6 +64,17 @@ impl fmt::Display for By {
 
 /// The instrument's constants, in the data folder.
 pub const HARDWARE: &str = "hardware.json";
+impl Chosen {
+    /// With this camera behind Video4Linux instead of its own, if one is named.
+    #[must_use]
+    pub fn with_camera(mut self, device: Option<&str>) -> Self {
+        if let Some(device) = device {
+            self.description.camera = Some(Camera::V4l(v4l::Settings::of(device)));
+        }
+        self
+    }
+}
+
 /// PlanktoScope v2.6's: nothing on it says what it is.
 const OLDEST: &str = "1.2";
 
@@ -84,7 +117,9 @@ fn written() -> Result<Option<String>, String> {
         match answers(board) {
             None | Some(Err(Unreadable::Blank)) => {}
             Some(Err(why)) => {
-                return Err(format!("the board's EEPROM cannot be read: {why}; say which it is with --board"));
+                return Err(format!(
+                    "the board's EEPROM cannot be read: {why}; say which it is with --board"
+                ));
             }
             Some(Ok(identity)) => {
                 let said = identity.hardware_version.as_deref().unwrap_or("nothing");

@@ -32,6 +32,7 @@ use formats::FourCc;
 use planktor_protocol::camera::{self, GAIN_AT_ISO_100};
 use sensor::Law;
 use serde::Deserialize;
+use std::num::NonZeroU32;
 use std::time::Duration;
 use timing::Stamp;
 
@@ -58,10 +59,10 @@ pub struct Settings {
     /// The sub-device of its sensor, where that has the controls: a path (`/dev/v4l-subdev0`), or a part of its name.
     pub sensor: Option<String>,
     /// From frame to frame, if the camera lets itself be told. A sensor with blanking is told lines instead.
-    pub cadence_us: Option<u32>,
+    pub cadence_us: Option<NonZeroU32>,
     /// From one line's start to the next one's, where the sensor's controls do not tell or are wrong. Without it a frame
     /// is taken to be read out for as long as there is to the next one.
-    pub line_ns: Option<u32>,
+    pub line_ns: Option<NonZeroU32>,
     /// What a buffer's time stamp is the time of, where the driver's flags do not tell or are wrong.
     pub stamp: Option<Stamp>,
     /// What the sensor gives for no light, in samples of the format; otherwise by the sensor's name, or 0.

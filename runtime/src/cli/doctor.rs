@@ -14,6 +14,12 @@ pub(crate) struct Doctor {
     /// The instrument's board, as for planktor run
     #[arg(long, value_name = "1.2|3.3|FILE")]
     board: Option<String>,
+    /// The camera, as for planktor run
+    #[arg(long, value_name = "DEVICE")]
+    camera: Option<String>,
+    /// The instrument's constants, as for planktor run
+    #[arg(long, value_name = "FILE")]
+    hardware: Option<PathBuf>,
     #[command(flatten)]
     data: DataRoot,
     #[command(flatten)]
@@ -32,8 +38,10 @@ pub(crate) struct Doctor {
 impl Doctor {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let data = self.data.folder()?;
+        let hardware = self.hardware.unwrap_or_else(|| data.join(board::HARDWARE));
         let findings = examine(&Patient {
-            board: board::choose(self.board.as_deref(), &data.join(board::HARDWARE)),
+            board: board::choose(self.board.as_deref(), &hardware)
+                .map(|board| board.with_camera(self.camera.as_deref())),
             kept_free: KEPT_FREE,
             broker: self.broker.asked()?,
             gpsd: self.gpsd,

@@ -8,10 +8,10 @@ use planktor_actors::journal::Journal;
 use planktor_drivers::calibration::Calibration;
 use planktor_drivers::clock::{Computer, Monotonic, WallClock};
 use planktor_drivers::disk::FileSystem;
-use planktor_drivers::linux::description::{Camera, Instrument as Model};
-use planktor_drivers::linux::{Linux, v4l};
+use planktor_drivers::linux::Linux;
+use planktor_drivers::linux::description::Instrument as Model;
 use planktor_drivers::{Board, Clock, Disk};
-use planktor_runtime::board::{self, Chosen};
+use planktor_runtime::board::{self, Chosen, Only};
 use planktor_runtime::chrony::Chrony;
 use planktor_runtime::instrument::{Config, KEPT_FREE, Time};
 use planktor_runtime::journal::{Head, Writer};
@@ -24,6 +24,7 @@ use planktor_sim::disk::TwinDisk;
 use planktor_sim::gpsd::Gpsd;
 use planktor_sim::{Hat, Twin};
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -173,17 +174,20 @@ impl Run {
             board: Arc::new(twin),
             head,
             _its_gpsd: its_gpsd,
+            _only: None,
         })
     }
 
     /// With gpsd and chrony where they usually are: on a ship they are what makes the data worth keeping.
     fn real(&self, data: &Path) -> Result<Instrument, Failure> {
+        let only = Only::take().map_err(|error| match error.kind() {
+            ErrorKind::AddrInUse => "another planktor has this computer's instrument; end that one, or give it commands: planktor status".to_owned(),
+            _ => format!("it cannot be known whether another planktor has the instrument: {error}"),
+        })?;
         let usual = data.join(board::HARDWARE);
-        let Chosen { mut description, by } =
-            board::choose(self.board.as_deref(), self.hardware.as_deref().unwrap_or(&usual))?;
-        if let Some(device) = &self.camera {
-            description.camera = Some(Camera::V4l(v4l::Settings::of(device)));
-        }
+        let hardware = self.hardware.as_deref().unwrap_or(&usual);
+        let chosen = board::choose(self.board.as_deref(), hardware)?;
+        let Chosen { description, by } = chosen.with_camera(self.camera.as_deref());
         let gpsd = match &self.gpsd {
             None => Some(GPSD.into()),
             Some(Gps::At(address)) => Some(address.clone()),
@@ -210,6 +214,7 @@ impl Run {
             head: Head { board: Some(description.name.into()), ..head(scenario, data.into()) },
             board: Arc::new(Linux::new(description)),
             _its_gpsd: None,
+            _only: Some(only),
         })
     }
 }
@@ -228,6 +233,7 @@ struct Instrument {
     head: Head,
     /// Ends when this is dropped.
     _its_gpsd: Option<Gpsd>,
+    _only: Option<Only>,
 }
 
 /// Where gpsd usually is.

@@ -77,7 +77,7 @@ impl Device {
                 width: shape.width,
                 height: shape.height,
                 cadence,
-                line: settings.line_ns.map(|ns| Duration::from_nanos(ns.into())),
+                line: settings.line_ns.map(|ns| Duration::from_nanos(ns.get().into())),
                 exposure: None,
                 blanking: None,
                 gain: None,
@@ -291,7 +291,7 @@ fn largest(video: &v4l::Device, fourcc: v4l::FourCC) -> io::Result<[u32; 2]> {
 
 /// From frame to frame: as it is told, or as it is.
 fn cadence(video: &v4l::Device, settings: &Settings) -> Duration {
-    let told = settings.cadence_us.map(|us| Parameters::new(Fraction::new(us, 1_000_000)));
+    let told = settings.cadence_us.map(|us| Parameters::new(Fraction::new(us.get(), 1_000_000)));
     let parameters = told.and_then(|told| video.set_params(&told).ok()).or_else(|| video.params().ok());
     let interval = parameters.map(|parameters| parameters.interval);
     let seconds = interval.map_or(0.0, |i| f64::from(i.numerator) / f64::from(i.denominator.max(1)));
