@@ -20,6 +20,7 @@ use planktor_hil_tests::conformance::{Bench, Outcome};
 use planktor_protocol::camera::{self, Frame, Pixels};
 use planktor_protocol::{Fault, Instant};
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -72,7 +73,7 @@ fn wait<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 
 impl Webcam {
     fn settings(&self) -> Settings {
-        Settings { size: Some(SIZE), cadence_us: Some(40_000), ..Settings::of(&self.path) }
+        Settings { size: Some(SIZE), cadence_us: NonZeroU32::new(40_000), ..Settings::of(&self.path) }
     }
 
     /// Opened, and ready. One that was dropped just now has it until its last frame comes.
@@ -180,7 +181,7 @@ fn every_format_of_ours_that_it_has_gives_a_hundred_frames_of_the_right_size_and
     for (nth, (code, layout)) in ours.into_iter().enumerate() {
         let shown = nth % 3;
         webcam.shows(["100% Red", "100% Green", "100% Blue"][shown]);
-        let fast = Settings { format: Some(code), cadence_us: Some(20_000), ..webcam.settings() };
+        let fast = Settings { format: Some(code), cadence_us: NonZeroU32::new(20_000), ..webcam.settings() };
         let mut camera = webcam.open(&fast);
         let mode = camera.open().unwrap();
         assert_eq!(([mode.width, mode.height], mode.cadence), (SIZE, CADENCE / 2), "{code}");
@@ -261,7 +262,8 @@ fn the_interval_is_before_the_arrival_whatever_the_stamp_says() {
     let Some(webcam) = webcam("intervals of both time stamps") else { return };
     let from = |source: i64, stamp: Option<Stamp>| {
         webcam.control("Timestamp Source", Value::Integer(source));
-        let mut camera = webcam.open(&Settings { stamp, line_ns: Some(100_000), ..webcam.settings() });
+        let mut camera =
+            webcam.open(&Settings { stamp, line_ns: NonZeroU32::new(100_000), ..webcam.settings() });
         let mode = camera.open().unwrap();
         assert_eq!(mode.takes, Duration::from_micros(18_000) + CADENCE, "read out, and an unknown exposure");
         let frame = next(&mut camera, None);
