@@ -4,12 +4,13 @@
 use super::far_end::FarEnd;
 use crate::began;
 use crate::conformance::Bench;
+use crate::conformance::at24c32::EepromBench;
 use crate::conformance::mcp4725::I2cBench;
 use crate::conformance::rtc::RtcBench;
 use crate::conformance::tmc5160::MotorBench;
 use planktor_actors::alarm::VirtualClock;
 use planktor_drivers::Clock;
-use planktor_drivers::board::{Board, Enable, Hardware, I2c, LampLine, Output, Spi};
+use planktor_drivers::board::{Board, EepromLine, Enable, Hardware, I2c, LampLine, Output, Spi};
 use planktor_drivers::linux::{Description, Linux};
 use planktor_protocol::Instant;
 use planktor_sim::faults::Motor;
@@ -45,6 +46,7 @@ pub struct KernelBench {
     pub(super) spi: Option<Spi>,
     enable: Enable,
     pub(super) i2c: I2c,
+    eeprom: EepromLine,
     /// HAT 1.2's.
     pub(super) select: Option<Output>,
 }
@@ -67,12 +69,14 @@ impl KernelBench {
             Motor::Pump => (hardware.pump_spi(), hardware.pump_enable()),
             Motor::Focus => (hardware.focus_spi(), hardware.focus_enable()),
         };
-        let (i2c, select) = match board.slow_buses().lamp().expect("the slow bus is there") {
+        let buses = board.slow_buses();
+        let eeprom = buses.eeprom().expect("the EEPROM's bus and pin are there");
+        let (i2c, select) = match buses.lamp().expect("the slow bus is there") {
             LampLine::Converter(line) => (line.i2c, None),
             LampLine::Driver { i2c, select } => (i2c, Some(select)),
         };
         let spi = Some(spi.expect("the motor's bus and pin are there"));
-        Self { far_end, twin, clock, motor, board, hardware, spi, enable, i2c, select }
+        Self { far_end, twin, clock, motor, board, hardware, spi, enable, i2c, eeprom, select }
     }
 }
 
@@ -118,6 +122,12 @@ impl MotorBench for KernelBench {
 impl I2cBench for KernelBench {
     fn i2c(&mut self) -> &mut I2c {
         &mut self.i2c
+    }
+}
+
+impl EepromBench for KernelBench {
+    fn eeprom(&mut self) -> &mut EepromLine {
+        &mut self.eeprom
     }
 }
 

@@ -2,12 +2,12 @@
 
 use super::bench::KernelBench;
 use super::table::{Check, tried};
-use crate::conformance::{self, Outcome, lm36011, mcp4725, rtc, tmc5160};
+use crate::conformance::{self, Outcome, at24c32, lm36011, mcp4725, rtc, tmc5160};
 use planktor_sim::faults::Motor;
 use planktor_sim::{Hat, RtcChip};
 
 /// All of them.
-pub const CHECKS: [Check; 6] = [
+pub const CHECKS: [Check; 8] = [
     ("the pump's TMC5160 conforms, on /dev/spidev0.0", || {
         suite(&tmc5160::checks(), || KernelBench::new(0, Hat::V3_3, None, Motor::Pump))
     }),
@@ -19,6 +19,12 @@ pub const CHECKS: [Check; 6] = [
     }),
     ("HAT 1.2's LM36011 conforms, on /dev/i2c-1", || {
         suite(&lm36011::checks(), || KernelBench::new(0, Hat::V1_2, None, Motor::Pump))
+    }),
+    ("HAT 3.3's 24C32 conforms, on /dev/i2c-9", || {
+        suite(&at24c32::checks(), || KernelBench::new(0, Hat::V3_3, None, Motor::Pump))
+    }),
+    ("HAT 1.2's 24C32 conforms, on /dev/i2c-1", || {
+        suite(&at24c32::checks(), || KernelBench::new(0, Hat::V1_2, None, Motor::Pump))
     }),
     ("a DS3231 conforms, on /dev/i2c-1", || {
         suite(&rtc::ds3231(), || KernelBench::new(0, Hat::V1_2, Some(RtcChip::Ds3231), Motor::Pump))

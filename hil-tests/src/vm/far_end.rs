@@ -34,8 +34,12 @@ const PUMP_ENABLE: u8 = 23;
 const FOCUS_ENABLE: u8 = 5;
 /// High selects HAT 1.2's LED.
 const LED_SELECT: u8 = 18;
-/// Lamp, bubbler and clock.
+/// High protects the EEPROM.
+const WRITE_PROTECT: u8 = 26;
+/// Lamp, bubbler and clock, and HAT 1.2's EEPROM.
 const SLOW_BUS: u8 = 1;
+/// HAT 3.3's EEPROM.
+const EEPROM_BUS: u8 = 9;
 /// The only SPI mode that a TMC5160 understands (datasheet rev. 1.17, section 4.2).
 const MODE: u8 = 3;
 
@@ -242,23 +246,56 @@ enum Reply {
 /// A twin's chips with its own buses, one for each wire here.
 struct Chips {
     spi: [Spi; 2],
-    enables: [Enable; 2],
-    slow: I2c,
-    select: Option<Output>,
-    /// Which enable lines are low, and whether the LED is selected.
-    felt: Option<([bool; 2], bool)>,
+    i2c: BTreeMap<u8, I2c>,
+    pins: Vec<Pin>,
+}
+
+/// A chip's pin on a line of the header.
+struct Pin {
+    line: u8,
+    /// Its level while nobody drives the line: one that harms nobody.
+    pulled: bool,
+    /// What was felt last.
+    level: Option<bool>,
+    feel: Box<dyn FnMut(bool)>,
+}
+
+impl Pin {
+    fn new(line: u8, pulled: bool, feel: impl FnMut(bool) + 'static) -> Self {
+        Self { line, pulled, level: None, feel: Box::new(feel) }
+    }
+
+    fn enable(line: u8, enable: Enable) -> Self {
+        Self::new(
+            line,
+            true,
+            move |high| if high { enable.off() } else { enable.on().expect("a twin's pin obeys") },
+        )
+    }
+
+    fn output(line: u8, pulled: bool, mut output: Output) -> Self {
+        Self::new(line, pulled, move |high| output.set(high))
+    }
 }
 
 impl Chips {
     fn of(twin: &Twin) -> Self {
-        let hardware = twin.hardware();
-        let (slow, select) = match twin.slow_buses().lamp().expect("a twin has a lamp") {
-            LampLine::Converter(line) => (line.i2c, None),
-            LampLine::Driver { i2c, select } => (i2c, Some(select)),
-        };
+        let (hardware, slow) = (twin.hardware(), twin.slow_buses());
         let spi = [hardware.pump_spi(), hardware.focus_spi()].map(|spi| spi.expect("a twin has both motors"));
-        let enables = [hardware.pump_enable(), hardware.focus_enable()];
-        Self { spi, enables, slow, select, felt: None }
+        let eeprom = slow.eeprom().expect("a twin has an EEPROM");
+        let mut pins = vec![
+            Pin::enable(PUMP_ENABLE, hardware.pump_enable()),
+            Pin::enable(FOCUS_ENABLE, hardware.focus_enable()),
+        ];
+        pins.extend(eeprom.write_protect.map(|protect| Pin::output(WRITE_PROTECT, true, protect)));
+        let i2c = match slow.lamp().expect("a twin has a lamp") {
+            LampLine::Converter(line) => BTreeMap::from([(SLOW_BUS, line.i2c), (EEPROM_BUS, eeprom.i2c)]),
+            LampLine::Driver { i2c, select } => {
+                pins.push(Pin::output(LED_SELECT, false, select));
+                BTreeMap::from([(SLOW_BUS, i2c)])
+            }
+        };
+        Self { spi, i2c, pins }
     }
 
     fn hear(&mut self, what: &Happening) -> Reply {
@@ -305,10 +342,9 @@ impl Chips {
     }
 
     fn i2c(&mut self, bus: u8, address: u16, parts: &[I2cPart]) -> Reply {
-        let Ok(address) = u8::try_from(address) else { return Reply::Error(Errno::REMOTEIO) };
-        if bus != SLOW_BUS {
+        let (Some(bus), Ok(address)) = (self.i2c.get_mut(&bus), u8::try_from(address)) else {
             return Reply::Error(Errno::REMOTEIO);
-        }
+        };
         let mut buffers: Vec<_> = parts.iter().map(I2cPart::buffer).collect();
         let mut operations: Vec<_> = parts
             .iter()
@@ -318,7 +354,7 @@ impl Chips {
                 I2cPart::Read(_) => i2c::Operation::Read(buffer),
             })
             .collect();
-        match self.slow.transaction(address, &mut operations) {
+        match bus.transaction(address, &mut operations) {
             Ok(()) => Reply::Bytes(buffers.concat()),
             // As a Raspberry Pi's adapters have it.
             Err(i2c::ErrorKind::NoAcknowledge(_)) => Reply::Error(Errno::REMOTEIO),
@@ -326,21 +362,13 @@ impl Chips {
         }
     }
 
-    /// A line that nobody drives is pulled to where it harms nobody: motors off, LED not selected.
     fn feel(&mut self, outputs: u64, high: u64) {
-        let low = |number: u8| outputs >> number & 1 == 1 && high >> number & 1 == 0;
-        let enabled = [PUMP_ENABLE, FOCUS_ENABLE].map(low);
-        let selected = outputs & high & 1 << LED_SELECT != 0;
-        let before = self.felt.replace((enabled, selected));
-        for (n, enable) in self.enables.iter().enumerate() {
-            if before.is_none_or(|(before, _)| before[n] != enabled[n]) {
-                if enabled[n] { enable.on().expect("a twin's pin obeys") } else { enable.off() }
+        for pin in &mut self.pins {
+            let is = |levels: u64| levels >> pin.line & 1 == 1;
+            let level = if is(outputs) { is(high) } else { pin.pulled };
+            if pin.level.replace(level) != Some(level) {
+                (pin.feel)(level);
             }
-        }
-        if let Some(select) =
-            self.select.as_mut().filter(|_| before.is_none_or(|(_, before)| before != selected))
-        {
-            select.set(selected);
         }
     }
 }

@@ -53,7 +53,7 @@ pub const CHECKS: [Check; 20] = [
     ("a node, pin or chip that is not there is named", missing),
     ("a node that may not be opened is named", forbidden),
     ("a node of another kind is named", unusable),
-    ("a pin that somebody else has is named", in_use),
+    ("a bus or a pin that another program has is named, and left to it", in_use),
     ("another chip at the address is named", another_chip),
     ("a cable that is pulled in the middle of a move is noticed", cable),
     ("a chip that is reset in the middle of a move is noticed", reset),
@@ -309,10 +309,11 @@ fn forbidden() -> String {
         // These are the calling thread's only.
         set_thread_gid(Gid::from_raw(65_534)).expect("root may");
         set_thread_uid(Uid::from_raw(65_534)).expect("root may");
-        (refused(&with_pump(PUMP_NODE, 23)), buses::spi(PUMP_NODE).err(), buses::i2c(SLOW_NODE).err())
+        let pin = Pins::new(shipped().gpio).output(23, true).hold();
+        (pin.err(), buses::spi(PUMP_NODE).err(), buses::i2c(SLOW_NODE).err())
     };
     let (pin, spi, i2c) = std::thread::spawn(as_nobody).join().expect("no panic");
-    assert_eq!(pin, Fault::Forbidden("the GPIO chip"));
+    assert_eq!(pin, Some(Fault::Forbidden("the GPIO chip")));
     assert_eq!(spi, Some(Fault::Forbidden(PUMP_NODE)));
     assert_eq!(i2c, Some(Fault::Forbidden(SLOW_NODE)));
     String::new()
@@ -325,9 +326,12 @@ fn unusable() -> String {
 }
 
 fn in_use() -> String {
-    let _bench = hat_3_3();
-    assert_eq!(refused(&with_pump(PUMP_NODE, 23)), Fault::InUse("GPIO23"));
-    String::new()
+    let mut bench = hat_3_3();
+    bench.enable(true);
+    assert_eq!(refused(&with_pump(PUMP_NODE, 23)), Fault::InUse(PUMP_NODE));
+    assert_eq!(refused(&with_pump("/dev/spidev0.1", 23)), Fault::InUse("GPIO23"));
+    assert!(!bench.far_end.pin(23), "its motor keeps its current");
+    "its motor keeps its current".into()
 }
 
 fn another_chip() -> String {
