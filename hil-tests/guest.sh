@@ -17,7 +17,7 @@ behind() {
 
 # Unpacks Debian packages into a folder: `unpack FOLDER PACKAGE…`. What was once unpacked stays, and is whole.
 unpack() {
-    local into=$1 new
+    local into=$1 new package version
     shift
     [ ! -d "$into" ] || return 0
     mkdir -p "$(dirname "$into")"

@@ -43,6 +43,7 @@ fn camera() -> Threaded {
 fn next(camera: &mut Threaded, after: Instant) -> Frame {
     let give_up = Monotonic.now() + PATIENCE;
     while Monotonic.now() < give_up {
+        assert_eq!(camera.ready(), Ok(true), "{:?}", camera.counts());
         let next = camera.predict(after).expect("it streams");
         let wait = (next.ready - Monotonic.now()).max(Duration::from_millis(1));
         crossbeam_channel::after(wait).recv().unwrap();

@@ -25,8 +25,8 @@ use std::time::Duration;
 
 /// What a camera may take until its first frame, beside the usual silence.
 pub(super) const START_UP: Duration = Duration::from_secs(2);
-/// A stream that gives nothing for so long, or for four frames, is silent.
-const SILENCE: Duration = Duration::from_secs(1);
+/// A stream that gives nothing for so long, or for four frames, is silent. A busy computer may stand still for a second.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// How long a stream with this timing may give nothing.
 pub(super) fn silence(timing: &Timing) -> Duration {

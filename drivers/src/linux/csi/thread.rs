@@ -135,26 +135,27 @@ impl Eye<'_> {
             let buffer = Buffer::new(buffer).map_err(|_| Fault::CameraRefuses("its buffers"))?;
             let mut request = self.camera.create_request(None).ok_or(Fault::CameraRefuses(doing))?;
             request.add_buffer(&stream, buffer).map_err(|error| fault(&error, "its buffers"))?;
-            self.queue(request, wanted)?;
+            self.queue(request, wanted).map_err(|(_, fault)| fault)?;
         }
         let pool = Pool::new(POOL as usize, self.size);
         let silence = silence(&self.ranges.timing(&wanted.asked));
         let (mut patience, mut adjusting) = (silence + START_UP, ADJUSTING);
-        let ended = loop {
+        // The last request stays until the stream has stopped: libcamera still looks at what it has just given back.
+        let (ended, _last) = loop {
             let mut request = match news.recv_timeout(patience) {
                 Ok(News::Done(request)) => request,
-                Ok(News::Gone) => break Err(Fault::CameraGone),
-                Err(_) => break Err(Fault::CameraSilent),
+                Ok(News::Gone) => break (Err(Fault::CameraGone), None),
+                Err(_) => break (Err(Fault::CameraSilent), None),
             };
             if shared.lock().number != wanted.number {
-                break Ok(());
+                break (Ok(()), Some(request));
             }
             if let Some(buffer) = request.buffer::<Buffer>(&stream) {
                 self.look(shared, wanted, &pool, &request, buffer, &mut adjusting);
             }
             request.reuse(ReuseFlag::REUSE_BUFFERS);
-            if let Err(fault) = self.queue(request, wanted) {
-                break Err(fault);
+            if let Err((request, fault)) = self.queue(request, wanted) {
+                break (Err(fault), Some(request));
             }
             patience = silence;
         };
@@ -162,9 +163,10 @@ impl Eye<'_> {
         ended.and(stopped)
     }
 
-    fn queue(&self, mut request: Request, wanted: &Wanted) -> Result<(), Fault> {
+    /// What is refused comes back.
+    fn queue(&self, mut request: Request, wanted: &Wanted) -> Result<(), (Request, Fault)> {
         self.ranges.tell(&wanted.asked, request.controls_mut());
-        self.camera.queue_request(request).map_err(|(_, error)| fault(&error, "a request"))
+        self.camera.queue_request(request).map_err(|(request, error)| (request, fault(&error, "a request")))
     }
 
     /// Puts the frame into the pool, if it is one, and taken as it was to be.
