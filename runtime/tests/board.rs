@@ -36,7 +36,7 @@ address = 0x62
 }
 
 #[test]
-fn without_any_chip_the_program_runs_and_says_what_is_missing() {
+fn without_any_chip_the_program_runs_says_what_is_missing_and_is_the_only_one() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
     let board = board(&folder);
@@ -54,6 +54,10 @@ fn without_any_chip_the_program_runs_and_says_what_is_missing() {
         "off",
     ];
     let running = Running::start(&mut planktor(&arguments), "light lost: /dev/no-i2c-1 is not there");
+    let second = run(&arguments);
+    assert!(!second.status.success());
+    let said = text(&second.stderr);
+    assert!(said.contains("another planktor has this computer's instrument"), "{said}");
     drop(running);
 }
 

@@ -180,10 +180,6 @@ impl Run {
 
     /// With gpsd and chrony where they usually are: on a ship they are what makes the data worth keeping.
     fn real(&self, data: &Path) -> Result<Instrument, Failure> {
-        let only = Only::take().map_err(|error| match error.kind() {
-            ErrorKind::AddrInUse => "another planktor has this computer's instrument; end that one, or give it commands: planktor status".to_owned(),
-            _ => format!("it cannot be known whether another planktor has the instrument: {error}"),
-        })?;
         let usual = data.join(board::HARDWARE);
         let hardware = self.hardware.as_deref().unwrap_or(&usual);
         let chosen = board::choose(self.board.as_deref(), hardware)?;
@@ -203,6 +199,10 @@ impl Run {
             },
             ..Scenario::default()
         };
+        let only = Only::take().map_err(|error| match error.kind() {
+            ErrorKind::AddrInUse => "another planktor has this computer's instrument; end that one, or give it commands: planktor status".to_owned(),
+            _ => format!("it cannot be known whether another planktor has the instrument: {error}"),
+        })?;
         Ok(Instrument {
             is: format!("{} ({by})", description.name),
             name: description.name,
