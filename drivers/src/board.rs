@@ -5,9 +5,8 @@
 
 use crate::clock::{TrackingSource, WatchedClock};
 use crate::devices::camera::Camera;
-use crate::devices::display::Display;
 use crate::devices::position::PositionSource;
-use embedded_hal::digital::{self, OutputPin};
+use embedded_hal::digital::{self, InputPin, OutputPin};
 use embedded_hal::i2c;
 use embedded_hal::spi::{self, SpiDevice};
 use planktor_protocol::Fault;
@@ -62,7 +61,7 @@ pub trait SlowBuses {
     ///
     /// # Errors
     /// [`Fault::NotFitted`] if this board has none, or its bus cannot be opened.
-    fn display(&self) -> Result<Box<dyn Display>, Fault>;
+    fn display(&self) -> Result<DisplayLine, Fault>;
     /// Where the position comes from.
     fn position(&self) -> Box<dyn PositionSource>;
     /// The computer's civil clock.
@@ -79,6 +78,20 @@ pub trait SlowBuses {
     /// # Errors
     /// [`Fault::NotFitted`] if this board has none, or its bus or pin cannot be opened.
     fn eeprom(&self) -> Result<EepromLine, Fault>;
+}
+
+/// How an e-paper display is reached.
+pub struct DisplayLine {
+    /// Its bus, which has its chip select: mode 0, up to 20 MHz to write.
+    pub spi: Spi,
+    /// DC: low for a command, high for its data.
+    pub data: Output,
+    /// RST: low resets.
+    pub reset: Output,
+    /// BUSY: high while it works.
+    pub busy: Input,
+    /// PWR: high gives it its supply.
+    pub power: Output,
 }
 
 /// How a 24C32 is reached.
@@ -134,6 +147,42 @@ impl Output {
     /// High or low. Whether a pin obeys cannot be asked.
     pub fn set(&mut self, high: bool) {
         let _ = self.0.set_state(high.into());
+    }
+}
+
+impl digital::ErrorType for Output {
+    type Error = digital::ErrorKind;
+}
+
+impl OutputPin for Output {
+    fn set_low(&mut self) -> Result<(), digital::ErrorKind> {
+        self.0.set_low()
+    }
+    fn set_high(&mut self) -> Result<(), digital::ErrorKind> {
+        self.0.set_high()
+    }
+}
+
+/// Any input pin, without its type.
+pub struct Input(Box<dyn InputPin<Error = digital::ErrorKind>>);
+
+impl Input {
+    /// Takes a pin.
+    pub fn new(pin: impl InputPin<Error = digital::ErrorKind> + 'static) -> Self {
+        Self(Box::new(pin))
+    }
+}
+
+impl digital::ErrorType for Input {
+    type Error = digital::ErrorKind;
+}
+
+impl InputPin for Input {
+    fn is_high(&mut self) -> Result<bool, digital::ErrorKind> {
+        self.0.is_high()
+    }
+    fn is_low(&mut self) -> Result<bool, digital::ErrorKind> {
+        self.0.is_low()
     }
 }
 

@@ -18,6 +18,7 @@ pub mod chips {
     pub mod lm36011;
     pub mod mcp4725;
     pub mod rv3028;
+    pub mod ssd1680;
     pub mod tmc5160;
 }
 

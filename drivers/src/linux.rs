@@ -16,10 +16,9 @@ use crate::board::{
 };
 use crate::clock::{NoTracking, TrackingSource, WatchedClock, WatchedComputer};
 use crate::devices::camera::Camera;
-use crate::devices::display::Display;
 use crate::devices::position::{Nowhere, PositionSource};
 pub use description::Description;
-use description::{Converter, Eeprom, Light, MotorDriver, RtcChip};
+use description::{Converter, Eeprom, Light, MotorDriver, Panel, RtcChip};
 use embedded_hal::i2c::I2c as _;
 use pins::{Pin, Pins};
 use planktor_protocol::Fault;
@@ -139,8 +138,16 @@ impl SlowBuses for Linux {
         let Converter::Mcp4725 { i2c, address } = self.description.bubbler.ok_or(Fault::NotFitted)?;
         Ok(ConverterLine { i2c: buses::i2c(i2c)?, address })
     }
-    fn display(&self) -> Result<Box<dyn Display>, Fault> {
-        Err(Fault::NotFitted)
+    fn display(&self) -> Result<DisplayLine, Fault> {
+        let Panel::Ssd1680 { spi, data, reset, busy, power } = self.description.display.ok_or(Fault::NotFitted)?;
+        let spi = buses::display_spi(spi)?;
+        // Without supply, and not in reset, until something is to be shown.
+        let output = |number, first| {
+            let pin = self.pins().output(number, first);
+            pin.hold().map(|()| Output::new(pin))
+        };
+        let (data, reset, power) = (output(data, false)?, output(reset, true)?, output(power, false)?);
+        Ok(DisplayLine { spi, data, reset, busy: self.pins().input(busy)?, power })
     }
     fn position(&self) -> Box<dyn PositionSource> {
         Box::new(Nowhere)

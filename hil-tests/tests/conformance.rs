@@ -4,16 +4,17 @@
 
 use planktor_actors::alarm::VirtualClock;
 use planktor_drivers::Clock;
-use planktor_drivers::board::{Board, EepromLine, Enable, Hardware, I2c, LampLine, Spi};
+use planktor_drivers::board::{Board, DisplayLine, EepromLine, Enable, Hardware, I2c, LampLine, Spi};
 use planktor_drivers::devices::camera::Camera;
 use planktor_hil_tests::began;
 use planktor_hil_tests::conformance::at24c32::EepromBench;
 use planktor_hil_tests::conformance::camera::CameraBench;
 use planktor_hil_tests::conformance::mcp4725::I2cBench;
 use planktor_hil_tests::conformance::rtc::RtcBench;
+use planktor_hil_tests::conformance::ssd1680::DisplayBench;
 use planktor_hil_tests::conformance::tmc5160::MotorBench;
 use planktor_hil_tests::conformance::{
-    Bench, Check, Outcome, at24c32, camera, lm36011, mcp4725, rtc, tmc5160,
+    Bench, Check, Outcome, at24c32, camera, lm36011, mcp4725, rtc, ssd1680, tmc5160,
 };
 use planktor_protocol::Instant;
 use planktor_sim::faults::Motor;
@@ -29,6 +30,7 @@ struct TwinBench {
     enable: Enable,
     i2c: I2c,
     eeprom: EepromLine,
+    display: Option<DisplayLine>,
     camera: Box<dyn Camera>,
 }
 
@@ -45,8 +47,9 @@ impl TwinBench {
             LampLine::Driver { i2c, .. } => i2c,
         };
         let (spi, enable) = (hardware.pump_spi().unwrap(), hardware.pump_enable());
+        let display = buses.display().ok();
         let eeprom = buses.eeprom().unwrap();
-        Self { spi, enable, i2c, eeprom, camera: hardware.camera().unwrap(), twin, clock }
+        Self { spi, enable, i2c, eeprom, display, camera: hardware.camera().unwrap(), twin, clock }
     }
 }
 
@@ -86,6 +89,16 @@ impl I2cBench for TwinBench {
 impl EepromBench for TwinBench {
     fn eeprom(&mut self) -> &mut EepromLine {
         &mut self.eeprom
+    }
+}
+
+impl DisplayBench for TwinBench {
+    fn display(&mut self) -> &mut DisplayLine {
+        self.display.as_mut().expect("HAT 3.3 has one")
+    }
+    fn shows(&mut self) -> Option<Vec<u8>> {
+        let world = self.twin.world();
+        world.display.as_ref().and_then(|display| display.shows(16, world.now()))
     }
 }
 
@@ -148,6 +161,11 @@ fn the_battery_backed_clocks_conform() {
 fn the_eeprom_conforms() {
     all(Hat::V1_2, &at24c32::checks());
     all(Hat::V3_3, &at24c32::checks());
+}
+
+#[test]
+fn the_display_conforms() {
+    all(Hat::V3_3, &ssd1680::checks());
 }
 
 #[test]

@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use planktor_actors::recording::Record;
+use planktor_drivers::devices::display::drawing::draw;
 use planktor_hil_tests::{Played, Scenario, Script, dashboard, image, light_on, message, raw, update_config};
 use planktor_protocol::Instant;
+use planktor_protocol::display::Page;
 use planktor_runtime::instrument::Models;
 use planktor_runtime::mqtt::Message;
 use planktor_runtime::replay::replay;
@@ -235,15 +237,49 @@ fn the_display_shows_what_it_is_told() {
         request("display", &json!({"action": "configure"})),
         request("display", &json!({"action": "configure", "config": {"url": "x".repeat(301)}})),
     ]);
-    let played = play(script, 3_000);
-    let page = played.twin.world().display.clone().unwrap().unwrap();
-    assert_eq!((&*page.url, &*page.name), ("http://planktoscope.local", "babel-goby-42"));
-    let reasons: Vec<_> =
-        responses(&played)[1..].iter().map(|answer| answer["error"]["message"].to_string()).collect();
+    let played = play(script, 5_000);
+    let page = Page { url: "http://planktoscope.local".into(), name: "babel-goby-42".into() };
+    assert!(shows(&played).unwrap() == draw(Some(&page)).bytes());
+    let answers = responses(&played);
+    let (refused, shown) = answers.split_at(2);
+    assert_eq!(shown[0]["status"], "Shown", "when the ink is done");
+    let reasons: Vec<_> = refused.iter().map(|answer| answer["error"]["message"].to_string()).collect();
     assert!(reasons[0].contains("config: is missing"), "{reasons:?}");
     assert!(reasons[1].contains("config.url: expected a text of 1 to 300 characters"), "{reasons:?}");
     let script = in_turn(vec![request("display", &json!({"action": "clear"}))]);
-    assert_eq!(play(script, 2_000).twin.world().display, Some(None));
+    assert!(shows(&play(script, 5_000)).unwrap().iter().all(|byte| *byte == 0xFF));
+}
+
+fn shows(played: &Played) -> Option<Vec<u8>> {
+    let world = played.twin.world();
+    world.display.as_ref().unwrap().shows(16, world.now())
+}
+
+/// What comes while the ink moves waits for its turn.
+#[test]
+fn displays_are_served_in_turn_and_one_that_is_not_there_is_told() {
+    let named =
+        |name: &str| request("display", &json!({"action": "configure", "config": {"machine-name": name}}));
+    let script = in_turn(vec![
+        named("one"),
+        named("two"),
+        request("display", &json!({"action": "clear"})),
+        named("three"),
+    ]);
+    let played = play(script.clone(), 20_000);
+    let said: Vec<_> = played.seen.iter().filter(|seen| seen.topic == "planktor/status/display").collect();
+    let words: Vec<_> =
+        said.iter().map(|seen| seen.payload["machine-name"].as_str().unwrap_or("cleared")).collect();
+    assert_eq!(words, ["one", "two", "cleared", "three"]);
+    assert!(said.windows(2).all(|two| two[1].at - two[0].at > ms(2_000)), "each takes its time");
+    let page = Page { url: "".into(), name: "three".into() };
+    assert!(shows(&played).unwrap() == draw(Some(&page)).bytes());
+
+    let unplugged = json!({"what": {"cable-pulled": "display"}, "when": {"at_s": 0}});
+    let played = Scenario::new(script, ms(20_000)).fault(&unplugged).play();
+    for answer in responses(&played) {
+        assert!(answer["error"]["message"].as_str().unwrap().contains("the display"), "{answer}");
+    }
 }
 
 #[test]

@@ -31,6 +31,7 @@ use planktor_drivers::board::{Board, Hardware};
 use planktor_drivers::calibration::{Calibration, Current};
 use planktor_drivers::clock::TrackingSource;
 use planktor_drivers::devices::bubbler::Bubbler;
+use planktor_drivers::devices::display::Display;
 use planktor_drivers::devices::eeprom::Eeprom;
 use planktor_drivers::devices::focus::{Focus, Height};
 use planktor_drivers::devices::light::Light;
@@ -350,7 +351,8 @@ fn build(
             let events = Port::<Report<display::Event>>::of(&me);
             Host::start_in_arbiter(slow, move |ctx| {
                 let buses = board.slow_buses();
-                let open = Box::new(move |_| Ok(Sign::new(buses.display()?, events.clone())));
+                let open =
+                    Box::new(move |bell| Ok(Sign::new(Display::new(buses.display()?), bell, events.clone())));
                 Host::new(ctx, Device::Display, health, open)
             })
         };

@@ -1,22 +1,21 @@
 //! The simulated board: chip models behind embedded-hal types, all in one world.
 
 use crate::camera::TwinCamera;
+use crate::chips::ssd1680::Pin;
 use crate::faults::{self, Bus};
 use crate::instrument::{Hat, RtcChip};
 use crate::line::Line;
 use crate::rtc::Rtc;
 use crate::world::{Settings, World, lock};
-use embedded_hal::digital::{self, OutputPin};
+use embedded_hal::digital::{self, InputPin, OutputPin};
 use embedded_hal::i2c;
 use embedded_hal::spi::{self, SpiDevice};
 use planktor_drivers::board::{
-    Board, ConverterLine, EepromLine, Enable, Hardware, I2c, LampLine, Output, RtcLine, SlowBuses, Spi,
+    Board, ConverterLine, DisplayLine, EepromLine, Enable, Hardware, I2c, Input, LampLine, Output, RtcLine, SlowBuses, Spi,
 };
 use planktor_drivers::clock::{Clock, TrackingSource, WallClock, WatchedClock};
 use planktor_drivers::devices::camera::Camera;
-use planktor_drivers::devices::display::Display;
 use planktor_drivers::devices::position::PositionSource;
-use planktor_protocol::display::Page;
 use planktor_protocol::position::Fix;
 use planktor_protocol::timekeeping::Tracking;
 use planktor_protocol::{Axis, Fault, Instant, Utc};
@@ -63,7 +62,7 @@ impl Twin {
 
 impl Board for Twin {
     fn hardware(&self) -> Box<dyn Hardware> {
-        let enable = |axis| Enable::new(Pin { world: self.world.clone(), axis });
+        let enable = |axis| Enable::new(EnablePin { world: self.world.clone(), axis });
         Box::new(Half { twin: self.clone(), pump: enable(Axis::Pump), focus: enable(Axis::Focus) })
     }
     fn slow_buses(&self) -> Box<dyn SlowBuses> {
@@ -108,9 +107,18 @@ impl SlowBuses for Twin {
         let i2c = I2c::new(self.slow_bus(Bus::Light));
         fitted.then_some(ConverterLine { i2c, address: BUBBLER }).ok_or(Fault::NotFitted)
     }
-    fn display(&self) -> Result<Box<dyn Display>, Fault> {
-        let fitted = lock(&self.world).display.is_some();
-        if fitted { Ok(Box::new(TwinDisplay { world: self.world.clone() })) } else { Err(Fault::NotFitted) }
+    fn display(&self) -> Result<DisplayLine, Fault> {
+        if lock(&self.world).display.is_none() {
+            return Err(Fault::NotFitted);
+        }
+        let pin = |pin| Output::new(DisplayPin { world: self.world.clone(), pin });
+        Ok(DisplayLine {
+            spi: Spi::new(DisplayBus { world: self.world.clone() }),
+            data: pin(Pin::Data),
+            reset: pin(Pin::Reset),
+            busy: Input::new(DisplayBusy { world: self.world.clone() }),
+            power: pin(Pin::Power),
+        })
     }
     fn position(&self) -> Box<dyn PositionSource> {
         Box::new(Receiver { world: self.world.clone(), told: None })
@@ -177,12 +185,12 @@ impl SpiDevice for ChipSelect {
 }
 
 /// An enable line, active low.
-struct Pin {
+struct EnablePin {
     world: Arc<Mutex<World>>,
     axis: Axis,
 }
 
-impl Pin {
+impl EnablePin {
     fn enable(&self, on: bool) {
         let mut world = lock(&self.world);
         let now = world.now();
@@ -193,11 +201,11 @@ impl Pin {
     }
 }
 
-impl digital::ErrorType for Pin {
+impl digital::ErrorType for EnablePin {
     type Error = digital::ErrorKind;
 }
 
-impl OutputPin for Pin {
+impl OutputPin for EnablePin {
     fn set_low(&mut self) -> Result<(), digital::ErrorKind> {
         self.enable(true);
         Ok(())
@@ -366,15 +374,82 @@ fn read(world: &mut World, address: u8, bytes: &mut [u8]) -> Result<(), i2c::Err
     Ok(())
 }
 
-/// A display that is ready at once.
-struct TwinDisplay {
+/// The display's SPI: it only listens.
+struct DisplayBus {
     world: Arc<Mutex<World>>,
 }
 
-impl Display for TwinDisplay {
-    fn show(&mut self, page: Option<&Page>) -> Result<(), Fault> {
-        lock(&self.world).display = Some(page.cloned());
+impl spi::ErrorType for DisplayBus {
+    type Error = spi::ErrorKind;
+}
+
+impl SpiDevice for DisplayBus {
+    fn transaction(&mut self, operations: &mut [spi::Operation<'_, u8>]) -> Result<(), spi::ErrorKind> {
+        let mut world = lock(&self.world);
+        let (now, line) = (world.now(), world.line(Bus::Display));
+        for operation in operations {
+            let spi::Operation::Write(bytes) = operation else { return Err(spi::ErrorKind::Other) };
+            if matches!(line, Line::Fails | Line::Stuck) {
+                return Err(spi::ErrorKind::Other);
+            }
+            let mut bytes = bytes.to_vec();
+            line.there(&mut bytes);
+            if let (Some(display), true) = (&mut world.display, line != Line::Cut) {
+                display.write(&bytes, now);
+            }
+        }
         Ok(())
+    }
+}
+
+/// One of the display's pins that we drive.
+struct DisplayPin {
+    world: Arc<Mutex<World>>,
+    pin: Pin,
+}
+
+impl DisplayPin {
+    fn set(&self, high: bool) {
+        let mut world = lock(&self.world);
+        let now = world.now();
+        if let Some(display) = &mut world.display {
+            display.set(self.pin, high, now);
+        }
+    }
+}
+
+impl digital::ErrorType for DisplayPin {
+    type Error = digital::ErrorKind;
+}
+
+impl OutputPin for DisplayPin {
+    fn set_low(&mut self) -> Result<(), digital::ErrorKind> {
+        self.set(false);
+        Ok(())
+    }
+    fn set_high(&mut self) -> Result<(), digital::ErrorKind> {
+        self.set(true);
+        Ok(())
+    }
+}
+
+/// The display's BUSY.
+struct DisplayBusy {
+    world: Arc<Mutex<World>>,
+}
+
+impl digital::ErrorType for DisplayBusy {
+    type Error = digital::ErrorKind;
+}
+
+impl InputPin for DisplayBusy {
+    fn is_high(&mut self) -> Result<bool, digital::ErrorKind> {
+        let mut world = lock(&self.world);
+        let there = world.line(Bus::Display) != Line::Cut;
+        Ok(there && world.display.as_ref().is_some_and(|display| display.is_busy(world.now())))
+    }
+    fn is_low(&mut self) -> Result<bool, digital::ErrorKind> {
+        self.is_high().map(|high| !high)
     }
 }
 

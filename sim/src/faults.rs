@@ -21,6 +21,8 @@ pub enum Bus {
     Light,
     /// The EEPROM's I2C; on HAT 1.2 that is the lamp's.
     Eeprom,
+    /// The display's SPI and pins.
+    Display,
 }
 
 /// A stepper motor with its driver.
@@ -173,6 +175,8 @@ pub enum Part {
     Light,
     /// The EEPROM and its bus.
     Eeprom,
+    /// The display and its bus.
+    Display,
     /// The camera.
     Camera,
     /// Receiver, gpsd, the computer's clock and the battery-backed one.
@@ -196,6 +200,7 @@ impl Fault {
                 Bus::Focus => Part::Focus,
                 Bus::Light => Part::Light,
                 Bus::Eeprom => Part::Eeprom,
+                Bus::Display => Part::Display,
             },
             Self::ChipReset(of)
             | Self::MotorStalled(of)

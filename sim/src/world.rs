@@ -4,7 +4,7 @@
 //! Every number carries its source: here, or in [`parameters`](crate::parameters).
 
 use crate::chips::imx477::Sensor;
-use crate::chips::{at24c32, mcp4725, tmc5160};
+use crate::chips::{at24c32, mcp4725, ssd1680, tmc5160};
 use crate::driven::{Coupling, Driven};
 use crate::faults::{Bus, Change, Fault, Motor, Part, Spell, Spells};
 use crate::instrument::{Hat, Preset, RtcChip};
@@ -19,7 +19,6 @@ use crate::scene::{Format, Particle, Scene};
 use crate::sky;
 use planktor_drivers::Clock;
 use planktor_protocol::camera::{self, GAIN_AT_ISO_100};
-use planktor_protocol::display::Page;
 use planktor_protocol::position::Fix;
 use planktor_protocol::timekeeping::Tracking;
 use planktor_protocol::{Axis, Instant, Interval, Utc};
@@ -170,8 +169,8 @@ pub struct World {
     pub lamp: Lamp,
     /// The converter behind which the bubbler is, if the board has one.
     pub bubbler: Option<mcp4725::Model>,
-    /// What is on the display, if the board has one.
-    pub display: Option<Option<Page>>,
+    /// The display, if the board has one.
+    pub display: Option<ssd1680::Model>,
     /// The battery-backed clock, if there is one.
     pub rtc: Option<Rtc>,
     /// The EEPROM that says which instrument it is.
@@ -215,7 +214,7 @@ impl World {
                 Hat::V3_3 => Lamp::converter(),
             },
             bubbler: (settings.hat == Hat::V3_3).then(|| mcp4725::Model::new(0)),
-            display: (settings.hat == Hat::V3_3).then_some(None),
+            display: (settings.hat == Hat::V3_3).then(ssd1680::Model::default),
             rtc: settings.rtc.map(|chip| Rtc::new(chip, utc_at(settings.began, on), on)),
             eeprom: at24c32::Model::new(&nameplate::of(settings.hat)),
             camera: camera::Settings::default(),

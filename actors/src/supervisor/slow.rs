@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// A slow bus may hold its caller for a second; after three nobody waits any more.
 const DEADLINE: Duration = Duration::from_secs(3);
+/// Ink takes two seconds, more in the cold, and there may be orders before this one.
+const INK_DEADLINE: Duration = Duration::from_secs(60);
 /// Orders that may be under way.
 const MOST_ORDERS: usize = 32;
 
@@ -54,7 +56,16 @@ impl Supervisor {
             return None;
         }
         let run = self.new_run();
-        let deadline = self.bell.at(self.bell.now() + DEADLINE);
+        let patience = match device {
+            Device::Display => INK_DEADLINE,
+            Device::Light
+            | Device::Bubbler
+            | Device::Eeprom
+            | Device::Pump
+            | Device::Focus
+            | Device::Camera => DEADLINE,
+        };
+        let deadline = self.bell.at(self.bell.now() + patience);
         self.slow_orders.push_back(SlowOrder { device, run, id, deadline, saves: false, keeps: None });
         Some(run)
     }

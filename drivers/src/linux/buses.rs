@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// Slower than a TMC5160 bears; what the boards and their cables are used at.
 const SPI_HZ: u32 = 1_000_000;
+/// A fifth of what an SSD1680 bears when it is written to; what the board's panel is used at.
+const DISPLAY_HZ: u32 = 4_000_000;
 
 /// A bus that is stuck holds its caller so long, not for the second that an adapter has by itself. The longest
 /// transfer, a page of an EEPROM at 100 kHz, takes 3.2 ms on the wire.
@@ -26,13 +28,24 @@ pub const I2C_TIME_OUT: Duration = Duration::from_millis(50);
 /// # Errors
 /// The node is not there, may not be opened, is no SPI device, or another program of ours has it.
 pub fn spi(node: &'static str) -> Result<Spi, Fault> {
+    opened(node, SpiModeFlags::SPI_MODE_3, SPI_HZ)
+}
+
+/// A display on SPI: mode 0, 8 bits a word, 4 MHz. Locked as well.
+///
+/// # Errors
+/// As [`spi`].
+pub fn display_spi(node: &'static str) -> Result<Spi, Fault> {
+    opened(node, SpiModeFlags::SPI_MODE_0, DISPLAY_HZ)
+}
+
+fn opened(node: &'static str, mode: SpiModeFlags, hz: u32) -> Result<Spi, Fault> {
     let mut device = SpidevDevice::open(node).map_err(|error| unopened(node, error.inner()))?;
     // Where nothing can be locked, nobody has.
     if flock(device.inner(), FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
         return Err(Fault::InUse(node));
     }
-    let mode = SpiModeFlags::SPI_MODE_3;
-    let options = SpidevOptions::new().bits_per_word(8).max_speed_hz(SPI_HZ).mode(mode).build();
+    let options = SpidevOptions::new().bits_per_word(8).max_speed_hz(hz).mode(mode).build();
     device.configure(&options).map_err(|error| unopened(node, &error))?;
     Ok(Spi::new(device))
 }

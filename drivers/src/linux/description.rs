@@ -35,10 +35,32 @@ pub struct Description {
     /// Battery-backed clocks that may be fitted; the first that answers is used.
     #[serde(default)]
     pub rtc: Vec<RtcChip>,
+    /// The display, if there is one.
+    pub display: Option<Panel>,
     /// The EEPROM, if there is one.
     pub eeprom: Option<Eeprom>,
     /// The camera, if there is one.
     pub camera: Option<Camera>,
+}
+
+/// A display on SPI: mode 0, 4 MHz.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(tag = "chip", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Panel {
+    /// E-paper behind an SSD1680.
+    Ssd1680 {
+        /// Its node; its chip select is the kernel's.
+        #[serde(deserialize_with = "lasting")]
+        spi: Lasting,
+        /// DC.
+        data: u8,
+        /// RST.
+        reset: u8,
+        /// BUSY.
+        busy: u8,
+        /// PWR.
+        power: u8,
+    },
 }
 
 /// Where it is written who the instrument is.
@@ -214,7 +236,10 @@ impl Description {
         ];
         let protect =
             self.eeprom.map(|Eeprom::At24c32 { write_protect, .. }| ("eeprom.write_protect", write_protect));
-        let pins: Vec<_> = pins.into_iter().chain([protect]).flatten().collect();
+        let panel = self.display.map(|Panel::Ssd1680 { data, reset, busy, power, .. }| {
+            [("display.data", data), ("display.reset", reset), ("display.busy", busy), ("display.power", power)]
+        });
+        let pins: Vec<_> = pins.into_iter().chain([protect]).flatten().chain(panel.into_iter().flatten()).collect();
         for (n, (one, pin)) in pins.iter().enumerate() {
             if let Some((other, _)) = pins[n + 1..].iter().find(|(_, other)| other == pin) {
                 return Err(format!("{one} and {other} are both GPIO {pin}; each needs a pin of its own"));

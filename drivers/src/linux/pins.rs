@@ -2,7 +2,8 @@
 //! differs from kernel to kernel.
 
 use super::unopened;
-use embedded_hal::digital::{self, OutputPin};
+use crate::board::Input;
+use embedded_hal::digital::{self, InputPin, OutputPin};
 use linux_embedded_hal::CdevPin;
 use linux_embedded_hal::gpio_cdev::{self, LineRequestFlags};
 use planktor_protocol::Fault;
@@ -56,10 +57,26 @@ impl Pins {
         Pin(Rc::new(RefCell::new(Line { pins: self.clone(), number, first, held: None })))
     }
 
+    /// An input, held from now on.
+    ///
+    /// # Errors
+    /// It cannot be had: which, and why.
+    pub fn input(&self, number: u8) -> Result<Input, Fault> {
+        if on_a_pi() {
+            let pin = gpio::Gpio::new().and_then(|gpio| gpio.get(number));
+            return pin.map(|pin| Input::new(PiInput(pin.into_input()))).map_err(|error| refused(name(number), error));
+        }
+        self.requested(number, LineRequestFlags::INPUT, 0).map(|pin| Input::new(OtherInput(pin)))
+    }
+
     fn take(&self, number: u8, first: bool) -> Result<Held, Fault> {
         if on_a_pi() {
             return taken_by_rppal(number, first).map(Held::Pi);
         }
+        self.requested(number, LineRequestFlags::OUTPUT, first.into()).map(Held::Other)
+    }
+
+    fn requested(&self, number: u8, how: LineRequestFlags, first: u8) -> Result<CdevPin, Fault> {
         let name = name(number);
         let line = self.chip()?.get_line(number.into()).map_err(|_| Fault::Missing(name))?;
         let used = |_| {
@@ -69,8 +86,7 @@ impl Pins {
                 Fault::Unusable(name)
             }
         };
-        let held = line.request(LineRequestFlags::OUTPUT, first.into(), CONSUMER).and_then(CdevPin::new);
-        held.map(Held::Other).map_err(used)
+        line.request(how, first, CONSUMER).and_then(CdevPin::new).map_err(used)
     }
 
     /// Whether pins can be had, and from whom; takes none.
@@ -155,6 +171,38 @@ impl OutputPin for Pin {
     }
     fn set_high(&mut self) -> Result<(), digital::ErrorKind> {
         self.set(true)
+    }
+}
+
+/// By rppal.
+struct PiInput(gpio::InputPin);
+
+impl digital::ErrorType for PiInput {
+    type Error = digital::ErrorKind;
+}
+
+impl InputPin for PiInput {
+    fn is_high(&mut self) -> Result<bool, digital::ErrorKind> {
+        Ok(gpio::InputPin::is_high(&self.0))
+    }
+    fn is_low(&mut self) -> Result<bool, digital::ErrorKind> {
+        Ok(gpio::InputPin::is_low(&self.0))
+    }
+}
+
+/// By the GPIO character device.
+struct OtherInput(CdevPin);
+
+impl digital::ErrorType for OtherInput {
+    type Error = digital::ErrorKind;
+}
+
+impl InputPin for OtherInput {
+    fn is_high(&mut self) -> Result<bool, digital::ErrorKind> {
+        self.0.is_high().map_err(|error| digital::Error::kind(&error))
+    }
+    fn is_low(&mut self) -> Result<bool, digital::ErrorKind> {
+        self.0.is_low().map_err(|error| digital::Error::kind(&error))
     }
 }
 

@@ -6,6 +6,7 @@ pub mod camera;
 pub mod lm36011;
 pub mod mcp4725;
 pub mod rtc;
+pub mod ssd1680;
 pub mod tmc5160;
 
 use planktor_protocol::Instant;
