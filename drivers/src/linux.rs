@@ -12,7 +12,8 @@ pub mod pins;
 pub mod v4l;
 
 use crate::board::{
-    Board, ConverterLine, EepromLine, Enable, Hardware, LampLine, Output, RtcLine, SlowBuses, Spi,
+    Board, ConverterLine, DisplayLine, EepromLine, Enable, Hardware, LampLine, Output, RtcLine, SlowBuses,
+    Spi,
 };
 use crate::clock::{NoTracking, TrackingSource, WatchedClock, WatchedComputer};
 use crate::devices::camera::Camera;
@@ -139,7 +140,8 @@ impl SlowBuses for Linux {
         Ok(ConverterLine { i2c: buses::i2c(i2c)?, address })
     }
     fn display(&self) -> Result<DisplayLine, Fault> {
-        let Panel::Ssd1680 { spi, data, reset, busy, power } = self.description.display.ok_or(Fault::NotFitted)?;
+        let Panel::Ssd1680 { spi, data, reset, busy, power } =
+            self.description.display.ok_or(Fault::NotFitted)?;
         let spi = buses::display_spi(spi)?;
         // Without supply, and not in reset, until something is to be shown.
         let output = |number, first| {

@@ -11,7 +11,8 @@ use embedded_hal::digital::{self, InputPin, OutputPin};
 use embedded_hal::i2c;
 use embedded_hal::spi::{self, SpiDevice};
 use planktor_drivers::board::{
-    Board, ConverterLine, DisplayLine, EepromLine, Enable, Hardware, I2c, Input, LampLine, Output, RtcLine, SlowBuses, Spi,
+    Board, ConverterLine, DisplayLine, EepromLine, Enable, Hardware, I2c, Input, LampLine, Output, RtcLine,
+    SlowBuses, Spi,
 };
 use planktor_drivers::clock::{Clock, TrackingSource, WallClock, WatchedClock};
 use planktor_drivers::devices::camera::Camera;

@@ -237,9 +237,15 @@ impl Description {
         let protect =
             self.eeprom.map(|Eeprom::At24c32 { write_protect, .. }| ("eeprom.write_protect", write_protect));
         let panel = self.display.map(|Panel::Ssd1680 { data, reset, busy, power, .. }| {
-            [("display.data", data), ("display.reset", reset), ("display.busy", busy), ("display.power", power)]
+            [
+                ("display.data", data),
+                ("display.reset", reset),
+                ("display.busy", busy),
+                ("display.power", power),
+            ]
         });
-        let pins: Vec<_> = pins.into_iter().chain([protect]).flatten().chain(panel.into_iter().flatten()).collect();
+        let pins: Vec<_> =
+            pins.into_iter().chain([protect]).flatten().chain(panel.into_iter().flatten()).collect();
         for (n, (one, pin)) in pins.iter().enumerate() {
             if let Some((other, _)) = pins[n + 1..].iter().find(|(_, other)| other == pin) {
                 return Err(format!("{one} and {other} are both GPIO {pin}; each needs a pin of its own"));

@@ -64,7 +64,9 @@ impl Pins {
     pub fn input(&self, number: u8) -> Result<Input, Fault> {
         if on_a_pi() {
             let pin = gpio::Gpio::new().and_then(|gpio| gpio.get(number));
-            return pin.map(|pin| Input::new(PiInput(pin.into_input()))).map_err(|error| refused(name(number), error));
+            return pin
+                .map(|pin| Input::new(PiInput(pin.into_input())))
+                .map_err(|error| refused(name(number), error));
         }
         self.requested(number, LineRequestFlags::INPUT, 0).map(|pin| Input::new(OtherInput(pin)))
     }
