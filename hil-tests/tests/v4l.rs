@@ -4,7 +4,6 @@
 //! Timing of a virtual machine says little: sizes, numbers, colours and errors are checked to the last, durations loosely.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-#![expect(clippy::print_stdout, reason = "whoever runs it in a guest reads it")]
 
 use crossbeam_channel::never;
 use planktor_drivers::Clock;
