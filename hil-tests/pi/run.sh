@@ -51,7 +51,7 @@ done
 tree=$work/tree
 root "$tree" "$here/init"
 mkdir "$tree/lib"
-cp "$(find "$cache/busybox-arm64" -name busybox -type f)" "$tree/bin/busybox"
+cp "$(find "$cache/busybox-arm64" -path '*/bin/busybox' -type f)" "$tree/bin/busybox"
 aarch64-linux-gnu-strip -o "$tree/bin/planktor" "$planktor"
 aarch64-linux-gnu-strip -o "$tree/bin/pi" "$tests"
 readelf -d "$planktor" "$tests" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u | while read -r library; do
