@@ -57,7 +57,8 @@ aarch64-linux-gnu-strip -o "$tree/bin/pi" "$tests"
 readelf -d "$planktor" "$tests" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u | while read -r library; do
     cp -L "$libraries/lib/aarch64-linux-gnu/$library" "$tree/lib/"
 done
-modules "$tree" "$kernel" "$version" i2c-bcm2835 i2c-dev spi-bcm2835 spidev
+# The watchdog is what switches a Pi off: without it the machine never ends.
+modules "$tree" "$kernel" "$version" bcm2835_wdt i2c-bcm2835 i2c-dev spi-bcm2835 spidev
 pack "$tree" "$work/initramfs"
 
 # The console is the Pi's second serial port. rppal reaches the pins through /dev/mem where there is no /dev/gpiomem.
@@ -66,11 +67,11 @@ mkdir -p "$machine"
 cp "$kernel/boot/vmlinuz-$version" "$machine/vmlinuz"
 cp "$board" "$work/initramfs" "$machine/"
 began=$SECONDS
-timeout 900 chroot "$trixie" qemu-system-aarch64 -machine raspi3b -display none -monitor none -no-reboot \
+timeout 300 chroot "$trixie" qemu-system-aarch64 -machine raspi3b -display none -monitor none -no-reboot \
     -serial null -serial stdio -kernel /tmp/pi/vmlinuz -dtb /tmp/pi/pi3.dtb -initrd /tmp/pi/initramfs \
     -device ds1338,bus=i2c-bus.1,address=0x68 -device at24c-eeprom,bus=i2c-bus.1,address=0x50,rom-size=4096 \
     -append "console=ttyS1,115200 iomem=relaxed quiet panic=-1 rdinit=/init" </dev/null 2>&1 |
-    tr -d '\r' > "$work/console.txt" || true
+    stdbuf -o0 tr -d '\r' > "$work/console.txt" || true
 rm -r "$machine"
 grep -a -E '^(up|end|passed|FAILED): ' "$work/console.txt" || true
 echo "$((SECONDS - began)) s; all that was said: $work/console.txt"
