@@ -21,7 +21,7 @@ const NOBODY: Run = Run(0);
 enum State {
     Reading { reader: Reader, step: Ticket },
     Idle(Content),
-    Writing { writer: Writer, run: Run, content: Vec<u8>, step: Ticket },
+    Writing { writer: Writer, run: Run, step: Ticket },
 }
 
 /// The machine.
@@ -42,8 +42,8 @@ impl Nameplate {
     fn next(&mut self, state: State, input: Input<Command>) -> Result<State, Fault> {
         Ok(match (state, input) {
             (State::Reading { reader, step }, Input::Alarm(rung)) if rung == step => self.read(reader)?,
-            (State::Writing { writer, run, content, step }, Input::Alarm(rung)) if rung == step => {
-                self.write(writer, run, content)?
+            (State::Writing { writer, run, step }, Input::Alarm(rung)) if rung == step => {
+                self.write(writer, run)?
             }
             (State::Idle(content), Input::Order(Order { run, command: Command::Keep(lit), .. })) => {
                 self.keep(content, run, lit)
@@ -78,8 +78,8 @@ impl Nameplate {
         };
         match new {
             Ok((content, from)) => {
-                let writer = Writer::new(content.clone(), from);
-                State::Writing { writer, run, content, step: self.bell.at(self.bell.now()) }
+                let writer = Writer::new(content, from);
+                State::Writing { writer, run, step: self.bell.at(self.bell.now()) }
             }
             Err(why) => {
                 self.tell(run, Event::NotKept(why));
@@ -88,14 +88,12 @@ impl Nameplate {
         }
     }
 
-    fn write(&mut self, mut writer: Writer, run: Run, content: Vec<u8>) -> Result<State, Fault> {
+    fn write(&mut self, mut writer: Writer, run: Run) -> Result<State, Fault> {
         Ok(match writer.step(&mut self.eeprom, self.bell.now())? {
-            Step::Again(after) => {
-                State::Writing { writer, run, content, step: self.bell.at(self.bell.now() + after) }
-            }
+            Step::Again(after) => State::Writing { writer, run, step: self.bell.at(self.bell.now() + after) },
             Step::Done(Ok(())) => {
                 self.tell(run, Event::Kept);
-                State::Idle(Image::parse(content).map(|image| (image, Half::First)))
+                State::Idle(Image::parse(writer.into_content()).map(|image| (image, Half::First)))
             }
             Step::Done(Err(why)) => {
                 self.tell(run, Event::NotKept(why));

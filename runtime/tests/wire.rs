@@ -323,7 +323,11 @@ fn our_own_client_does_everything_and_says_what_came_of_it() {
     done(&["stop"]);
     assert_eq!(cut.wait_with_output().unwrap().status.code(), Some(5), "interrupted");
     let rest = whole.strip_suffix('b').unwrap().to_owned() + "c";
-    assert_eq!(done(&["resume", &rest]).trim(), rest);
+    // Frames that were exposed before the stop may still be on their way to the disk: a slow computer says so.
+    let resumed =
+        (0..100).map(|_| tell(&["resume", &rest])).find(|(_, _, error)| !error.contains("is being written"));
+    let (code, out, error) = resumed.unwrap();
+    assert_eq!((code, out.trim()), (0, &*rest), "{error}");
     assert!(planktor(&["verify", &rest]).status().unwrap().success());
 
     done(&["lease", "take", "--owner", "ada"]);

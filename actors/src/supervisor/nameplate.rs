@@ -57,7 +57,8 @@ impl Supervisor {
         let order = self.slow_answer(run);
         match event {
             Event::Read(says) => {
-                let lit = says.as_ref().ok().and_then(|identity| identity.led_operating_time);
+                self.works(Device::Eeprom);
+                let lit = says.as_ref().ok().map(|identity| identity.led_operating_time.unwrap_or_default());
                 // Later it may say what is older than what is counted here, or was set here.
                 if self.nameplate.says.is_none() {
                     self.memory.lit = self.memory.lit.max(lit.unwrap_or_default());
@@ -67,7 +68,7 @@ impl Supervisor {
             Event::Kept => {
                 self.works(Device::Eeprom);
                 self.nameplate.not_kept = None;
-                self.nameplate.lit = order.and_then(|order| order.keeps);
+                self.nameplate.lit = order.and_then(|order| order.keeps).or(self.nameplate.lit);
                 self.engrave();
             }
             Event::NotKept(why) => {

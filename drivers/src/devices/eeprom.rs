@@ -168,6 +168,11 @@ impl Writer {
         Self { content, halves: [from.other(), from], half: 0, at: 0, deadline: None, written: false }
     }
 
+    /// What both halves say when it is done.
+    pub fn into_content(self) -> Vec<u8> {
+        self.content
+    }
+
     /// Goes on.
     ///
     /// # Errors

@@ -190,19 +190,15 @@ fn identity(vendor: Arc<str>, product: Arc<str>, own: &Map<String, Value>) -> Re
 fn word(own: &Map<String, Value>, key: &str) -> Result<Option<Arc<str>>, Unreadable> {
     let text = match own.get(key) {
         None | Some(Value::Null) => return Ok(None),
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => number.to_string(),
-        Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => "\u{0}".into(),
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => None,
     };
-    let is_plain = text.len() <= LONGEST_WORD && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    match (is_plain, text.trim()) {
-        (true, "") => Ok(None),
-        (true, text) => Ok(Some(text.into())),
-        (false, _) => {
-            let why = format!("{key} is no plain text of at most {LONGEST_WORD} characters");
-            Err(Unreadable::Json(why.into()))
-        }
-    }
+    let is_plain = |text: &str| text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let text = text.filter(|text| text.len() <= LONGEST_WORD && is_plain(text)).ok_or_else(|| {
+        Unreadable::Json(format!("{key} is no plain text of at most {LONGEST_WORD} characters").into())
+    })?;
+    Ok(Some(text.trim()).filter(|text| !text.is_empty()).map(Into::into))
 }
 
 fn lit(own: &Map<String, Value>) -> Result<Option<Duration>, Unreadable> {
