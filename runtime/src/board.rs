@@ -11,6 +11,9 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 
+/// The instrument's constants, in the data folder.
+pub const HARDWARE: &str = "hardware.json";
+
 /// One program has an instrument: lamp and bubbler would obey two, and know nothing of each other. An abstract socket, so that
 /// it needs no folder and is free again however its holder ends.
 const ONLY: &[u8] = b"planktor.instrument";
@@ -62,8 +65,6 @@ impl fmt::Display for By {
     }
 }
 
-/// The instrument's constants, in the data folder.
-pub const HARDWARE: &str = "hardware.json";
 impl Chosen {
     /// With this camera behind Video4Linux instead of its own, if one is named.
     #[must_use]
@@ -95,7 +96,8 @@ pub fn choose(told: Option<&str>, hardware: &Path) -> Result<Chosen, String> {
         Some(board) => board,
         None if by == By::Option && looks_like_a_file(&word) => read(Path::new(&word))?,
         None => {
-            let known = Description::versions().join(", ");
+            let known: Vec<_> = Description::all_shipped().map(|board| board.hat_version).collect();
+            let known = known.join(", ");
             return Err(format!(
                 "{by}: there is no board {word}; known are {known}, or say --board FILE.toml"
             ));
@@ -106,8 +108,7 @@ pub fn choose(told: Option<&str>, hardware: &Path) -> Result<Chosen, String> {
 
 /// What is written in an EEPROM where a shipped board has it. Where nobody answers, or it is blank, it may be the oldest.
 fn written() -> Result<Option<String>, String> {
-    let boards: Vec<_> =
-        Description::versions().iter().filter_map(|version| Description::shipped(version)).collect();
+    let boards: Vec<_> = Description::all_shipped().collect();
     for board in &boards {
         // On any other computer something else may be at that address.
         let answers = |line: &Description| {

@@ -85,7 +85,7 @@ fn by_id(root: &Path) -> Option<String> {
 }
 
 /// What a small file says, without what is around it: line ends, and the zero byte that ends a device tree's text.
-fn read(root: &Path, file: &str) -> Option<String> {
+pub(crate) fn read(root: &Path, file: &str) -> Option<String> {
     let mut text = String::new();
     File::open(root.join(file)).ok()?.take(MOST_BYTES).read_to_string(&mut text).ok()?;
     let text = text.trim_matches(|c: char| c == '\0' || c.is_whitespace());

@@ -211,7 +211,8 @@ fn line_by_line(lines: &[Line], data: &Path, again: &[Line], data_again: &Path) 
     comparison
 }
 
-/// What was published, when, and on which topic; where one topic tells of several devices: about which.
+/// What was published, when, and on which topic; where one topic tells of several devices: about which. What the gateway refuses
+/// itself overtakes what devices are still to say on the same topic, so it is a topic of its own.
 struct Published {
     at: Instant,
     topic: String,
@@ -219,14 +220,24 @@ struct Published {
 }
 
 fn published(lines: &[Line]) -> Result<Vec<Published>, ReplayError> {
-    let out = lines.iter().filter(|line| line.kind == Kind::Out);
-    out.map(|line| {
-        let Message { topic, payload, .. } = said(line)?;
-        let (essence, device) = essence(&payload);
-        let topic = device.map_or_else(|| topic.clone(), |device| format!("{topic} ({device})"));
-        Ok(Published { at: line.at, topic, essence })
-    })
-    .collect()
+    let mut received = None;
+    let mut published = vec![];
+    for line in lines {
+        match line.kind {
+            Kind::In => received = Some(line.at),
+            Kind::Out => {
+                let Message { topic, payload, .. } = said(line)?;
+                let (essence, device) = essence(&payload);
+                let about = device.or_else(|| (received == Some(line.at)).then(|| "refused".into()));
+                let topic = about.map_or_else(|| topic.clone(), |about| format!("{topic} ({about})"));
+                published.push(Published { at: line.at, topic, essence });
+            }
+            // Whoever else was asked in between: it is an answer, and no refusal of the gateway's own.
+            _ if received == Some(line.at) => received = None,
+            _ => {}
+        }
+    }
+    Ok(published)
 }
 
 /// About what only a real instrument knows: what is in its pictures, its clock and place, its cables.
@@ -329,6 +340,33 @@ mod tests {
         assert_eq!(topic_by_topic(&was, &swapped, last).different, 2);
         assert_eq!(topic_by_topic(&was, &was[..2], last).different, 1);
         assert_eq!(topic_by_topic(&was[..2], &was, last).different, 1);
+    }
+
+    #[test]
+    fn a_refusal_may_overtake_an_answer_and_answers_keep_their_order() {
+        let line = |at, kind, what: &str| Line { at: Instant::from_nanos(at), kind, what: what.into() };
+        let out = |at, status: &str| {
+            line(
+                at,
+                Kind::Out,
+                &format!(r#"{{"topic":"status/pump","payload":"{{\"status\":\"{status}\"}}"}}"#),
+            )
+        };
+        let (bad, told) = (|at| line(at, Kind::In, "{}"), |at| line(at, Kind::Told, "Pump"));
+        let compare = |was: &[Line], is: &[Line]| {
+            topic_by_topic(
+                &super::published(was).unwrap(),
+                &super::published(is).unwrap(),
+                Instant::from_nanos(9),
+            )
+            .different
+        };
+        let overtaken = [bad(1), told(2), out(1, "Error"), out(3, "Done"), out(4, "Idle")];
+        let in_turn = [told(1), out(1, "Done"), out(1, "Idle"), bad(2), out(2, "Error")];
+        assert_eq!(compare(&overtaken, &in_turn), 0);
+        let answered = [bad(1), told(1), out(1, "Error"), out(3, "Done"), out(4, "Idle")];
+        assert_eq!(compare(&answered, &answered), 0);
+        assert_ne!(compare(&answered, &in_turn), 0);
     }
 
     #[test]

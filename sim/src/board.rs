@@ -46,9 +46,11 @@ impl Twin {
     pub fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
     }
-}
 
-impl Twin {
+    fn driven<F: FnMut(&mut World, bool, Instant)>(&self, follows: F) -> Driven<F> {
+        Driven { world: self.world.clone(), follows }
+    }
+
     fn slow_bus(&self, bus: Bus) -> SlowBus {
         SlowBus { world: self.world.clone(), bus, has_eeprom: bus == self.eeprom_bus() }
     }
@@ -63,8 +65,10 @@ impl Twin {
 
 impl Board for Twin {
     fn hardware(&self) -> Box<dyn Hardware> {
-        let enable = |axis| Enable::new(EnablePin { world: self.world.clone(), axis });
-        Box::new(Half { twin: self.clone(), pump: enable(Axis::Pump), focus: enable(Axis::Focus) })
+        // Active low.
+        let pump = self.driven(|world, high, now| world.pump.enable(!high, now));
+        let focus = self.driven(|world, high, now| world.focus.enable(!high, now));
+        Box::new(Half { twin: self.clone(), pump: Enable::new(pump), focus: Enable::new(focus) })
     }
     fn slow_buses(&self) -> Box<dyn SlowBuses> {
         Box::new(self.clone())
@@ -99,7 +103,10 @@ impl SlowBuses for Twin {
     fn lamp(&self) -> Result<LampLine, Fault> {
         let i2c = I2c::new(self.slow_bus(Bus::Light));
         Ok(match lock(&self.world).settings().hat {
-            Hat::V1_2 => LampLine::Driver { i2c, select: Output::new(Select { world: self.world.clone() }) },
+            Hat::V1_2 => {
+                let select = self.driven(|world, high, now| world.lamp.select(high, now));
+                LampLine::Driver { i2c, select: Output::new(select) }
+            }
             Hat::V3_3 => LampLine::Converter(ConverterLine { i2c, address: LAMP }),
         })
     }
@@ -112,7 +119,14 @@ impl SlowBuses for Twin {
         if lock(&self.world).display.is_none() {
             return Err(Fault::NotFitted);
         }
-        let pin = |pin| Output::new(DisplayPin { world: self.world.clone(), pin });
+        let pin = |pin| {
+            let follows = move |world: &mut World, high, now| {
+                if let Some(display) = &mut world.display {
+                    display.set(pin, high, now);
+                }
+            };
+            Output::new(self.driven(follows))
+        };
         Ok(DisplayLine {
             spi: Spi::new(DisplayBus { world: self.world.clone() }),
             data: pin(Pin::Data),
@@ -140,7 +154,7 @@ impl SlowBuses for Twin {
     }
     fn eeprom(&self) -> Result<EepromLine, Fault> {
         let i2c = I2c::new(self.slow_bus(self.eeprom_bus()));
-        let write_protect = Some(Output::new(Protect { world: self.world.clone() }));
+        let write_protect = Some(Output::new(self.driven(|world, high, _| world.eeprom.protect(high))));
         Ok(EepromLine { i2c, address: EEPROM, write_protect })
     }
 }
@@ -185,83 +199,31 @@ impl SpiDevice for ChipSelect {
     }
 }
 
-/// An enable line, active low.
-struct EnablePin {
+/// A pin that we drive, and what follows in the world from its level.
+struct Driven<F> {
     world: Arc<Mutex<World>>,
-    axis: Axis,
+    follows: F,
 }
 
-impl EnablePin {
-    fn enable(&self, on: bool) {
+impl<F: FnMut(&mut World, bool, Instant)> Driven<F> {
+    fn set(&mut self, high: bool) -> Result<(), digital::ErrorKind> {
         let mut world = lock(&self.world);
         let now = world.now();
-        match self.axis {
-            Axis::Pump => world.pump.enable(on, now),
-            Axis::Focus => world.focus.enable(on, now),
-        }
+        (self.follows)(&mut world, high, now);
+        Ok(())
     }
 }
 
-impl digital::ErrorType for EnablePin {
+impl<F> digital::ErrorType for Driven<F> {
     type Error = digital::ErrorKind;
 }
 
-impl OutputPin for EnablePin {
+impl<F: FnMut(&mut World, bool, Instant)> OutputPin for Driven<F> {
     fn set_low(&mut self) -> Result<(), digital::ErrorKind> {
-        self.enable(true);
-        Ok(())
+        self.set(false)
     }
     fn set_high(&mut self) -> Result<(), digital::ErrorKind> {
-        self.enable(false);
-        Ok(())
-    }
-}
-
-/// The pin that selects HAT 1.2's LED.
-struct Select {
-    world: Arc<Mutex<World>>,
-}
-
-impl Select {
-    fn set(&self, on: bool) {
-        let mut world = lock(&self.world);
-        let now = world.now();
-        world.lamp.select(on, now);
-    }
-}
-
-impl digital::ErrorType for Select {
-    type Error = digital::ErrorKind;
-}
-
-impl OutputPin for Select {
-    fn set_low(&mut self) -> Result<(), digital::ErrorKind> {
-        self.set(false);
-        Ok(())
-    }
-    fn set_high(&mut self) -> Result<(), digital::ErrorKind> {
-        self.set(true);
-        Ok(())
-    }
-}
-
-/// The EEPROM's write protection.
-struct Protect {
-    world: Arc<Mutex<World>>,
-}
-
-impl digital::ErrorType for Protect {
-    type Error = digital::ErrorKind;
-}
-
-impl OutputPin for Protect {
-    fn set_low(&mut self) -> Result<(), digital::ErrorKind> {
-        lock(&self.world).eeprom.protect(false);
-        Ok(())
-    }
-    fn set_high(&mut self) -> Result<(), digital::ErrorKind> {
-        lock(&self.world).eeprom.protect(true);
-        Ok(())
+        self.set(true)
     }
 }
 
@@ -399,37 +361,6 @@ impl SpiDevice for DisplayBus {
                 display.write(&bytes, now);
             }
         }
-        Ok(())
-    }
-}
-
-/// One of the display's pins that we drive.
-struct DisplayPin {
-    world: Arc<Mutex<World>>,
-    pin: Pin,
-}
-
-impl DisplayPin {
-    fn set(&self, high: bool) {
-        let mut world = lock(&self.world);
-        let now = world.now();
-        if let Some(display) = &mut world.display {
-            display.set(self.pin, high, now);
-        }
-    }
-}
-
-impl digital::ErrorType for DisplayPin {
-    type Error = digital::ErrorKind;
-}
-
-impl OutputPin for DisplayPin {
-    fn set_low(&mut self) -> Result<(), digital::ErrorKind> {
-        self.set(false);
-        Ok(())
-    }
-    fn set_high(&mut self) -> Result<(), digital::ErrorKind> {
-        self.set(true);
         Ok(())
     }
 }

@@ -208,15 +208,14 @@ impl Description {
         board.check().map(|()| board)
     }
 
-    /// The shipped board with this version.
-    pub fn shipped(hat_version: &str) -> Option<Self> {
-        let mut boards = SHIPPED.into_iter().map(|text| Self::parse(text).expect("shipped boards are right"));
-        boards.find(|board| board.hat_version == hat_version)
+    /// All shipped boards.
+    pub fn all_shipped() -> impl Iterator<Item = Self> {
+        SHIPPED.into_iter().map(|text| Self::parse(text).expect("shipped boards are right"))
     }
 
-    /// Versions of all shipped boards.
-    pub fn versions() -> Vec<String> {
-        SHIPPED.into_iter().filter_map(|text| Some(Self::parse(text).ok()?.hat_version)).collect()
+    /// The shipped board with this version.
+    pub fn shipped(hat_version: &str) -> Option<Self> {
+        Self::all_shipped().find(|board| board.hat_version == hat_version)
     }
 
     /// What a board cannot be: one pin for two things, two chips at one place, an address that the chip has not.
@@ -286,7 +285,8 @@ mod tests {
 
     #[test]
     fn shipped_boards_are_right_and_known_by_their_versions() {
-        assert_eq!(Description::versions(), ["1.2", "3.3"]);
+        let versions: Vec<_> = Description::all_shipped().map(|board| board.hat_version).collect();
+        assert_eq!(versions, ["1.2", "3.3"]);
         let old = Description::shipped("1.2").unwrap();
         assert!(matches!(old.light, Light::Lm36011 { select: 18, .. }) && old.bubbler.is_none());
         let new = Description::shipped("3.3").unwrap();

@@ -78,9 +78,7 @@ impl KernelBench {
         let spi = Some(spi.expect("the motor's bus and pin are there"));
         Self { far_end, twin, clock, motor, board, hardware, spi, enable, i2c, eeprom, select }
     }
-}
 
-impl KernelBench {
     /// The pump's bus, for whoever opens the pump: it is not the suites' any more.
     pub(super) fn pump_spi(&mut self) -> Spi {
         self.spi = None;

@@ -11,15 +11,16 @@ const AREA: &str = "computer";
 const LOCKED: u64 = 128 << 20;
 
 pub(super) fn examine() -> Vec<Finding> {
-    let uname = rustix::system::uname();
-    let [system, release, machine] =
+    let (root, uname) = (Path::new("/"), rustix::system::uname());
+    let [system, release, processor] =
         [uname.sysname(), uname.release(), uname.machine()].map(|text| text.to_string_lossy().into_owned());
-    let model = read("/proc/device-tree/model").unwrap_or_else(|| format!("no Raspberry Pi ({machine})"));
+    let model = machine::read(root, "proc/device-tree/model");
+    let model = model.unwrap_or_else(|| format!("no Raspberry Pi ({processor})"));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let real_time = read("/sys/kernel/realtime").is_some_and(|text| text == "1");
+    let real_time = machine::read(root, "sys/kernel/realtime").is_some_and(|text| text == "1");
     let kind = if real_time { "PREEMPT_RT" } else { "not PREEMPT_RT" };
     vec![
-        Finding::good(AREA, format!("{}: {model}, {cores} cores", machine::name(Path::new("/")))),
+        Finding::good(AREA, format!("{}: {model}, {cores} cores", machine::name(root))),
         Finding::good(AREA, format!("{system} {release}, {kind}")),
         priority(),
         locked(),
@@ -43,11 +44,6 @@ fn locked() -> Finding {
         AREA,
         format!("only {} MiB of memory may be locked; this version locks none", allowed >> 20),
     )
-}
-
-fn read(path: &str) -> Option<String> {
-    let text = std::fs::read_to_string(path).ok()?;
-    Some(text.trim_end_matches(['\0', '\n']).to_owned()).filter(|text| !text.is_empty())
 }
 
 /// The name of the group that a file belongs to.
