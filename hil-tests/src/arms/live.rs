@@ -7,6 +7,7 @@ use planktor_drivers::clock::Monotonic;
 use planktor_runtime::client::{Client, ClientError};
 use planktor_runtime::mqtt::Address;
 use planktor_sim::Fault;
+use serde_json::Value;
 use std::time::Duration;
 
 /// Breaks something for so long.
@@ -44,6 +45,17 @@ impl LiveArm {
         Ok(())
     }
 
+    /// Each is answered before anything else is said: what comes next would overtake it, a refusal or the end of the program.
+    fn leave(&self, topic: &str, payload: Value) -> Result<(), ClientError> {
+        match self.client.request(topic, payload, |_| ()) {
+            // What is not connected cannot be left; what was stopped says so.
+            Ok(_) | Err(ClientError::Refused(_) | ClientError::Failed(_) | ClientError::Interrupted) => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn carry_out(&mut self, deeds: Vec<Deed>) -> Result<(), String> {
         for deed in deeds {
             match (deed, &mut self.meddle) {
@@ -72,7 +84,7 @@ impl Arm for LiveArm {
         // What was kept from before is not what comes of it.
         self.client.kept().map_err(|error| error.to_string())?;
         let came = self.go(routine);
-        let left = leave().into_iter().try_for_each(|(topic, payload)| self.client.send(topic, &payload));
+        let left = leave().into_iter().try_for_each(|(topic, payload)| self.leave(topic, payload));
         came.and(left.map_err(|error| error.to_string()))
     }
 }
