@@ -6,6 +6,7 @@
 
 use crate::journal::{Journal, Kind};
 use crate::port::Port;
+use crate::timing::Timings;
 use planktor_drivers::Clock;
 use planktor_drivers::clock::Monotonic;
 use planktor_protocol::Instant;
@@ -78,6 +79,11 @@ impl Bell {
     pub fn now(&self) -> Instant {
         self.alarms.now()
     }
+
+    /// What is timed where it rings.
+    pub fn timings(&self) -> &Timings {
+        self.alarms.timings()
+    }
 }
 
 /// A clock that stands still but when the idle loop jumps it to the next deadline; shared with the twin.
@@ -133,6 +139,7 @@ struct Queue {
     issued: Cell<u64>,
     time: Time,
     journal: Journal,
+    timings: Timings,
 }
 
 enum Time {
@@ -155,18 +162,18 @@ impl Alarms {
     ///
     /// # Errors
     /// The kernel has no timer for us.
-    pub fn start_real(journal: Journal) -> io::Result<()> {
+    pub fn start_real(journal: Journal, timings: Timings) -> io::Result<()> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
         let timer = watch(timer)?;
-        let alarms = Self::start(Time::Real { timer, armed: Cell::new(NEVER) }, journal);
+        let alarms = Self::start(Time::Real { timer, armed: Cell::new(NEVER) }, journal, timings);
         actix_rt::spawn(alarms.serve());
         Ok(())
     }
 
     /// Starts the alarms of the arbiter on this thread, in virtual time.
-    pub fn start_virtual(clock: VirtualClock, journal: Journal) {
-        Self::start(Time::Virtual(clock), journal);
+    pub fn start_virtual(clock: VirtualClock, journal: Journal, timings: Timings) {
+        Self::start(Time::Virtual(clock), journal, timings);
     }
 
     /// The alarms of the arbiter on this thread.
@@ -177,8 +184,9 @@ impl Alarms {
         HERE.with_borrow(Clone::clone).expect("alarms are started before the actors of an arbiter")
     }
 
-    fn start(time: Time, journal: Journal) -> Self {
-        let alarms = Self(Rc::new(Queue { heap: RefCell::default(), issued: Cell::new(0), time, journal }));
+    fn start(time: Time, journal: Journal, timings: Timings) -> Self {
+        let alarms =
+            Self(Rc::new(Queue { heap: RefCell::default(), issued: Cell::new(0), time, journal, timings }));
         HERE.set(Some(alarms.clone()));
         alarms
     }
@@ -201,11 +209,18 @@ impl Alarms {
         }
     }
 
+    /// What is timed on this arbiter.
+    pub fn timings(&self) -> &Timings {
+        &self.0.timings
+    }
+
     pub(crate) fn is_virtual(&self) -> bool {
         matches!(self.0.time, Time::Virtual(_))
     }
 
     pub(crate) fn push(&self, due: Instant, to: Rc<dyn Ring>) -> Ticket {
+        // What is asked for too late is not rung late.
+        let due = due.max(self.now());
         let ticket = Ticket(self.0.issued.replace(self.0.issued.get() + 1));
         self.0.heap.borrow_mut().push(Reverse(Entry { due, ticket, to }));
         self.arm();
@@ -220,6 +235,7 @@ impl Alarms {
             ready.clear_ready();
             armed.set(NEVER);
             while let Some(entry) = self.pop_due(self.now()) {
+                self.0.timings.rang(entry.due, self.now());
                 self.ring(&entry);
             }
             self.arm();

@@ -5,9 +5,10 @@
 
 use crate::alarm::{Alarms, Bell, Ticket};
 use crate::port::{Mail, Port};
+use crate::timing::Timer;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
 use planktor_protocol::instrument::{Device, Health};
-use planktor_protocol::{Fault, Order};
+use planktor_protocol::{Fault, Instant, Order};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What can reach a machine.
@@ -17,6 +18,62 @@ pub enum Input<C> {
     Order(Order<C>),
     /// An alarm of its own.
     Alarm(Ticket),
+}
+
+/// What an input is called where it is timed.
+pub trait Named {
+    /// Its kind.
+    fn name(&self) -> &'static str;
+}
+
+impl<C> Named for Input<C> {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Order(_) => "order",
+            Self::Alarm(_) => "alarm",
+        }
+    }
+}
+
+/// Times the handlers of one actor, each kind of input by itself.
+pub struct Timers {
+    alarms: Alarms,
+    actor: String,
+    known: Vec<(&'static str, Timer)>,
+}
+
+/// A handler that runs.
+pub struct Begun {
+    kind: usize,
+    at: Instant,
+}
+
+impl Timers {
+    /// Of an actor on this thread.
+    pub fn of(actor: impl ToString) -> Self {
+        Self { alarms: Alarms::here(), actor: actor.to_string(), known: Vec::new() }
+    }
+
+    /// A handler begins. In virtual time none is timed.
+    pub fn begin(&mut self, kind: &'static str) -> Option<Begun> {
+        if self.alarms.is_virtual() {
+            return None;
+        }
+        let known = self.known.iter().position(|(name, _)| *name == kind);
+        let kind = known.unwrap_or_else(|| {
+            let timer = self.alarms.timings().handler(format!("{}: {}", self.actor, kind.to_lowercase()));
+            self.known.push((kind, timer));
+            self.known.len() - 1
+        });
+        Some(Begun { kind, at: self.alarms.now() })
+    }
+
+    /// It ends.
+    pub fn end(&self, begun: Option<Begun>) {
+        if let Some(Begun { kind, at }) = begun {
+            self.alarms.timings().handled(&self.known[kind].1, self.alarms.now() - at);
+        }
+    }
 }
 
 impl<C> From<Order<C>> for Input<C> {
@@ -34,7 +91,7 @@ impl<C> From<Ticket> for Input<C> {
 /// What an actor does, without actix.
 pub trait Machine: 'static {
     /// Everything that can reach it.
-    type Input: 'static;
+    type Input: Named + 'static;
 
     /// Whether the device is open; it may take several inputs until it is.
     fn is_open(&self) -> bool;
@@ -76,6 +133,7 @@ pub struct Host<M: Machine> {
     health: Port<Noted>,
     machine: Option<M>,
     reported: bool,
+    timers: Timers,
 }
 
 impl<M: Machine> Host<M> {
@@ -93,7 +151,8 @@ impl<M: Machine> Host<M> {
         M::Input: From<crate::alarm::Ticket>,
     {
         let bell = Alarms::here().bell(Port::of(&ctx.address()));
-        let mut host = Self { device, open, bell, health, machine: None, reported: false };
+        let mut host =
+            Self { device, open, bell, health, machine: None, reported: false, timers: Timers::of(device) };
         host.open();
         host
     }
@@ -146,10 +205,13 @@ impl<M: Machine, T: Into<M::Input> + 'static> Handler<Mail<T>> for Host<M> {
 
     fn handle(&mut self, Mail(value): Mail<T>, _: &mut Context<Self>) {
         let Some(machine) = &mut self.machine else { return };
-        match contained(|| machine.on(value.into())) {
+        let input: M::Input = value.into();
+        let begun = self.timers.begin(input.name());
+        match contained(|| machine.on(input)) {
             Ok(()) => self.report(),
             Err(fault) => self.lost(fault),
         }
+        self.timers.end(begun);
     }
 }
 

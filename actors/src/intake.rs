@@ -8,7 +8,7 @@ use crate::port::Port;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use planktor_drivers::stop::StopLine;
 use planktor_protocol::instrument::{Admitted, Command, CommandId};
-use planktor_protocol::{acquisition, motion};
+use planktor_protocol::{Instant, acquisition, motion};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use tokio::sync::Notify;
@@ -76,15 +76,21 @@ impl Gate {
     ///
     /// # Errors
     /// [`Full`]: it was not admitted. A stop has its effect all the same.
-    pub fn send(&self, id: CommandId, owner: Option<Arc<str>>, command: Command) -> Result<(), Full> {
-        let axes = command.stops();
+    pub fn send(
+        &self,
+        id: CommandId,
+        owner: Option<Arc<str>>,
+        arrived: Instant,
+        command: Command,
+    ) -> Result<(), Full> {
+        let (axes, arrived) = (command.stops(), Some(arrived));
         let sent = if axes.is_empty() {
             let epochs = self.stop.epochs();
-            self.commands.try_send(Admitted { id, epochs, owner, command }).map_err(full)
+            self.commands.try_send(Admitted { id, epochs, owner, arrived, command }).map_err(full)
         } else {
             let epochs = self.stop.raise(axes);
             let kind = KINDS.iter().position(|kind| kind() == command);
-            self.stops.try_send(Stop(Admitted { id, epochs, owner, command })).map_err(|error| {
+            self.stops.try_send(Stop(Admitted { id, epochs, owner, arrived, command })).map_err(|error| {
                 self.nameless[kind.expect("every stop has a kind")].store(true, SeqCst);
                 full(error)
             })
@@ -126,7 +132,13 @@ impl Intake {
     fn nameless(&self) -> Vec<Stop> {
         let remembered = KINDS.iter().zip(self.nameless.iter()).filter(|(_, flag)| flag.swap(false, SeqCst));
         let stop = |(kind, _): (&fn() -> Command, _)| {
-            Stop(Admitted { id: CommandId::NOBODY, epochs: self.stop.epochs(), owner: None, command: kind() })
+            Stop(Admitted {
+                id: CommandId::NOBODY,
+                epochs: self.stop.epochs(),
+                owner: None,
+                arrived: None,
+                command: kind(),
+            })
         };
         remembered.map(stop).collect()
     }

@@ -22,4 +22,5 @@ pub mod recording;
 pub mod sequence;
 pub mod supervisor;
 pub mod timekeeping;
+pub mod timing;
 pub mod viewfinder;

@@ -10,6 +10,7 @@
 use crate::alarm::{Bell, Ticket};
 use crate::host::{Input, Machine};
 use crate::port::Port;
+use crate::timing::Stage;
 use planktor_drivers::devices::motor::{Look, Motor, StartError};
 use planktor_protocol::motion::{Command, Event};
 use planktor_protocol::{Epochs, Fault, Instant, Order, Report, Run};
@@ -135,7 +136,8 @@ impl<D: Motor> Drive<D> {
 
     fn look(&mut self, run: Run) -> Result<State<D::Move>, Fault> {
         match self.motor.look(self.bell.now())? {
-            Look::Reached => {
+            Look::Reached(at_most) => {
+                self.bell.timings().add(Stage::MoveEnd, at_most);
                 self.tell(run, Event::Done(self.bell.now()));
                 Ok(State::Idle)
             }

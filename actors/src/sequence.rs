@@ -129,6 +129,7 @@ pub struct Sequence {
     next_run: Run,
     saved: u32,
     lost_in_a_row: u32,
+    lost: u32,
     /// Frames that were lost and cannot be taken again.
     missing: u32,
     /// Whether it is to hold.
@@ -149,6 +150,7 @@ impl Sequence {
             next_run: first,
             saved,
             lost_in_a_row: 0,
+            lost: 0,
             missing: 0,
             acts: VecDeque::with_capacity(8),
         };
@@ -164,6 +166,16 @@ impl Sequence {
     /// What is still, and since when.
     pub fn still(&self) -> Stillness {
         self.still
+    }
+
+    /// Frames so far that never came, or were not still.
+    pub fn lost_so_far(&self) -> u32 {
+        self.lost
+    }
+
+    /// Whether it waits because as many frames as may be are not on disk yet.
+    pub fn waits_for_disk(&self) -> bool {
+        matches!(self.phase, Phase::Crowded(_))
     }
 
     /// Whether it holds.
@@ -307,6 +319,7 @@ impl Sequence {
         let Some(i) = self.shots.iter().position(|shot| shot.run == run) else { return };
         self.missing += u32::from(!self.cursor.owe(self.shots.remove(i).place));
         self.lost_in_a_row += 1;
+        self.lost += 1;
         if self.lost_in_a_row > MOST_LOST {
             return self.over(Err(self.frames_lost()));
         }

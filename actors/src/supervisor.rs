@@ -21,23 +21,25 @@ mod nameplate;
 mod safety;
 mod slow;
 mod term;
+mod timed;
 mod viewing;
 
 pub use keeping::Kept;
 
 use crate::alarm::{Alarms, Bell, Ticket};
-use crate::host::{Noted, Reopen};
+use crate::host::{Named, Noted, Reopen, Timers};
 use crate::intake::Stop;
 use crate::journal::{Journal, Kind};
 use crate::outlet::Outlet;
 use crate::port::{Mail, Port};
 use crate::recording::{Encoded, Memory, Note, Opened, Pipeline, Recorded};
 use crate::sequence::{self, Hold, Sequence};
+use crate::timing::Timings;
 use actix::{Actor, AsyncContext, Context, Handler, Recipient};
 use care::Care;
 use keeping::Asked;
 use lease::Lease;
-use ledger::{Answered, Ledger, Who};
+use ledger::{Answered, Caller, Ledger, Who};
 use nameplate::Nameplate;
 use planktor_drivers::board::Enable;
 use planktor_drivers::calibration::Current;
@@ -59,6 +61,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use term::Term;
+use timed::Watched;
 
 /// Everything that can reach it.
 #[derive(Debug)]
@@ -99,6 +102,14 @@ pub enum Input {
 
 macro_rules! inputs {
     ($($from:ty => $variant:ident),* $(,)?) => {
+        impl Named for Input {
+            fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => stringify!($variant),)*
+                }
+            }
+        }
+
         $(impl From<$from> for Input {
             fn from(value: $from) -> Self {
                 Self::$variant(value)
@@ -176,6 +187,7 @@ struct Running {
     folder: Arc<Path>,
     wake: Option<Ticket>,
     saved: u32,
+    watched: Watched,
 }
 
 enum State {
@@ -249,8 +261,10 @@ pub struct Supervisor {
     earliest: Utc,
     outlet: Outlet,
     journal: Journal,
+    timings: Timings,
+    timers: Timers,
     /// Ends that are answered when the stop has been sent to the motors: the acquisition's name and the stop's.
-    interrupted: Vec<(Option<CommandId>, Option<CommandId>)>,
+    interrupted: Vec<(Option<CommandId>, Option<Caller>)>,
     /// As of the latest stop that was served.
     stopped: Epochs,
     metadata: Option<Arc<Metadata>>,
@@ -303,6 +317,8 @@ impl Supervisor {
             earliest: parts.earliest,
             outlet: parts.outlet,
             journal: parts.journal,
+            timings: Alarms::here().timings().clone(),
+            timers: Timers::of("supervisor"),
             interrupted: Vec::new(),
             stopped: Epochs::default(),
             metadata: None,
@@ -325,6 +341,7 @@ impl Supervisor {
 
             (state, Input::Pump(Report { run, event })) => {
                 let answered = self.pump.answer(run, &event);
+                self.time_motor(answered, &event);
                 if matches!(event, motion::Event::Done(_)) {
                     self.works(Device::Pump);
                 }
@@ -334,6 +351,7 @@ impl Supervisor {
             }
             (state, Input::Focus(Report { run, event })) => {
                 let answered = self.focus.answer(run, &event);
+                self.time_motor(answered, &event);
                 if matches!(event, motion::Event::Done(_)) {
                     self.works(Device::Focus);
                 }
@@ -434,7 +452,7 @@ impl Supervisor {
         self.end_when_quiet();
     }
 
-    fn command(&mut self, state: State, Admitted { id, epochs, owner, command }: Admitted) -> State {
+    fn command(&mut self, state: State, Admitted { id, epochs, owner, arrived, command }: Admitted) -> State {
         if let Some(why) = self.denial(owner.as_ref(), &command) {
             self.tell(Some(id), Event::Denied(why));
             return state;
@@ -445,7 +463,7 @@ impl Supervisor {
                 match self.free_for(&state, Axis::Pump, self.pump.moving(), busy, acquiring) {
                     Ok(()) => {
                         let run = self.new_run();
-                        self.pump.order(run, epochs, order, Who::Client(id));
+                        self.pump.order(run, epochs, order, Who::Client(Caller { id, arrived }));
                     }
                     Err(event) => self.tell(Some(id), Event::Pump(event)),
                 }
@@ -456,7 +474,7 @@ impl Supervisor {
                 match self.free_for(&state, Axis::Focus, self.focus.moving(), busy, acquiring) {
                     Ok(()) => {
                         let run = self.new_run();
-                        self.focus.order(run, epochs, order, Who::Client(id));
+                        self.focus.order(run, epochs, order, Who::Client(Caller { id, arrived }));
                     }
                     Err(event) => self.tell(Some(id), Event::Focus(event)),
                 }
@@ -623,7 +641,8 @@ impl Supervisor {
     }
 
     fn tell_both(&self, answered: Answered, event: Event) {
-        let (id, stopped_by) = (answered.who.and_then(Who::id), answered.stopped_by);
+        let id = |caller: Option<Caller>| caller.map(|caller| caller.id);
+        let (id, stopped_by) = (id(answered.who.and_then(Who::caller)), id(answered.stopped_by));
         self.answer(Answer { id, stopped_by, at: self.bell.now(), event });
     }
 
@@ -685,6 +704,9 @@ impl<T: Into<Input> + 'static> Handler<Mail<T>> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, Mail(value): Mail<T>, _: &mut Context<Self>) {
-        self.on(value.into());
+        let input = value.into();
+        let begun = self.timers.begin(input.name());
+        self.on(input);
+        self.timers.end(begun);
     }
 }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod disk;
 pub mod gpsd;
 pub mod linux;
+pub mod scheduling;
 pub mod stop;
 
 /// Chips, named as on their package.

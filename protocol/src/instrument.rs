@@ -107,6 +107,8 @@ pub struct Admitted {
     pub epochs: Epochs,
     /// Who says to give it, for whom a lease may be.
     pub owner: Option<Arc<str>>,
+    /// When it reached the gateway; not known of a stop for which there was no room.
+    pub arrived: Option<Instant>,
     /// What is asked.
     pub command: Command,
 }

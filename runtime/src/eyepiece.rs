@@ -7,9 +7,10 @@
 use crate::dataset::Figures;
 use crate::dataset::encoder::jpeg;
 use crate::dataset::picture::{figures, image, piece, reduced};
-use crate::metrics::{Metrics, Stage};
+use crate::metrics::Metrics;
 use axum::body::Bytes;
 use crossbeam_channel::Receiver;
+use planktor_actors::timing::Stage;
 use planktor_protocol::camera::Frame;
 use std::collections::BTreeMap;
 use std::io;

@@ -123,7 +123,7 @@ impl Gateway {
             match wire::read(&message.topic, &message.payload) {
                 Ok(Request { command, id, owner }) => {
                     let pending = Pending { topic: message.topic.clone(), client: id, reply };
-                    self.admit(command, owner, pending)
+                    self.admit(command, owner, pending, now)
                 }
                 Err(malformed) => {
                     self.complaints.add(&message.topic, &malformed.reason);
@@ -140,7 +140,7 @@ impl Gateway {
         self.said(None, now);
         let id = self.new_id();
         // Without room it is remembered all the same.
-        let _ = self.gate.send(id, None, Command::Shutdown);
+        let _ = self.gate.send(id, None, now, Command::Shutdown);
     }
 
     /// What is to be logged of messages that were refused; once a second at most.
@@ -202,7 +202,13 @@ impl Gateway {
         self.journal.note_text(now, Kind::In, || journal_text(&said()));
     }
 
-    fn admit(&mut self, command: Command, owner: Option<Arc<str>>, pending: Pending) -> Vec<Message> {
+    fn admit(
+        &mut self,
+        command: Command,
+        owner: Option<Arc<str>>,
+        pending: Pending,
+        now: Instant,
+    ) -> Vec<Message> {
         let crowded = |Pending { topic, client, reply }: Pending, reason: String| {
             refuse(&wire::crowded(&topic, client, reason), reply, true)
         };
@@ -211,7 +217,7 @@ impl Gateway {
             return crowded(pending, "too many commands are unanswered; wait for their answers".into());
         }
         let id = self.new_id();
-        match self.gate.send(id, owner, command) {
+        match self.gate.send(id, owner, now, command) {
             Ok(()) => {
                 self.pending.insert(id, pending);
                 Vec::new()

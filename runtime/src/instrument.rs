@@ -6,7 +6,7 @@
 use crate::careful::Careful;
 use crate::dataset;
 use crate::machine;
-use crate::metrics::{Metrics, Stage};
+use crate::metrics::Metrics;
 use crate::shelf::{Loaded, Shelf};
 use actix::{Actor, Arbiter, ArbiterHandle, AsyncContext, Recipient};
 use planktor_actors::alarm::{self, Alarms, VirtualClock};
@@ -26,6 +26,7 @@ use planktor_actors::position::Position;
 use planktor_actors::recording::{Encode, Encoded, Pipeline, Record, Recorded};
 use planktor_actors::supervisor::{Parts, Supervisor};
 use planktor_actors::timekeeping::{Clocks, Known, Timekeeping};
+use planktor_actors::timing::{Stage, Timings};
 use planktor_actors::viewfinder::Viewfinder;
 use planktor_drivers::board::{Board, Hardware};
 use planktor_drivers::calibration::{Calibration, Current};
@@ -39,6 +40,7 @@ use planktor_drivers::devices::position::PositionSource;
 use planktor_drivers::devices::pump::Pump;
 use planktor_drivers::devices::rtc::Rtc;
 use planktor_drivers::disk::Disk;
+use planktor_drivers::scheduling::{self, Scheduled};
 use planktor_drivers::stop::StopLine;
 use planktor_protocol::instrument::Device;
 use planktor_protocol::timekeeping::NOT_BEFORE;
@@ -130,6 +132,8 @@ pub struct Config {
     pub viewfinder: Viewfinder,
     /// What happened.
     pub journal: Journal,
+    /// Whether the hardware thread asks for real-time priority; not in virtual time.
+    pub real_time: bool,
 }
 
 impl Config {
@@ -161,6 +165,7 @@ impl Config {
             metrics: Metrics::default(),
             viewfinder: Viewfinder::default(),
             journal: Journal::default(),
+            real_time: false,
         }
     }
 }
@@ -184,6 +189,8 @@ pub struct Instrument {
     pub gate: Gate,
     /// The hardware thread; virtual time's only one.
     pub hardware: Arbiter,
+    /// What the hardware thread was given, if it asked.
+    pub scheduled: Option<Scheduled>,
     slow: Option<Arbiter>,
 }
 
@@ -209,19 +216,28 @@ impl Instrument {
         let (started, start) = crossbeam_channel::bounded(2);
         if let Some(slow) = &slow {
             let (time, started) = (config.time.clone(), started.clone());
-            slow.spawn_fn(move || drop(started.send(start_alarms(time, Journal::default()))));
+            slow.spawn_fn(move || {
+                let built = start_alarms(time, Journal::default(), Timings::default());
+                drop(started.send(built.map(|()| None)));
+            });
         }
+        let asks = config.real_time && matches!(config.time, Time::Real);
+        let memory = asks.then(scheduling::lock_memory);
         hardware.spawn_fn(move || {
-            let built = start_alarms(config.time.clone(), config.journal.clone());
-            let _ = started.send(
-                built.and_then(|()| build(config, stop, (shelf, loaded), intake, outlet, &slow_handle)),
-            );
+            let timings = config.metrics.timings().clone();
+            let built = start_alarms(config.time.clone(), config.journal.clone(), timings);
+            let built =
+                built.and_then(|()| build(config, stop, (shelf, loaded), intake, outlet, &slow_handle));
+            // After it has started its workers, which are ordinary threads.
+            let _ = started.send(built.map(|()| asks.then(|| scheduling::real_time(scheduling::PRIORITY))));
         });
+        let mut thread = None;
         for _ in 0..=usize::from(slow.is_some()) {
             let ended = |_| io::Error::other("the hardware thread ended at its start");
-            start.recv().map_err(ended)??;
+            thread = thread.or(start.recv().map_err(ended)??);
         }
-        Ok((Self { gate, hardware, slow }, answers))
+        let scheduled = thread.zip(memory).map(|(thread, memory)| Scheduled { thread, memory });
+        Ok((Self { gate, hardware, scheduled, slow }, answers))
     }
 
     /// Ends its threads.
@@ -246,11 +262,11 @@ fn arbiter(time: &Time) -> Arbiter {
     })
 }
 
-fn start_alarms(time: Time, journal: Journal) -> io::Result<()> {
+fn start_alarms(time: Time, journal: Journal, timings: Timings) -> io::Result<()> {
     match time {
-        Time::Real => Alarms::start_real(journal),
+        Time::Real => Alarms::start_real(journal, timings),
         Time::Virtual(clock) => {
-            Alarms::start_virtual(clock, journal);
+            Alarms::start_virtual(clock, journal, timings);
             Ok(())
         }
     }
@@ -276,9 +292,10 @@ fn build(
     };
     let encoders = (0..config.encoders).map(|_| encoder(config.metrics.clone())).collect();
     let encoders = Worker::start("encoder", JOBS, config.models.encoding, encoders)?;
-    let mut recorder =
-        dataset::Recorder::new(config.disk, config.data, instrument.clone(), shelf, config.kept_free);
     let metrics = config.metrics;
+    let mut recorder =
+        dataset::Recorder::new(config.disk, config.data, instrument.clone(), shelf, config.kept_free)
+            .timed(metrics.timings().clone());
     let record: Hand<Record, Recorded> =
         Box::new(move |job| metrics.timed(Stage::Record, || recorder.record(job)));
     let recorder = Worker::start_in_the_world("recorder", JOBS, config.models.recording, record)?;

@@ -1,43 +1,23 @@
 //! What the program counts and times, for Prometheus: `/metrics`. Counting takes nanoseconds and never waits.
 
 use crate::dataset::Figures;
+use planktor_actors::timing::{Distribution, Miss, Stage, Timings};
 use planktor_drivers::Clock;
 use planktor_drivers::clock::Monotonic;
 use planktor_protocol::acquisition;
 use planktor_protocol::instrument::{Answer, Event, Health};
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-
-/// Work that is timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// A message through the gateway.
-    Command,
-    /// A frame through an encoder: develop, compress, digest.
-    Encode,
-    /// A job of the recorder: write, sync, rename.
-    Record,
-    /// A picture for viewers.
-    Preview,
-}
-
-impl Stage {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Command => "command",
-            Self::Encode => "encode",
-            Self::Record => "record",
-            Self::Preview => "preview",
-        }
-    }
-}
+use std::time::Duration;
 
 /// One label and its value.
 type Label = [(&'static str, String); 1];
@@ -77,7 +57,7 @@ struct Shared {
     failures: Family<Label, Counter>,
     faults: Family<Label, Counter>,
     present: Family<Label, Gauge>,
-    stages: Family<Label, Histogram>,
+    timings: Timings,
     queued: Family<Label, Gauge>,
     room: Family<Label, Gauge>,
     lost: Family<Label, Counter>,
@@ -104,11 +84,56 @@ struct Shared {
 const BUCKETS: [f64; 18] =
     [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
 
+/// What is timed, as Prometheus wants it: read when somebody asks.
+#[derive(Debug)]
+struct Timed(Timings);
+
+impl Collector for Timed {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let read = self.0.read();
+        let (seconds, histogram) = (Some(&Unit::Seconds), MetricType::Histogram);
+        let mut stages =
+            encoder.encode_descriptor("stage", "How long a stage of the work takes", seconds, histogram)?;
+        for stage in Stage::ALL {
+            let times = read.stage(*stage);
+            distribution(stages.encode_family(&[("stage", stage.word())])?, times)?;
+        }
+        let mut handlers = encoder.encode_descriptor(
+            "handler",
+            "How long a handler of the hardware thread takes",
+            seconds,
+            histogram,
+        )?;
+        for (name, times) in &read.handlers {
+            distribution(handlers.encode_family(&[("handler", name.as_str())])?, times)?;
+        }
+        let help = "What should not happen: frame starts and frames lost, alarms and handlers too late";
+        let mut misses = encoder.encode_descriptor("deadline_misses", help, None, MetricType::Counter)?;
+        for what in Miss::ALL {
+            let count = read.misses(what);
+            misses.encode_family(&[("what", what.word())])?.encode_counter::<Label, _, u64>(&count, None)?;
+        }
+        Ok(())
+    }
+}
+
+fn distribution(mut encoder: MetricEncoder<'_>, times: &Distribution) -> std::fmt::Result {
+    let mut before = 0;
+    let each = |limit| {
+        let within = times.within(Duration::from_secs_f64(limit));
+        (limit, within - std::mem::replace(&mut before, within))
+    };
+    let mut all = BUCKETS.map(each).to_vec();
+    all.push((f64::MAX, times.count() - before));
+    encoder.encode_histogram::<Label>(times.sum.as_secs_f64(), times.count(), &all, None)
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("planktor");
         let r = &mut registry;
-        let stages = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram);
+        let timings = Timings::default();
+        r.register_collector(Box::new(Timed(timings.clone())));
         let shared = Shared {
             frames: counted(r, "frames_saved", "Frames of data sets that are durably on disk"),
             acquisitions: counted(r, "acquisitions", "Acquisitions that ended, by outcome"),
@@ -116,7 +141,7 @@ impl Default for Metrics {
             failures: counted(r, "failures", "Commands that failed, by what they were for"),
             faults: counted(r, "faults", "Times that a device was lost"),
             present: counted(r, "device_present", "Whether a device answers"),
-            stages: timed(r, stages),
+            timings,
             queued: counted(r, "queue_depth", "Entries that wait"),
             room: counted(r, "queue_capacity", "Entries that may wait"),
             lost: counted(r, "queue_lost", "Entries given up so far for want of room"),
@@ -181,11 +206,6 @@ fn spent(registry: &mut Registry, name: &str, help: &str) -> Counter<f64, Atomic
     metric
 }
 
-fn timed(registry: &mut Registry, stages: Family<Label, Histogram>) -> Family<Label, Histogram> {
-    registry.register_with_unit("stage", "How long a stage of the work takes", Unit::Seconds, stages.clone());
-    stages
-}
-
 /// The same text in Prometheus' older form, which many tools read: there a counter is called by its whole name everywhere.
 pub fn older(openmetrics: &str) -> String {
     let counter = |line: &str| Some(line.strip_prefix("# TYPE ")?.strip_suffix(" counter")?.to_owned());
@@ -225,12 +245,16 @@ fn signed(n: impl TryInto<i64>) -> i64 {
 }
 
 impl Metrics {
+    /// What is timed.
+    pub fn timings(&self) -> &Timings {
+        &self.0.timings
+    }
+
     /// Times a piece of work.
     pub fn timed<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
         let begun = Monotonic.now();
         let done = work();
-        let took = (Monotonic.now() - begun).as_secs_f64();
-        self.0.stages.get_or_create(&[("stage", stage.word().into())]).observe(took);
+        self.0.timings.add(stage, Monotonic.now() - begun);
         done
     }
 

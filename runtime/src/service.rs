@@ -6,7 +6,7 @@ use crate::eyepiece::Eyepiece;
 use crate::gateway::{self, Gateway};
 use crate::gpsd;
 use crate::instrument::{Config, Instrument, StartError};
-use crate::metrics::{Metrics, Reading, Stage};
+use crate::metrics::{Metrics, Reading};
 use crate::mqtt::broker::BrokerError;
 use crate::mqtt::link::{self, State};
 use crate::mqtt::outbox;
@@ -14,6 +14,7 @@ use crate::mqtt::{Address, Broker, Listen, Message, Outbox};
 use crate::trouble::Troublemaker;
 use crate::web::{self, Ask, Hub, Identity, Web, WebError, Wiring};
 use planktor_actors::outlet::Answers;
+use planktor_actors::timing::Stage;
 use planktor_actors::viewfinder::viewfinder;
 use planktor_drivers::Clock;
 use planktor_drivers::clock::Monotonic;
@@ -255,6 +256,9 @@ fn outside_thread(
         }
     };
     let _ = started.send(Ok(()));
+    if let Some(scheduled) = &instrument.scheduled {
+        (options.say)(&scheduled.to_string());
+    }
     let trouble = options.trouble.take();
     let twin = trouble.as_ref().map(|trouble| trouble.twin().clone());
     let again = match &options.broker {

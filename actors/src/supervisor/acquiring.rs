@@ -1,5 +1,6 @@
 //! An acquisition from its command to its end: camera, data set, sequence, frames.
 
+use super::timed::Watched;
 use super::{Acquisition, Answered, Running, State, Supervisor, What, Who};
 use crate::recording::{Begin, Encode, Ending, Facts, Opened, Recorded, Resume, Saved};
 use crate::sequence::{self, Act, Sequence, Stillness};
@@ -142,7 +143,7 @@ impl Supervisor {
         self.tell(Some(a.id), Event::Acquisition(acquisition::Event::Started));
         let Opened { folder, cursor, frames: saved, names: _ } = opened;
         let sequence = Sequence::begin(cursor, saved, Run(a.batch.0 + 1), self.bell.now());
-        self.act(a, Box::new(Running { sequence, folder, wake: None, saved }))
+        self.act(a, Box::new(Running { sequence, folder, wake: None, saved, watched: Watched::default() }))
     }
 
     pub(super) fn feed(
@@ -197,6 +198,7 @@ impl Supervisor {
                     self.camera.send(Order { run, epochs: a.epochs, command });
                 }
                 Act::Keep(shot, frame, facts) => {
+                    self.time_frame(&mut running, shot, &frame, &facts);
                     let name = format!("{}.jpg", a.anchor.utc_at(frame.interval.from).file_stem());
                     let formats = Formats { jpeg: true, dng: false };
                     self.pipeline.keep(Encode { batch: a.batch, shot, name, frame, facts: *facts, formats });
@@ -209,6 +211,7 @@ impl Supervisor {
                 Act::Over(Err(failure)) => return self.fail(a, failure),
             }
         }
+        self.time_sequence(&mut running);
         State::Running(a, running)
     }
 
@@ -220,7 +223,7 @@ impl Supervisor {
         event: motion::Event<R>,
         refused: impl FnOnce(R) -> Option<Failure>,
     ) -> State {
-        let (a, running) = match (state, answered.who) {
+        let (a, mut running) = match (state, answered.who) {
             (State::Running(a, running), Some(Who::Acquisition)) => (a, running),
             (state, _) => return state,
         };
@@ -232,21 +235,24 @@ impl Supervisor {
                 // The stop that refused it is on its way here.
                 None => State::Running(a, running),
             },
-            motion::Event::Started { .. } | motion::Event::Interrupted | motion::Event::Released => {
+            motion::Event::Started { .. } => {
+                self.time_move(&mut running);
                 State::Running(a, running)
             }
+            motion::Event::Interrupted | motion::Event::Released => State::Running(a, running),
         }
     }
 
     pub(super) fn seen(
         &mut self,
         a: Acquisition,
-        running: Box<Running>,
+        mut running: Box<Running>,
         run: Run,
         event: camera::Event,
     ) -> State {
         match event {
             camera::Event::Exposing { interval } => {
+                self.time_exposure(&mut running, interval.to);
                 let facts = Box::new(self.facts(running.sequence.still()));
                 self.feed(a, running, sequence::Input::Exposing(interval, facts))
             }
@@ -283,6 +289,7 @@ impl Supervisor {
             {
                 let Saved { path, quality } = *saved;
                 self.pipeline.saved(batch);
+                self.time_saved(&mut running, shot);
                 running.saved += 1;
                 let (current, total) = (running.saved, a.total);
                 let saved = acquisition::Event::Saved { path: path.clone(), current, total };

@@ -3,22 +3,30 @@
 use crate::port::Port;
 use planktor_protocol::instrument::CommandId;
 use planktor_protocol::motion::{Command, Event};
-use planktor_protocol::{Epochs, Order, Run};
+use planktor_protocol::{Epochs, Instant, Order, Run};
 use std::collections::VecDeque;
 
 /// Who gave an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Who {
-    /// A command from outside, with its name.
-    Client(CommandId),
+    /// A command from outside.
+    Client(Caller),
     /// The acquisition.
     Acquisition,
 }
 
+/// A command from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    pub(super) id: CommandId,
+    /// When it reached the gateway.
+    pub(super) arrived: Option<Instant>,
+}
+
 impl Who {
-    pub(super) fn id(self) -> Option<CommandId> {
+    pub(super) fn caller(self) -> Option<Caller> {
         match self {
-            Self::Client(id) => Some(id),
+            Self::Client(caller) => Some(caller),
             Self::Acquisition => None,
         }
     }
@@ -30,7 +38,7 @@ pub(super) struct Ledger<M: Send + 'static> {
     moving: Option<(Run, Who)>,
     /// Moves that a stop was sent after and that have not been answered yet.
     stopped: Vec<(Run, Who)>,
-    stops: VecDeque<Option<CommandId>>,
+    stops: VecDeque<Option<Caller>>,
     braking: bool,
 }
 
@@ -40,7 +48,7 @@ pub(super) struct Answered {
     /// Who ordered the move.
     pub(super) who: Option<Who>,
     /// The stop.
-    pub(super) stopped_by: Option<CommandId>,
+    pub(super) stopped_by: Option<Caller>,
 }
 
 impl<M: Send + 'static> Ledger<M> {
@@ -53,7 +61,7 @@ impl<M: Send + 'static> Ledger<M> {
         self.port.send(Order { run, epochs, command: Command::Move(order) });
     }
 
-    pub(super) fn stop(&mut self, run: Run, epochs: Epochs, by: Option<CommandId>) {
+    pub(super) fn stop(&mut self, run: Run, epochs: Epochs, by: Option<Caller>) {
         self.stops.push_back(by);
         self.stopped.extend(self.moving.take());
         self.port.send(Order { run, epochs, command: Command::Stop });

@@ -2,7 +2,7 @@
 //! answered, then what was lost is opened again.
 
 use super::care::Care;
-use super::ledger::Answered;
+use super::ledger::{Answered, Caller};
 use super::{Shutdown, State, Supervisor, Who, device};
 use crate::alarm::Ticket;
 use crate::host::Reopen;
@@ -18,8 +18,9 @@ use std::time::Duration;
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
 
 impl Supervisor {
-    pub(super) fn stop(&mut self, state: State, Admitted { id, epochs, command, .. }: &Admitted) -> State {
-        let (id, epochs) = (*id, *epochs);
+    pub(super) fn stop(&mut self, state: State, admitted: &Admitted) -> State {
+        let Admitted { id, epochs, owner: _, arrived, command } = admitted;
+        let (caller, epochs) = (Caller { id: *id, arrived: *arrived }, *epochs);
         self.stopped = epochs;
         let (ends, axis) = (*command == Command::Shutdown, command.stops());
         let axis = if let [axis] = axis { Some(*axis) } else { None };
@@ -32,11 +33,11 @@ impl Supervisor {
             _ => (state, None),
         };
         match axis {
-            Some(axis) => self.stop_motor(axis, epochs, Some(id)),
-            None if ends => self.shut_down(id, epochs),
+            Some(axis) => self.stop_motor(axis, epochs, Some(caller)),
+            None if ends => self.shut_down(caller.id, epochs),
             None => self.stop_motor(Axis::Pump, epochs, None),
         }
-        let by = (axis.is_none() && !ends).then_some(id);
+        let by = (axis.is_none() && !ends).then_some(caller);
         if ended.is_some() || by.is_some() {
             self.interrupted.push((ended, by));
         }
@@ -44,7 +45,7 @@ impl Supervisor {
     }
 
     /// Answered by the motor; where that is lost its enable line is off, and nothing moves.
-    pub(super) fn stop_motor(&mut self, axis: Axis, epochs: Epochs, by: Option<CommandId>) {
+    pub(super) fn stop_motor(&mut self, axis: Axis, epochs: Epochs, by: Option<Caller>) {
         let run = self.new_run();
         if self.fault(device(axis)).is_some() {
             self.enable(axis).off();
@@ -64,6 +65,8 @@ impl Supervisor {
         if self.pump.stops_are_sent() && self.focus.stops_are_sent() && !closing {
             for (id, stopped_by) in std::mem::take(&mut self.interrupted) {
                 let event = Event::Acquisition(acquisition::Event::Interrupted);
+                self.time_stop(stopped_by);
+                let stopped_by = stopped_by.map(|caller| caller.id);
                 self.answer(Answer { id, stopped_by, at: self.bell.now(), event });
             }
         }

@@ -159,7 +159,7 @@ impl Axis {
     /// # Errors
     /// [`Fault::Late`] well after the latest possible end; or the chip's own.
     pub fn look(&mut self, now: Instant) -> Result<Look, Fault> {
-        let Some(going) = &mut self.going else { return Ok(Look::Reached) };
+        let Some(going) = &mut self.going else { return Ok(Look::Reached(Duration::ZERO)) };
         let reached = self.chip.position_reached().map_err(fault)? || going.nominal.is_zero();
         if reached {
             // A target that was disturbed on its way is reached, too.
@@ -167,9 +167,10 @@ impl Axis {
                 return Err(Fault::Elsewhere);
             }
             self.period.narrow(going.nominal, going.not_yet - going.from, now - going.from);
+            let at_most = now - going.not_yet;
             self.position = going.target;
             self.going = None;
-            return Ok(Look::Reached);
+            return Ok(Look::Reached(at_most));
         }
         going.not_yet = now;
         if now > going.from + self.period.latest(going.nominal) + PATIENCE {

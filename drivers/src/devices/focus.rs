@@ -129,7 +129,7 @@ impl Motor for Focus {
 
     fn look(&mut self, now: Instant) -> Result<Look, Fault> {
         let look = self.axis.look(now)?;
-        if look == Look::Reached {
+        if matches!(look, Look::Reached(_)) {
             self.height.stands_at(self.axis.position());
         }
         Ok(look)

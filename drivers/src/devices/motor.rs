@@ -1,6 +1,7 @@
 //! What pump and stage have in common for whoever moves them.
 
 use planktor_protocol::{Epochs, Fault, Instant};
+use std::time::Duration;
 
 /// Why a move did not start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +31,8 @@ impl<R> StartError<R> {
 /// What a look at a moving motor found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// It has reached its target.
-    Reached,
+    /// It has reached its target, at most so long ago.
+    Reached(Duration),
     /// Not yet; look again then.
     Again(Instant),
 }

@@ -14,6 +14,7 @@ use super::v4l::timing::{Counted, Pace, Timing};
 use crate::Clock;
 use crate::clock::Monotonic;
 use crate::devices::camera::{Camera, Prediction};
+use crate::scheduling;
 use planktor_protocol::camera::{self, Frame, Mode};
 use planktor_protocol::{Fault, Instant, Interval};
 use rustix::io::Errno;
@@ -217,6 +218,7 @@ impl Threaded {
 
 /// The thread's life.
 fn live(shared: &Shared, run: impl FnOnce(&Shared) -> Result<(), Fault>) {
+    scheduling::ordinary();
     let end = catch_unwind(AssertUnwindSafe(|| run(shared)));
     if let Some(fault) = end.map_or(Some(Fault::Panic), Result::err) {
         let mut state = shared.lock();

@@ -364,7 +364,7 @@ fn broken_in_mid_stroke(what: Broken) -> Fault {
         match pump.look(bench.now()) {
             Err(fault) => break fault,
             Ok(Look::Again(at)) => bench.pass(at - bench.now()),
-            Ok(Look::Reached) => panic!("nothing was noticed"),
+            Ok(Look::Reached(_)) => panic!("nothing was noticed"),
         }
         assert!(bench.now() < limit, "nothing was noticed in twice the time of the stroke");
     };

@@ -73,6 +73,9 @@ pub(crate) struct Run {
     /// [default: asked; with --twin: off]
     #[arg(long, value_name = "SOCKET|off", num_args = 0..=1, default_missing_value = "", value_parser = chrony)]
     chrony: Option<Keeper>,
+    /// Do not ask for real-time priority, a core and locked memory for the hardware thread
+    #[arg(long)]
+    no_real_time: bool,
     /// What is random in a simulated instrument follows from this number [default: the scenario's, or 1]
     #[arg(long, requires = "twin")]
     seed: Option<u64>,
@@ -124,6 +127,7 @@ impl Run {
             kept_free: self.keep_free.saturating_mul(MB),
             serial: machine::serial(root),
             name: machine::name(root),
+            real_time: !self.no_real_time,
             ..Config::new(instrument.board, instrument.name, Time::Real, instrument.disk, data.clone())
         };
         let service = Service::start(config, options)?;

@@ -123,7 +123,13 @@ pub(super) fn frame(n: i64, bytes: &[u8], worst: Flag) -> Frame {
 
 /// A last line.
 pub(super) fn end(frames: u64) -> Line {
-    Line::End(End { end: "complete".into(), reason: None, frames, planned: u32::try_from(frames).unwrap() })
+    Line::End(End {
+        end: "complete".into(),
+        reason: None,
+        frames,
+        planned: u32::try_from(frames).unwrap(),
+        timing: None,
+    })
 }
 
 /// A data set of these lines; each frame's file is this picture.

@@ -35,6 +35,7 @@ mod resuming;
 mod stamp;
 #[cfg(test)]
 mod tests;
+pub mod timing;
 mod verify;
 pub mod whence;
 

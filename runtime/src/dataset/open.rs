@@ -16,6 +16,7 @@
 
 use super::quality::Judge;
 use super::stamp::Instrument;
+use super::timing::Timing;
 use super::{INTEGRITY, INTEGRITY_HEAD, METADATA, RECORDS};
 use super::{digest, integrity_line, is_frame_name, metadata, records, with_part};
 use crate::careful::Careful;
@@ -194,7 +195,7 @@ impl DataSet {
         self.add_line(disk, &records::note(note, &self.anchor))
     }
 
-    pub(super) fn end(&mut self, disk: &mut Careful, ending: &Ending) -> Result<(), String> {
-        self.add_line(disk, &records::end(ending, self.names.len(), self.planned))
+    pub(super) fn end(&mut self, disk: &mut Careful, ending: &Ending, timing: Timing) -> Result<(), String> {
+        self.add_line(disk, &records::end(ending, self.names.len(), self.planned, timing))
     }
 }

@@ -3,6 +3,7 @@
 
 use super::open::DataSet;
 use super::stamp::Instrument;
+use super::timing::Timing;
 use super::{INTEGRITY, METADATA, RECORDS, folder, resuming, with_part};
 use crate::careful::Careful;
 use crate::shelf::Shelf;
@@ -10,6 +11,7 @@ use planktor_actors::estimate::{estimate, frame_bytes};
 use planktor_actors::recording::{
     Begin, Done, Ending, Errand, Files, Note, Opened, Picture, Record, Recorded, Resume, Saved,
 };
+use planktor_actors::timing::{Reading, Timings};
 use planktor_drivers::disk::Disk;
 use planktor_protocol::Run;
 use planktor_protocol::acquisition::{Formats, Refusal};
@@ -22,7 +24,9 @@ pub struct Recorder {
     disk: Careful,
     root: PathBuf,
     instrument: Instrument,
-    open: BTreeMap<Run, DataSet>,
+    /// Each with what had been timed when it was opened.
+    open: BTreeMap<Run, (DataSet, Reading)>,
+    timings: Timings,
     /// Those that were open since this start: their heights count from where the stage was switched on now.
     since_start: BTreeSet<PathBuf>,
     shelf: Shelf,
@@ -49,10 +53,17 @@ impl Recorder {
             root,
             instrument,
             open: BTreeMap::new(),
+            timings: Timings::default(),
             since_start: BTreeSet::new(),
             shelf,
             kept_free,
         }
+    }
+
+    /// The same, with what is timed meanwhile in each data set's last line.
+    #[must_use]
+    pub fn timed(self, timings: Timings) -> Self {
+        Self { timings, ..self }
     }
 
     /// Does one job, however long the disk takes.
@@ -90,13 +101,13 @@ impl Recorder {
         })?;
         let (folder, cursor) = (set.folder.clone(), Cursor::new(begin.plan.clone()));
         self.since_start.insert(place);
-        self.open.insert(begin.batch, set);
+        self.open.insert(begin.batch, (set, self.timings.read()));
         Ok(Opened { folder, names: begin.anchor, cursor, frames: 0 })
     }
 
     fn resume(&mut self, resume: &Resume) -> Result<Opened, Refusal> {
         let place = folder::of(&self.root, &resume.order.data_set)?;
-        if self.open.values().any(|set| *set.folder == *place) {
+        if self.open.values().any(|(set, _)| *set.folder == *place) {
             let data_set = resume.order.data_set.to_string();
             return Err(Refusal::CannotGoOn {
                 data_set,
@@ -107,7 +118,7 @@ impl Recorder {
         self.has_room(found.left(), frame_bytes(&resume.mode, found.frame_bytes()))?;
         let (set, opened) = found.reopen(&mut self.disk, resume).map_err(Refusal::Disk)?;
         self.since_start.insert(place);
-        self.open.insert(resume.batch, set);
+        self.open.insert(resume.batch, (set, self.timings.read()));
         Ok(opened)
     }
 
@@ -137,7 +148,7 @@ impl Recorder {
 
     fn frame(&mut self, batch: Run, picture: &Picture) -> Result<Saved, String> {
         let Self { disk, open, root, kept_free, .. } = self;
-        let set = open.get_mut(&batch).ok_or_else(|| not_open(batch, &picture.name))?;
+        let (set, _) = open.get_mut(&batch).ok_or_else(|| not_open(batch, &picture.name))?;
         set.undo(disk)?;
         set.check(&picture.name)?;
         takes(disk, root, picture.jpeg.len(), *kept_free)?;
@@ -148,7 +159,7 @@ impl Recorder {
 
     fn note(&mut self, note: &Note) -> Result<(), String> {
         let Self { disk, open, .. } = self;
-        open.values_mut().try_for_each(|set| set.note(disk, note))
+        open.values_mut().try_for_each(|(set, _)| set.note(disk, note))
     }
 
     fn errand(&mut self, errand: Errand) -> Result<Done, String> {
@@ -179,8 +190,8 @@ impl Recorder {
     }
 
     fn end(&mut self, batch: Run, ending: &Ending) -> Result<(), String> {
-        let mut set = self.open.remove(&batch).ok_or_else(|| not_open(batch, RECORDS))?;
-        set.end(&mut self.disk, ending)
+        let (mut set, before) = self.open.remove(&batch).ok_or_else(|| not_open(batch, RECORDS))?;
+        set.end(&mut self.disk, ending, Timing::from(&self.timings.read().since(&before)))
     }
 }
 

@@ -12,6 +12,7 @@
 //! `contract/frames.schema.json`.
 
 use super::quality::{Quality, Test};
+use super::timing::Timing;
 use super::whence::{Moment, Position, Time};
 use super::whole_lines;
 use planktor_actors::recording::{Begin, Ending, Note, Picture};
@@ -190,6 +191,9 @@ pub struct End {
     pub frames: u64,
     /// Frames that were to be.
     pub planned: u32,
+    /// How long things took.
+    #[serde(default)]
+    pub timing: Option<Timing>,
 }
 
 /// The schema of a line, as a committed file.
@@ -247,13 +251,13 @@ pub(super) fn note(note: &Note, anchor: &Anchor) -> String {
 }
 
 /// The last line.
-pub(super) fn end(ending: &Ending, frames: usize, planned: u32) -> String {
+pub(super) fn end(ending: &Ending, frames: usize, planned: u32, timing: Timing) -> String {
     let (word, reason) = match ending {
         Ending::Complete => ("complete", None),
         Ending::Stopped => ("stopped", None),
         Ending::Failed(reason) => ("failed", Some(reason.clone())),
     };
-    line(&End { end: word.into(), reason, frames: frames as u64, planned })
+    line(&End { end: word.into(), reason, frames: frames as u64, planned, timing: Some(timing) })
 }
 
 /// How a camera streams.

@@ -2,13 +2,12 @@
 
 use super::Finding;
 use crate::machine;
-use rustix::process::{Resource, geteuid, getrlimit};
+use planktor_drivers::scheduling;
+use rustix::process::geteuid;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 const AREA: &str = "computer";
-/// Three full frames of 12 megapixels as a camera's pool holds them, and the program.
-const LOCKED: u64 = 128 << 20;
 
 pub(super) fn examine() -> Vec<Finding> {
     let (root, uname) = (Path::new("/"), rustix::system::uname());
@@ -27,23 +26,25 @@ pub(super) fn examine() -> Vec<Finding> {
     ]
 }
 
+/// Asked of the kernel, in a thread that ends after it.
 fn priority() -> Finding {
-    let allowed = getrlimit(Resource::Rtprio).current.unwrap_or(u64::MAX);
-    if geteuid().is_root() || allowed > 0 {
-        return Finding::good(AREA, "real-time priority is allowed");
+    let asked = std::thread::spawn(|| scheduling::real_time(scheduling::PRIORITY)).join();
+    match asked {
+        Ok(Ok(given)) => Finding::good(AREA, format!("the hardware thread may have {given}")),
+        Ok(Err(why)) => Finding::notice(AREA, "real-time priority is not permitted", why.advice()),
+        Err(_) => Finding::notice(
+            AREA,
+            "it cannot be known whether real-time priority is permitted",
+            "please report this with what was printed above",
+        ),
     }
-    Finding::good(AREA, "real-time priority is not allowed; this version does not ask for it")
 }
 
 fn locked() -> Finding {
-    let allowed = getrlimit(Resource::Memlock).current.unwrap_or(u64::MAX);
-    if geteuid().is_root() || allowed >= LOCKED {
-        return Finding::good(AREA, "memory may be locked");
+    match scheduling::may_lock_memory() {
+        Ok(()) => Finding::good(AREA, "memory may be locked"),
+        Err(why) => Finding::notice(AREA, "memory cannot be locked without a limit", why.advice()),
     }
-    Finding::good(
-        AREA,
-        format!("only {} MiB of memory may be locked; this version locks none", allowed >> 20),
-    )
 }
 
 /// The name of the group that a file belongs to.

@@ -72,7 +72,7 @@ fn what_strangers_wrote_is_shown_and_does_nothing() {
     one.time = Some(Time { source: HOSTILE.into(), utc: HOSTILE.into(), age_s: 0.0, error_s: None });
     let mut evil = frame(2, &picture, Flag::Fail);
     evil.file = format!("{}.jpg", HOSTILE.replace('/', "_"));
-    let end = End { end: "failed".into(), reason: Some(HOSTILE.into()), frames: 2, planned: 2 };
+    let end = End { end: "failed".into(), reason: Some(HOSTILE.into()), frames: 2, planned: 2, timing: None };
     let folder =
         written(root.path(), &hostile, &picture, &[head(2), Line::Frame(Box::new(one)), Line::End(end)]);
     let text = fs::read_to_string(folder.join(RECORDS)).unwrap() + &line(&Line::Frame(Box::new(evil)));
