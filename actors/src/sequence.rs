@@ -21,8 +21,9 @@ use planktor_protocol::{Fault, Instant, Interval, Run, focus, pump};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// After the predicted end of an exposure; a camera's time stamps wander by less.
-pub(crate) const MARGIN: Duration = Duration::from_millis(1);
+/// After the predicted end of an exposure: seven lines of an IMX477, by which prediction and time stamps may differ. Too little
+/// costs a frame that is taken again, and is no danger: in so short a time a ramp turns less than a hundredth of a microstep.
+pub(crate) const MARGIN: Duration = Duration::from_micros(200);
 /// Frames that may be lost one after the other. A camera that drops more does not work.
 const MOST_LOST: u32 = 3;
 

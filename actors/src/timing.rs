@@ -209,7 +209,7 @@ impl Miss {
     }
 }
 
-/// The margin that a frame has after its exposure: an alarm that is later than that costs time.
+/// An alarm that is later than that is told.
 pub const LATE: Duration = Duration::from_millis(1);
 /// A handler that takes longer keeps others waiting.
 pub const LONGEST_HANDLER: Duration = Duration::from_micros(300);

@@ -166,8 +166,9 @@ impl Axis {
             if self.chip.position().map_err(fault)? != going.target {
                 return Err(Fault::Elsewhere);
             }
+            // Nobody looks before the earliest possible end.
+            let at_most = now - going.not_yet.max(going.from + self.period.earliest(going.nominal));
             self.period.narrow(going.nominal, going.not_yet - going.from, now - going.from);
-            let at_most = now - going.not_yet;
             self.position = going.target;
             self.going = None;
             return Ok(Look::Reached(at_most));

@@ -13,6 +13,7 @@ mod parameters;
 mod replay;
 mod report;
 mod run;
+mod top;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -42,6 +43,8 @@ enum Command {
     Demo(demo::Demo),
     /// Look at everything that an instrument needs, and say what to do where something is wrong; moves and lights nothing
     Doctor(doctor::Doctor),
+    /// Show how long everything takes on an instrument that runs: commands, moves, frames, alarms, handlers
+    Top(top::Top),
     #[command(flatten)]
     Order(client::Order),
     /// Replay the journal of a simulated run in virtual time, and list what is different
@@ -73,6 +76,7 @@ impl Cli {
             Command::Run(run) => run.run(),
             Command::Demo(demo) => demo.run(),
             Command::Doctor(doctor) => doctor.run(),
+            Command::Top(top) => top.run(),
             Command::Order(order) => order.run(),
             Command::Completions { shell } => {
                 clap_complete::generate(

@@ -191,7 +191,7 @@ impl Recorder {
 
     fn end(&mut self, batch: Run, ending: &Ending) -> Result<(), String> {
         let (mut set, before) = self.open.remove(&batch).ok_or_else(|| not_open(batch, RECORDS))?;
-        set.end(&mut self.disk, ending, Timing::from(&self.timings.read().since(&before)))
+        set.end(&mut self.disk, ending, Timing::of_a_data_set(&self.timings.read().since(&before)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! How long things took while a data set was open, as its last line has it.
+//! How long things took: while a data set was open, as its last line has it, and since the program began.
 
 use planktor_actors::timing::{Distribution, Miss, Reading, Stage};
 use schemars::JsonSchema;
@@ -26,6 +26,9 @@ pub struct Timing {
     pub misses: BTreeMap<String, u64>,
     /// The handler of the hardware thread that took longest; `null` in virtual time.
     pub longest_handler: Option<Longest>,
+    /// Each handler of the hardware thread; not in a data set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub handlers: BTreeMap<String, Times>,
 }
 
 /// How durations were distributed. Quantiles are at most a sixteenth too long.
@@ -37,6 +40,8 @@ pub struct Times {
     pub p50_us: f64,
     /// The 99th percentile, us.
     pub p99_us: f64,
+    /// The 99.9th percentile, us.
+    pub p999_us: f64,
     /// The longest, us.
     pub most_us: f64,
 }
@@ -52,29 +57,35 @@ pub struct Longest {
 
 impl From<&Distribution> for Times {
     fn from(times: &Distribution) -> Self {
-        let [p50_us, p99_us, most_us] = [times.at(0.5), times.at(0.99), times.most].map(us);
-        Self { n: times.count(), p50_us, p99_us, most_us }
-    }
-}
-
-impl From<&Reading> for Timing {
-    fn from(reading: &Reading) -> Self {
-        Self::of(reading, &STAGES)
+        let [p50_us, p99_us, p999_us] = [0.5, 0.99, 0.999].map(|part| us(times.at(part)));
+        Self { n: times.count(), p50_us, p99_us, p999_us, most_us: us(times.most) }
     }
 }
 
 impl Timing {
-    /// Of these stages, as far as anything was counted.
-    pub fn of(reading: &Reading, stages: &[Stage]) -> Self {
-        let times = stages.iter().map(|stage| (stage.word(), reading.stage(*stage)));
+    /// Of a data set.
+    pub(super) fn of_a_data_set(reading: &Reading) -> Self {
+        Self::of(reading, &STAGES)
+    }
+
+    /// Of everything.
+    pub fn all(reading: &Reading) -> Self {
+        let handlers = reading.handlers.iter().filter(|(_, times)| times.count() > 0);
+        let handlers = handlers.map(|(name, times)| (name.clone(), times.into())).collect();
+        Self { handlers, ..Self::of(reading, Stage::ALL) }
+    }
+
+    fn of(reading: &Reading, stages: &[Stage]) -> Self {
+        let stages = stages.iter().map(|stage| (stage.word(), reading.stage(*stage)));
         let longest = reading.longest_handler().filter(|(_, took)| !took.is_zero());
         Self {
-            stages: times
+            stages: stages
                 .filter(|(_, times)| times.count() > 0)
                 .map(|(word, times)| (word.into(), times.into()))
                 .collect(),
             misses: Miss::ALL.iter().map(|what| (what.word().into(), reading.misses(*what))).collect(),
             longest_handler: longest.map(|(handler, took)| Longest { handler: handler.into(), us: us(took) }),
+            handlers: BTreeMap::new(),
         }
     }
 }

@@ -14,6 +14,7 @@ use super::refusal::Refusal;
 use super::route::{Gives, Parameter, Route, Verb, Who};
 use super::site::Site;
 use super::view;
+use crate::dataset::timing::Timing;
 use crate::mqtt::door::Role;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -92,6 +93,14 @@ fn routes() -> Vec<Route> {
             "For Prometheus: OpenMetrics for who asks for it, else the older text form.",
             Bytes("text/plain"),
             routing::get(commands::metrics),
+        ),
+        get(
+            "/api/timing",
+            Viewers,
+            "How long everything takes, since the program began: quantiles of every stage and of every handler of the hardware \
+             thread, and what should not have happened.",
+            Json(of::<Timing>),
+            routing::get(commands::timing),
         ),
         get(
             "/api/session",

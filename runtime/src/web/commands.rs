@@ -5,6 +5,7 @@ use super::hub::Said;
 use super::listener::Peer;
 use super::refusal::Refusal;
 use super::site::Site;
+use crate::dataset::timing::Timing;
 use crate::metrics::older;
 use crate::mqtt::door::Role;
 use crate::mqtt::message::LARGEST_PACKET;
@@ -262,4 +263,8 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>, headers: HeaderMap) -
     }
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
         .into_response()
+}
+
+pub(super) async fn timing(State(site): State<Arc<Site>>) -> Json<Timing> {
+    Json(Timing::all(&site.metrics.timings().read()))
 }
