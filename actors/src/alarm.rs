@@ -153,6 +153,9 @@ struct Entry {
     to: Rc<dyn Ring>,
 }
 
+/// Alarms for which there is room from the start: an acquisition has a few, and a minute's that nobody waits for any more.
+const ALARMS: u64 = 1_024;
+
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
 thread_local!(static HERE: RefCell<Option<Alarms>> = const { RefCell::new(None) });
@@ -185,8 +188,8 @@ impl Alarms {
     }
 
     fn start(time: Time, journal: Journal, timings: Timings) -> Self {
-        let alarms =
-            Self(Rc::new(Queue { heap: RefCell::default(), issued: Cell::new(0), time, journal, timings }));
+        let heap = RefCell::new(room());
+        let alarms = Self(Rc::new(Queue { heap, issued: Cell::new(0), time, journal, timings }));
         HERE.set(Some(alarms.clone()));
         alarms
     }
@@ -275,6 +278,22 @@ impl Alarms {
         rustix::time::timerfd_settime(timer.get_ref(), TimerfdTimerFlags::ABSTIME, &once)
             .expect("an absolute time that is not negative is always taken");
     }
+}
+
+/// Rings nobody.
+struct Nobody;
+
+impl Ring for Nobody {
+    fn ring(&self, _: Ticket) {}
+}
+
+/// Room for alarms, in pages that are there already.
+fn room() -> BinaryHeap<Reverse<Entry>> {
+    let nobody: Rc<dyn Ring> = Rc::new(Nobody);
+    let alarm = |n| Reverse(Entry { due: NEVER, ticket: Ticket(n), to: nobody.clone() });
+    let mut heap: BinaryHeap<_> = (0..ALARMS).map(alarm).collect();
+    heap.clear();
+    heap
 }
 
 #[expect(unsafe_code, reason = "AsyncFd asks for a promise about its file")]

@@ -14,7 +14,8 @@ use planktor_protocol::position::Fix;
 use planktor_protocol::quality::Quality;
 use planktor_protocol::timekeeping::{self, Anchor, Step};
 use planktor_protocol::units::{Fraction, Micrometres, Nanolitres};
-use planktor_protocol::{Instant, Interval, Run};
+use planktor_protocol::{Instant, Interval, Run, Utc};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
@@ -50,8 +51,8 @@ pub struct Encode {
     pub batch: Run,
     /// Which frame of it.
     pub shot: Run,
-    /// Its file's name.
-    pub name: String,
+    /// When its exposure began, as its file's name says: by the anchor that the data set's names count from.
+    pub begun: Utc,
     /// The frame.
     pub frame: Frame,
     /// What was known about it.
@@ -68,7 +69,7 @@ pub struct Encoded {
     /// Which frame of it.
     pub shot: Run,
     /// The frame, ready to be written, or why not.
-    pub result: Result<Box<Picture>, String>,
+    pub result: Result<Box<Picture>, Cow<'static, str>>,
 }
 
 /// A frame ready to be written.
@@ -308,7 +309,7 @@ pub enum Recorded {
         /// Which frame of it.
         shot: Run,
         /// What became of it.
-        result: Result<Box<Saved>, String>,
+        result: Result<Box<Saved>, Cow<'static, str>>,
     },
     /// The data set is closed, or why not.
     Ended {
@@ -410,7 +411,7 @@ impl Pipeline {
     }
 
     fn open(&mut self, batch: Run, job: Record) {
-        let lost = |why: &str| Recorded::Begun { batch, result: Err(Refusal::Disk(why.into())) };
+        let lost = |why: Cow<'static, str>| Recorded::Begun { batch, result: Err(Refusal::Disk(why.into())) };
         self.record(job, lost);
         self.batches.push(Batch { run: batch, begun: false, under_way: 0, end: End::Open });
     }
@@ -428,7 +429,7 @@ impl Pipeline {
         if let Some(batch) = self.batches.iter_mut().find(|b| b.run == batch) {
             batch.under_way += 1;
         }
-        let lost = |why: &str| Encoded { batch, shot, result: Err(why.into()) };
+        let lost = |why: &'static str| Encoded { batch, shot, result: Err(why.into()) };
         if self.encoders.begin(encode, lost(PANICKED), &self.encoded).is_err() {
             self.encoded.send(lost(CROWDED));
         }
@@ -448,14 +449,14 @@ impl Pipeline {
             End::Alone(formats) if b.run == batch => Some(formats),
             _ => None,
         });
-        let lost = |why: &str| match alone {
+        let lost = |why: Cow<'static, str>| match alone {
             Some(_) => Recorded::Alone { batch, result: Err(why.into()) },
-            None => Recorded::Saved { batch, shot, result: Err(why.into()) },
+            None => Recorded::Saved { batch, shot, result: Err(why) },
         };
         match (result, alone) {
             (Ok(picture), None) => self.record(Record::Frame { batch, shot, picture }, lost),
             (Ok(picture), Some(formats)) => self.record(Record::Alone { batch, picture, formats }, lost),
-            (Err(why), _) => self.recorded.send(lost(&why)),
+            (Err(why), _) => self.recorded.send(lost(why)),
         }
     }
 
@@ -523,16 +524,16 @@ impl Pipeline {
         let Some(batch) = self.batches.iter_mut().find(|b| b.run == run && b.under_way == 0) else { return };
         match std::mem::replace(&mut batch.end, End::Told) {
             End::Due(ending) => {
-                let lost = |why: &str| Recorded::Ended { batch: run, result: Err(why.into()) };
+                let lost = |why: Cow<'static, str>| Recorded::Ended { batch: run, result: Err(why.into()) };
                 self.record(Record::End { batch: run, ending }, lost);
             }
             end => batch.end = end,
         }
     }
 
-    fn record(&self, job: Record, lost: impl Fn(&str) -> Recorded) {
-        if self.recorder.begin(job, lost(PANICKED), &self.recorded).is_err() {
-            self.recorded.send(lost(CROWDED));
+    fn record(&self, job: Record, lost: impl Fn(Cow<'static, str>) -> Recorded) {
+        if self.recorder.begin(job, lost(PANICKED.into()), &self.recorded).is_err() {
+            self.recorded.send(lost(CROWDED.into()));
         }
     }
 }

@@ -27,15 +27,16 @@ pub(crate) const MARGIN: Duration = Duration::from_micros(200);
 /// Frames that may be lost one after the other. A camera that drops more does not work.
 const MOST_LOST: u32 = 3;
 
-/// What happened.
+/// What happened. Facts are large, and moved: a box would be memory that is asked for while frames are taken.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "as above")]
 pub enum Input {
     /// The motor that was told to move stands since then.
     Moved(Instant),
     /// The instant that was asked for has come.
     Woken,
     /// The camera says which frame it will be.
-    Exposing(Interval, Box<Facts>),
+    Exposing(Interval, Facts),
     /// A frame arrived.
     Frame(Run, Frame),
     /// A frame will never arrive.
@@ -61,6 +62,7 @@ pub enum Hold {
 
 /// What to do.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "as Input")]
 pub enum Act {
     /// Make a stroke; answer `Moved`.
     Pump(pump::Move),
@@ -76,7 +78,7 @@ pub enum Act {
         not_before: Instant,
     },
     /// Write a frame; answer `Saved`.
-    Keep(Run, Frame, Box<Facts>),
+    Keep(Run, Frame, Facts),
     /// The plan is carried out, or cannot be.
     Over(Result<(), Failure>),
 }
@@ -114,7 +116,7 @@ struct Shot {
     place: Place,
     settled: Instant,
     disturbed: Option<Instant>,
-    facts: Option<Box<Facts>>,
+    facts: Option<Facts>,
     frame: Option<Frame>,
     to_write: bool,
 }
@@ -172,6 +174,13 @@ impl Sequence {
     /// Frames so far that never came, or were not still.
     pub fn lost_so_far(&self) -> u32 {
         self.lost
+    }
+
+    /// Until when the water settles, while it does and no frame is still with the camera.
+    pub fn settles_until(&self) -> Option<Instant> {
+        // What has gone to be written has neither.
+        let with_camera = self.shots.iter().any(|shot| shot.frame.is_none() && shot.facts.is_some());
+        (matches!(self.phase, Phase::Settling) && !with_camera).then_some(self.still.settled)
     }
 
     /// Whether it waits because as many frames as may be are not on disk yet.
@@ -287,7 +296,7 @@ impl Sequence {
         self.phase = Phase::Aiming;
     }
 
-    fn exposing(&mut self, interval: Interval, facts: Box<Facts>) {
+    fn exposing(&mut self, interval: Interval, facts: Facts) {
         if let Some(shot) = self.shots.last_mut() {
             shot.facts = Some(facts);
         }
@@ -391,10 +400,10 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    fn facts(still: Stillness) -> Box<Facts> {
+    fn facts(still: Stillness) -> Facts {
         let Stillness { motion, settled, pumped } = still;
         let (height, height_uncertain) = (Micrometres(0), false);
-        Box::new(Facts {
+        Facts {
             motion,
             settled,
             pumped,
@@ -404,7 +413,7 @@ mod tests {
             fix: None,
             time: None,
             mode: None,
-        })
+        }
     }
 
     impl Bench {
@@ -456,7 +465,7 @@ mod tests {
                 }
                 Act::Keep(run, frame, facts) => {
                     self.log.push('k');
-                    self.kept.push((frame.interval, *facts));
+                    self.kept.push((frame.interval, facts));
                     self.due.push((now + ms(250), Input::Saved(run)));
                 }
                 Act::Over(result) => self.log.push(if result.is_ok() { '.' } else { '!' }),

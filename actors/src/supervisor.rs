@@ -18,6 +18,7 @@ mod keeping;
 mod lease;
 mod ledger;
 mod nameplate;
+mod phase;
 mod safety;
 mod slow;
 mod term;
@@ -41,6 +42,7 @@ use keeping::Asked;
 use lease::Lease;
 use ledger::{Answered, Caller, Ledger, Who};
 use nameplate::Nameplate;
+use phase::Phase;
 use planktor_drivers::board::Enable;
 use planktor_drivers::calibration::Current;
 use planktor_drivers::devices::focus::Height;
@@ -188,6 +190,7 @@ struct Running {
     wake: Option<Ticket>,
     saved: u32,
     watched: Watched,
+    phase: Phase,
 }
 
 enum State {
@@ -249,6 +252,8 @@ pub struct Supervisor {
     settings: camera::Settings,
     /// How the camera streams, as it last said.
     mode: Option<camera::Mode>,
+    /// Whether its cadence is an acquisition's.
+    is_in_phase: bool,
     /// Of the frames so far, in the mean.
     frame_bytes: Option<u64>,
     camera: Port<Order<camera::Command>>,
@@ -307,6 +312,7 @@ impl Supervisor {
             watched: Term::default(),
             settings: camera::Settings::default(),
             mode: None,
+            is_in_phase: false,
             frame_bytes: None,
             camera: parts.camera,
             care: Device::ALL.map(|device| (device, Care::new())).into(),

@@ -82,7 +82,7 @@ impl fmt::Display for Scheduled {
 /// # Errors
 /// [`Denied::Priority`]: then nothing is changed.
 pub fn real_time(priority: u8) -> Result<RealTime, Denied> {
-    let value = ThreadPriorityValue::try_from(priority).map_err(|why| Denied::Priority(why.into()))?;
+    let value = ThreadPriorityValue::try_from(priority).map_err(Denied::Priority)?;
     let fifo = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
     set(ThreadPriority::Crossplatform(value), fifo).map_err(Denied::Priority)?;
     Ok(RealTime { priority, core: pin() })

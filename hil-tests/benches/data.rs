@@ -170,7 +170,7 @@ fn job(picture: &Arc<Fixed>, n: u32) -> Encode {
     Encode {
         batch: Run(1),
         shot: Run(u64::from(n) + 2),
-        name: format!("{}.jpg", anchor().utc_at(from).file_stem()),
+        begun: anchor().utc_at(from),
         frame: Frame { seq: n.into(), interval, picture: picture.clone() },
         facts: Facts {
             motion: None,

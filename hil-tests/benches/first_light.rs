@@ -17,7 +17,6 @@ use std::time::Duration;
 
 const IDLE: Duration = Duration::from_secs(10);
 const SETTLING: Duration = Duration::from_millis(500);
-const CADENCE: Duration = Duration::from_millis(100);
 
 fn main() {
     let frames = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(30);
@@ -50,7 +49,7 @@ fn idle() {
 
 fn report(twin: &Twin, frames: u32) {
     let truths: Vec<_> = twin.world().truths().cloned().collect();
-    let parts = figures::parts(&truths, SETTLING, CADENCE);
+    let parts = figures::parts(&truths, SETTLING);
     let in_motion = truths.iter().filter(|truth| truth.in_motion()).count();
     println!(
         "{} frames of {frames}, {in_motion} exposed in motion; medians of {} periods:",

@@ -33,7 +33,6 @@ fn main() {
     let data = tempfile::TempDir::new().expect("a temporary folder");
     let twin = twin(Settings::SMALL_FRAME);
     let board = Meddled {
-        board: Arc::new(twin),
         meddle: |spi, axis| match axis {
             Axis::Focus => spi,
             Axis::Pump => changed(spi, |spi, datagram| {
@@ -44,7 +43,7 @@ fn main() {
                 send(spi, datagram);
             }),
         },
-        enable: |pin| pin,
+        ..Meddled::of(Arc::new(twin))
     };
     let journal = Journal::kept();
     let root = data.path().to_path_buf();

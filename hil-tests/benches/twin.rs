@@ -14,7 +14,7 @@ use planktor_hil_tests::began;
 use planktor_protocol::acquisition::Formats;
 use planktor_protocol::camera::{Frame, Pixels};
 use planktor_protocol::units::{Micrometres, Nanolitres};
-use planktor_protocol::{Instant, Run};
+use planktor_protocol::{Instant, Run, Utc};
 use planktor_runtime::dataset::{self, Instrument};
 use planktor_sim::scene::Format;
 use planktor_sim::{Settings, Twin};
@@ -86,7 +86,7 @@ fn job(frame: &Frame) -> Encode {
     Encode {
         batch: Run(1),
         shot: Run(2),
-        name: "frame.jpg".into(),
+        begun: Utc::from_micros(0),
         frame: frame.clone(),
         facts,
         formats: Formats { jpeg: true, dng: false },

@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const SETTLING: Duration = Duration::from_millis(500);
-const CADENCE: Duration = Duration::from_millis(100);
 const ROUNDS: usize = 5;
 const VIEWERS: usize = 8;
 const PICTURES: Duration = Duration::from_secs(10);
@@ -61,7 +60,7 @@ fn main() {
             if truths.len() != frames as usize || in_motion > 0 {
                 println!("  {} frames of {frames}, {in_motion} exposed in motion", truths.len());
             }
-            parts.extend(figures::parts(&truths, SETTLING, CADENCE));
+            parts.extend(figures::parts(&truths, SETTLING));
         }
     }
     for (viewers, parts) in [0, VIEWERS].into_iter().zip(&with) {

@@ -14,17 +14,28 @@ pub struct Meddled {
     pub meddle: fn(Spi, Axis) -> Spi,
     /// What comes between a driver and its enable pin.
     pub enable: fn(Enable) -> Enable,
+    /// What comes between the camera's actor and the camera.
+    pub camera: fn(Box<dyn Camera>) -> Box<dyn Camera>,
+}
+
+impl Meddled {
+    /// With nothing in between.
+    pub fn of(board: Arc<dyn Board>) -> Self {
+        Self { board, meddle: |spi, _| spi, enable: |pin| pin, camera: |camera| camera }
+    }
 }
 
 struct MeddledHalf {
     half: Box<dyn Hardware>,
     meddle: fn(Spi, Axis) -> Spi,
     enable: fn(Enable) -> Enable,
+    camera: fn(Box<dyn Camera>) -> Box<dyn Camera>,
 }
 
 impl Board for Meddled {
     fn hardware(&self) -> Box<dyn Hardware> {
-        Box::new(MeddledHalf { half: self.board.hardware(), meddle: self.meddle, enable: self.enable })
+        let Self { board, meddle, enable, camera } = self;
+        Box::new(MeddledHalf { half: board.hardware(), meddle: *meddle, enable: *enable, camera: *camera })
     }
     fn slow_buses(&self) -> Box<dyn SlowBuses> {
         self.board.slow_buses()
@@ -45,7 +56,7 @@ impl Hardware for MeddledHalf {
         (self.enable)(self.half.focus_enable())
     }
     fn camera(&self) -> Result<Box<dyn Camera>, Fault> {
-        self.half.camera()
+        Ok((self.camera)(self.half.camera()?))
     }
 }
 

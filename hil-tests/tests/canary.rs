@@ -44,7 +44,7 @@ fn nothing_else(episode: &mut Scenario) {
 
 fn with_board(meddle: fn(Spi, Axis) -> Spi, enable: fn(Enable) -> Enable) -> Sabotage {
     let instrument = move |play: &mut Play| {
-        play.config.board = Arc::new(Meddled { board: play.config.board.clone(), meddle, enable });
+        play.config.board = Arc::new(Meddled { meddle, enable, ..Meddled::of(play.config.board.clone()) });
     };
     Sabotage { instrument: Some(Box::new(instrument)), ..Sabotage::default() }
 }

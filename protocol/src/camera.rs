@@ -58,6 +58,8 @@ pub struct Settings {
     pub red: Option<u32>,
     /// Blue as a multiple of green, thousandths.
     pub blue: Option<u32>,
+    /// From one frame's start to the next one's, at least. An acquisition's own choice, nobody else's.
+    pub cadence: Option<std::time::Duration>,
 }
 
 /// PlanktoScope's analogue gain at ISO 100, thousandths (IMX477).
@@ -78,6 +80,7 @@ impl Settings {
             auto_balance: self.auto_balance.or(before.auto_balance),
             red: self.red.or(before.red),
             blue: self.blue.or(before.blue),
+            cadence: self.cadence.or(before.cadence),
         }
     }
 

@@ -23,21 +23,16 @@ pub struct Parts {
 }
 
 /// Of every frame but the first.
-pub fn parts(truths: &[Truth], settling: Duration, cadence: Duration) -> Vec<Parts> {
-    let pair = |pair: &[Truth]| part(pair[0].exposure.to, &pair[1], settling, cadence);
+pub fn parts(truths: &[Truth], settling: Duration) -> Vec<Parts> {
+    let pair = |pair: &[Truth]| part(pair[0].exposure.to, &pair[1], settling);
     truths.windows(2).filter_map(pair).collect()
 }
 
-fn part(
-    before: planktor_protocol::Instant,
-    truth: &Truth,
-    settling: Duration,
-    cadence: Duration,
-) -> Option<Parts> {
+fn part(before: planktor_protocol::Instant, truth: &Truth, settling: Duration) -> Option<Parts> {
     let motion = truth.motion?;
     let waited = truth.exposure.from - (motion.to + settling);
-    let missed = u32::try_from(waited.as_nanos() / cadence.as_nanos()).unwrap_or(u32::MAX);
-    let wait = waited - cadence * missed;
+    let missed = u32::try_from(waited.as_nanos() / truth.cadence.as_nanos()).unwrap_or(u32::MAX);
+    let wait = waited - truth.cadence * missed;
     let period = truth.exposure.to - before;
     let necessary = motion.duration() + settling + truth.exposure.duration() + wait;
     Some(Parts {
@@ -90,6 +85,7 @@ mod tests {
         Truth {
             seq: 0,
             exposure: interval(exposure),
+            cadence: ms(100),
             motion: Some(interval(motion)),
             pumped_um: [0.0; 9],
             scene: Arc::new(scene),
@@ -99,13 +95,13 @@ mod tests {
     #[test]
     fn a_missed_frame_start_counts_as_overhead() {
         let on_time = [truth((0, 390), (900, 987)), truth((990, 1380), (1900, 1987))];
-        let parts_on_time = parts(&on_time, ms(500), ms(100));
+        let parts_on_time = parts(&on_time, ms(500));
         assert_eq!(
             (parts_on_time[0].cadence, parts_on_time[0].overhead, parts_on_time[0].missed),
             (ms(20), ms(3), 0)
         );
         let late = [on_time[0].clone(), truth((990, 1380), (2000, 2087))];
-        let parts_late = parts(&late, ms(500), ms(100));
+        let parts_late = parts(&late, ms(500));
         assert_eq!(
             (parts_late[0].cadence, parts_late[0].overhead, parts_late[0].missed),
             (ms(20), ms(103), 1)

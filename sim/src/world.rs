@@ -94,6 +94,8 @@ pub struct Truth {
     pub seq: u64,
     /// First line's start to last line's end.
     pub exposure: Interval,
+    /// From this frame's start to the next one's.
+    pub cadence: Duration,
     /// When the pump's or the stage's shaft last turned before the exposure's end, whichever was later.
     pub motion: Option<Interval>,
     /// How far the pump alone still moved the water, um in the mean over the cell's depth, at the instants of the
@@ -438,7 +440,8 @@ impl World {
         let Parameters { camera_exposure_us, camera_iso, camera_cadence_s, .. } = parameters;
         let exposure = set.exposure.unwrap_or_else(|| Duration::from_secs_f64(camera_exposure_us / 1e6));
         let iso = set.gain_thousandths.map_or(*camera_iso, |gain| f64::from(gain) * 100.0 / GAIN_AT_ISO_100);
-        Sensor::nearest(exposure, iso, Duration::from_secs_f64(*camera_cadence_s))
+        let cadence = Duration::from_secs_f64(*camera_cadence_s).max(set.cadence.unwrap_or_default());
+        Sensor::nearest(exposure, iso, cadence)
     }
 
     /// Looks back over an exposure, and keeps what it saw as the truth.
@@ -450,7 +453,8 @@ impl World {
         if self.truths.len() == KEPT {
             self.truths.pop_front();
         }
-        self.truths.push_back(Truth { seq, exposure, motion, pumped_um, scene: scene.clone() });
+        let cadence = self.sensor().cadence();
+        self.truths.push_back(Truth { seq, exposure, cadence, motion, pumped_um, scene: scene.clone() });
         scene
     }
 

@@ -1,5 +1,6 @@
 //! An acquisition from its command to its end: camera, data set, sequence, frames.
 
+use super::phase::Phase;
 use super::timed::Watched;
 use super::{Acquisition, Answered, Running, State, Supervisor, What, Who};
 use crate::recording::{Begin, Encode, Ending, Facts, Opened, Recorded, Resume, Saved};
@@ -143,7 +144,17 @@ impl Supervisor {
         self.tell(Some(a.id), Event::Acquisition(acquisition::Event::Started));
         let Opened { folder, cursor, frames: saved, names: _ } = opened;
         let sequence = Sequence::begin(cursor, saved, Run(a.batch.0 + 1), self.bell.now());
-        self.act(a, Box::new(Running { sequence, folder, wake: None, saved, watched: Watched::default() }))
+        self.act(
+            a,
+            Box::new(Running {
+                sequence,
+                folder,
+                wake: None,
+                saved,
+                watched: Watched::default(),
+                phase: Phase::default(),
+            }),
+        )
     }
 
     pub(super) fn feed(
@@ -199,9 +210,9 @@ impl Supervisor {
                 }
                 Act::Keep(shot, frame, facts) => {
                     self.time_frame(&mut running, shot, &frame, &facts);
-                    let name = format!("{}.jpg", a.anchor.utc_at(frame.interval.from).file_stem());
+                    let begun = a.anchor.utc_at(frame.interval.from);
                     let formats = Formats { jpeg: true, dng: false };
-                    self.pipeline.keep(Encode { batch: a.batch, shot, name, frame, facts: *facts, formats });
+                    self.pipeline.keep(Encode { batch: a.batch, shot, begun, frame, facts, formats });
                 }
                 Act::Over(Ok(())) => {
                     self.close_camera(&a);
@@ -228,7 +239,11 @@ impl Supervisor {
             (state, _) => return state,
         };
         match event {
-            motion::Event::Done(end) => self.feed(a, running, sequence::Input::Moved(end)),
+            motion::Event::Done(end) => {
+                running.sequence.on(self.bell.now(), sequence::Input::Moved(end));
+                self.keep_in_phase(&a, &mut running);
+                self.act(a, running)
+            }
             motion::Event::Failed(fault) => self.fail(a, Failure::Motor(axis, fault)),
             motion::Event::Refused(why) => match refused(why) {
                 Some(failure) => self.fail(a, failure),
@@ -253,7 +268,8 @@ impl Supervisor {
         match event {
             camera::Event::Exposing { interval } => {
                 self.time_exposure(&mut running, interval.to);
-                let facts = Box::new(self.facts(running.sequence.still()));
+                running.phase.exposed(interval.to);
+                let facts = self.facts(running.sequence.still());
                 self.feed(a, running, sequence::Input::Exposing(interval, facts))
             }
             camera::Event::Frame(frame) => {
@@ -306,7 +322,7 @@ impl Supervisor {
             (state, Recorded::Noted(_)) => state,
             (State::Running(a, _), Recorded::Saved { batch, result: Err(why), .. }) if batch == a.batch => {
                 self.pipeline.saved(batch);
-                self.fail(a, Failure::Disk(why))
+                self.fail(a, Failure::Disk(why.into_owned()))
             }
             (State::Closing(a, path), Recorded::Ended { batch, result }) if batch == a.batch => {
                 self.pipeline.ended(batch);
@@ -394,5 +410,6 @@ impl Supervisor {
 
     pub(super) fn close_camera(&mut self, a: &Acquisition) {
         self.camera.send(Order { run: a.batch, epochs: a.epochs, command: camera::Command::Close });
+        self.leave_phase();
     }
 }

@@ -41,9 +41,9 @@ impl Supervisor {
                 self.works(Device::Camera);
                 self.close_camera(&a);
                 let still = Stillness { motion: None, settled: frame.interval.from, pumped: Nanolitres(0) };
-                let name = format!("{}.jpg", a.anchor.utc_at(frame.interval.from).file_stem());
+                let begun = a.anchor.utc_at(frame.interval.from);
                 let facts = self.facts(still);
-                self.pipeline.keep_alone(Encode { batch: a.batch, shot, name, frame, facts, formats });
+                self.pipeline.keep_alone(Encode { batch: a.batch, shot, begun, frame, facts, formats });
             }
             camera::Event::Missed if run == shot => {
                 return self.fail(a, Failure::Capture(Fault::CameraSilent.to_string()));

@@ -213,6 +213,7 @@ impl From<CameraSettings> for Settings {
             auto_balance: white_balance.map(|who| who == WhiteBalance::Auto),
             red: gain(balance.red),
             blue: gain(balance.blue),
+            cadence: None,
         }
     }
 }

@@ -26,8 +26,6 @@ const FLOW_ML_PER_MIN: f64 = 3.0;
 const SETTLING: Duration = Duration::from_millis(500);
 const FRAMES: u32 = 10;
 const STOPS: u32 = 4;
-/// Of the twin's camera.
-const CADENCE: Duration = Duration::from_millis(100);
 /// Half a pixel at full size, um.
 const HALF_A_PIXEL_UM: f32 = 0.375;
 
@@ -165,7 +163,7 @@ fn summary(plan: Plan, twin: &Twin, folder: &Path, data: &Path, pumped_nl: f64) 
     let asked_ul = f64::from(plan.stops()) * VOLUME_ML * 1e3;
     print(format_args!("pumped         {:.3} uL of {asked_ul:.3} uL asked", pumped_nl / 1e3));
     match plan {
-        Plan::StopFlow => print(Period(figures::parts(&truths, SETTLING, CADENCE))),
+        Plan::StopFlow => print(Period(figures::parts(&truths, SETTLING))),
         Plan::FocusPlanes => print(format_args!("planes         3 at each of {STOPS} stops, 60 um apart")),
     }
     print(known(folder)?);

@@ -28,7 +28,8 @@ const END: [u8; 2] = [0xFF, 0xD9];
 /// The answer holds an error's text if the picture is empty, larger than JPEG allows (65,535 a side) or not what it
 /// says it is.
 pub fn encode(job: Encode, instrument: &Instrument) -> Encoded {
-    let Encode { batch, shot, name, frame, facts, formats } = job;
+    let Encode { batch, shot, begun, frame, facts, formats } = job;
+    let name = format!("{}.jpg", begun.file_stem());
     let failed = |why| format!("failed to encode {name}: {why}; check the camera's mode");
     let dng = if formats.dng { dng(&frame).map(Some) } else { Ok(None) };
     let files = dng.and_then(|dng| {
@@ -39,7 +40,7 @@ pub fn encode(job: Encode, instrument: &Instrument) -> Encoded {
         let sha1 = digest(&name, &jpeg);
         Box::new(Picture { sha1, jpeg, dng, seq: frame.seq, exposure: frame.interval, facts, look, name })
     });
-    Encoded { batch, shot, result }
+    Encoded { batch, shot, result: result.map_err(Into::into) }
 }
 
 fn dng(frame: &Frame) -> Result<Vec<u8>, String> {

@@ -78,9 +78,11 @@ impl Recorder {
             Record::Resume(resume) => {
                 Recorded::Begun { batch: resume.batch, result: self.resume(&resume).map(Box::new) }
             }
-            Record::Frame { batch, shot, picture } => {
-                Recorded::Saved { batch, shot, result: self.frame(batch, &picture).map(Box::new) }
-            }
+            Record::Frame { batch, shot, picture } => Recorded::Saved {
+                batch,
+                shot,
+                result: self.frame(batch, &picture).map(Box::new).map_err(Into::into),
+            },
             Record::Alone { batch, picture, formats } => {
                 Recorded::Alone { batch, result: self.alone(&picture, formats) }
             }

@@ -130,12 +130,19 @@ fn facts() -> Facts {
     }
 }
 
+/// When the frame of that name begins.
+fn begun_at(n: usize) -> Utc {
+    let (day, time) = NAMES[n].trim_end_matches(".jpg").split_once('_').unwrap();
+    let [h, m, s, us]: [&str; 4] = time.split('-').collect::<Vec<_>>().try_into().unwrap();
+    Utc::parse(&format!("{day}T{h}:{m}:{s}.{us}Z")).unwrap()
+}
+
 fn picture(n: usize) -> Box<Picture> {
     let from = at(1 + n as u64);
     let interval = Interval { from, to: from + Duration::from_millis(87) };
     let frame = Frame { seq: n as u64, interval, picture: Arc::new(Gradient { width: 32, height: 24 }) };
     encode(
-        Encode { batch: Run(1), shot: Run(2), name: NAMES[n].into(), frame, facts: facts(), formats: JPEG },
+        Encode { batch: Run(1), shot: Run(2), begun: begun_at(n), frame, facts: facts(), formats: JPEG },
         &Instrument::default(),
     )
     .result
@@ -151,7 +158,7 @@ fn begun(recorder: &mut Recorder, begin: Begin) -> Result<Arc<Path>, Refusal> {
 
 fn saved(recorder: &mut Recorder, batch: u64, picture: Box<Picture>) -> Result<Arc<Path>, String> {
     match recorder.record(Record::Frame { batch: Run(batch), shot: Run(9), picture }) {
-        Recorded::Saved { result, shot: Run(9), .. } => result.map(|saved| saved.path),
+        Recorded::Saved { result, shot: Run(9), .. } => result.map(|saved| saved.path).map_err(Into::into),
         other => panic!("{other:?}"),
     }
 }
@@ -511,14 +518,8 @@ fn a_picture_that_no_jpeg_can_hold_is_an_error_with_its_name() {
     for (width, height) in [(0, 0), (70_000, 1)] {
         let interval = Interval { from: at(1), to: at(2) };
         let frame = Frame { seq: 1, interval, picture: Arc::new(Gradient { width, height }) };
-        let job = Encode {
-            batch: Run(1),
-            shot: Run(2),
-            name: NAMES[0].into(),
-            frame,
-            facts: facts(),
-            formats: JPEG,
-        };
+        let job =
+            Encode { batch: Run(1), shot: Run(2), begun: begun_at(0), frame, facts: facts(), formats: JPEG };
         assert!(
             encode(job, &Instrument::default()).result.unwrap_err().contains(NAMES[0]),
             "{width}x{height}"

@@ -64,11 +64,13 @@ impl Ranges {
         Some(gain.min(max).max(min))
     }
 
-    /// A frame is as short as it can be, and never shorter than what it integrates.
+    /// A frame is as short as it can be, unless a longer one is asked for, and never shorter than what it integrates.
     fn frame_us(&self, asked: &Settings) -> Option<i64> {
         let (min, max) = self.frame_us?;
         let exposure = self.exposure_us(asked).unwrap_or(0);
-        Some(i64::from(exposure).min(max).max(min))
+        let cadence =
+            asked.cadence.map_or(0, |cadence| i64::try_from(cadence.as_micros()).unwrap_or(max) + 1);
+        Some(i64::from(exposure).max(cadence).min(max).max(min))
     }
 
     /// Tells a request. What the camera has no control for is left alone.

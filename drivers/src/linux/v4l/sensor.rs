@@ -149,7 +149,10 @@ impl Ability {
         };
         // A long exposure makes the frame longer.
         let needed = exposure.map_or(0, |(lines, _)| lines + blanking.margin - i64::from(self.height));
-        let blank = blanking.range.nearest(needed.max(blanking.usual));
+        // Not below the cadence that is asked for, so a line more.
+        let slower =
+            asked.cadence.and_then(|cadence| Some(self.lines(cadence)? + 1 - i64::from(self.height)));
+        let blank = blanking.range.nearest(needed.max(blanking.usual).max(slower.unwrap_or(0)));
         let longest = i64::from(self.height) + blank - blanking.margin;
         let exposure = exposure.map(|(lines, range)| Range { max: longest, ..range }.nearest(lines));
         Values { blanking: Some(blank), exposure, gain }
