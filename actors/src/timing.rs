@@ -113,6 +113,23 @@ impl Distribution {
         counts.take_while(|(bucket, _)| end(*bucket) <= limit + limit / 16).map(|(_, count)| count).sum()
     }
 
+    /// These as well.
+    pub fn add(&mut self, others: &Self) {
+        self.counts.resize(self.counts.len().max(others.counts.len()), 0);
+        self.counts.iter_mut().zip(&others.counts).for_each(|(count, others)| *count += others);
+        self.sum += others.sum;
+        self.most = self.most.max(others.most);
+    }
+
+    /// Each duration up to which a part of them, 0 to 1, is not longer.
+    pub fn steps(&self) -> impl Iterator<Item = (Duration, f64)> {
+        let (all, mut so_far) = (self.count().max(1), 0);
+        self.counts.iter().enumerate().filter(|(_, count)| **count > 0).map(move |(bucket, count)| {
+            so_far += count;
+            (end(bucket).min(self.most), so_far as f64 / all as f64)
+        })
+    }
+
     /// What came since an earlier reading of the same.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {

@@ -250,7 +250,8 @@ impl Instrument {
     }
 }
 
-fn arbiter(time: &Time) -> Arbiter {
+/// A thread with a loop of its own, in this time.
+pub(crate) fn arbiter(time: &Time) -> Arbiter {
     let virtual_time = matches!(time, Time::Virtual(_));
     Arbiter::with_tokio_rt(move || {
         let mut builder = tokio::runtime::Builder::new_current_thread();

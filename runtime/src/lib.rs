@@ -1,6 +1,7 @@
 //! The program: threads, wiring, MQTT, data sets. What the instrument does is decided in the actors; nothing here
 //! moves a motor.
 
+pub mod bench;
 pub mod board;
 mod careful;
 pub mod chrony;

@@ -1,5 +1,6 @@
 //! The commands of the program.
 
+mod bench;
 mod broker;
 mod client;
 mod contract;
@@ -47,6 +48,8 @@ enum Command {
     Top(top::Top),
     #[command(flatten)]
     Order(client::Order),
+    /// Measure how well this computer runs the instrument in real time, beside what it can do at best
+    Bench(bench::Bench),
     /// Replay the journal of a simulated run in virtual time, and list what is different
     Replay(replay::Replay),
     /// List the numbers of the simulated world: what is usual, what is possible, and how that is known
@@ -87,6 +90,7 @@ impl Cli {
                 );
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Bench(bench) => bench.run(),
             Command::Replay(replay) => replay.run(),
             Command::Parameters(parameters) => parameters.run(),
             Command::Password(password) => password.run(),

@@ -1,0 +1,127 @@
+//! What the computer can do at best.
+
+use crate::instrument::{Time, arbiter};
+use actix::{Actor, AsyncContext, Context, Handler};
+use crossbeam_channel::{Sender, bounded};
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use planktor_actors::alarm::{Alarms, Bell, Ticket};
+use planktor_actors::journal::Journal;
+use planktor_actors::port::{Mail, Port};
+use planktor_actors::timing::{Distribution, Histogram, Timings};
+use planktor_drivers::Clock;
+use planktor_drivers::clock::Monotonic;
+use planktor_drivers::scheduling;
+use planktor_protocol::Instant;
+use planktor_protocol::camera::Image;
+use rustix::thread::{ClockId, Timespec, clock_nanosleep_absolute};
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+/// Of loop and alarms.
+const EVERY: Duration = Duration::from_millis(1);
+/// No thread may take longer than it is asked to by this.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// JPEG quality, as the instrument's.
+const QUALITY: u8 = 95;
+
+/// How late a thread wakes that sleeps until the next millisecond, again and again, in the priority of the hardware thread as
+/// far as that is permitted.
+pub(super) fn bare_loop(lasts: Duration) -> io::Result<Distribution> {
+    let (done, late) = bounded(1);
+    let sleep = move || {
+        let _ = scheduling::real_time(scheduling::PRIORITY);
+        let late = Histogram::default();
+        let (begun, mut due) = (Monotonic.now(), Monotonic.now());
+        while due - begun < lasts {
+            due = due + EVERY;
+            let then = Timespec {
+                tv_sec: i64::try_from(due.nanos() / 1_000_000_000).unwrap_or(i64::MAX),
+                tv_nsec: i64::try_from(due.nanos() % 1_000_000_000).unwrap_or(0),
+            };
+            // Woken too early by a signal is not late.
+            let _ = clock_nanosleep_absolute(ClockId::Monotonic, &then);
+            late.add(Monotonic.now() - due);
+        }
+        drop(done.send(late.read()));
+    };
+    std::thread::Builder::new().name("reference".into()).spawn(sleep)?;
+    late.recv_timeout(lasts + PATIENCE).map_err(io::Error::other)
+}
+
+/// How late an actor is told that has an alarm every millisecond, on an arbiter as the hardware thread is one.
+pub(super) fn alarms(lasts: Duration) -> io::Result<Distribution> {
+    let (done, late) = bounded(1);
+    let arbiter = arbiter(&Time::Real);
+    arbiter.spawn_fn(move || {
+        let _ = scheduling::real_time(scheduling::PRIORITY);
+        if Alarms::start_real(Journal::default(), Timings::default()).is_ok() {
+            Ticker::create(|ctx| {
+                let bell = Alarms::here().bell(Port::of(&ctx.address()));
+                let begun = bell.now();
+                bell.at(begun + EVERY);
+                Ticker { bell, due: begun + EVERY, until: begun + lasts, late: Histogram::default(), done }
+            });
+        }
+    });
+    let late = late.recv_timeout(lasts + PATIENCE).map_err(io::Error::other);
+    arbiter.stop();
+    // A panic of that thread was reported by the panic hook.
+    let _ = arbiter.join();
+    late
+}
+
+struct Ticker {
+    bell: Bell,
+    due: Instant,
+    until: Instant,
+    late: Histogram,
+    done: Sender<Distribution>,
+}
+
+impl Actor for Ticker {
+    type Context = Context<Self>;
+}
+
+impl Handler<Mail<Ticket>> for Ticker {
+    type Result = ();
+
+    fn handle(&mut self, _: Mail<Ticket>, _: &mut Context<Self>) {
+        self.late.add(self.bell.now() - self.due);
+        if self.due < self.until {
+            self.due = self.due + EVERY;
+            self.bell.at(self.due);
+        } else {
+            // Whoever asked may have given up.
+            let _ = self.done.try_send(self.late.read());
+        }
+    }
+}
+
+/// A frame through the encoder alone.
+pub(super) fn bare_encoder(image: &Image, times: u32) -> io::Result<Distribution> {
+    let took = Histogram::default();
+    for _ in 0..times {
+        let begun = Monotonic.now();
+        let (mut jpeg, side) = (Vec::new(), |side: u32| u16::try_from(side).unwrap_or(u16::MAX));
+        let mut encoder = Encoder::new(&mut jpeg, QUALITY);
+        encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
+        let encoded = encoder.encode(&image.rgb, side(image.width), side(image.height), ColorType::Rgb);
+        encoded.map_err(io::Error::other)?;
+        took.add(Monotonic.now() - begun);
+    }
+    Ok(took.read())
+}
+
+/// A file written and synced, as large as a frame's.
+pub(super) fn bare_write(folder: &Path, times: u32) -> io::Result<Distribution> {
+    let (took, bytes) = (Histogram::default(), vec![0x5A; 4_000_000]);
+    for _ in 0..times {
+        let begun = Monotonic.now();
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&bytes)?;
+        file.as_file().sync_all()?;
+        took.add(Monotonic.now() - begun);
+    }
+    Ok(took.read())
+}
