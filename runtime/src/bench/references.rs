@@ -2,6 +2,7 @@
 
 use crate::instrument::{Time, arbiter};
 use actix::{Actor, AsyncContext, Context, Handler};
+use actix_rt::System;
 use crossbeam_channel::{Sender, bounded};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use planktor_actors::alarm::{Alarms, Bell, Ticket};
@@ -52,6 +53,7 @@ pub(super) fn bare_loop(lasts: Duration) -> io::Result<Distribution> {
 /// How late an actor is told that has an alarm every millisecond, on an arbiter as the hardware thread is one.
 pub(super) fn alarms(lasts: Duration) -> io::Result<Distribution> {
     let (done, late) = bounded(1);
+    let _system = System::new();
     let arbiter = arbiter(&Time::Real);
     arbiter.spawn_fn(move || {
         let _ = scheduling::real_time(scheduling::PRIORITY);
