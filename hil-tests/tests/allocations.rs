@@ -291,11 +291,12 @@ fn frames_cost_the_hardware_thread_no_memory_of_ours_and_no_page() {
     assert!(ours.is_empty(), "our own code allocates: {ours:#?}");
     let largest = *sizes.last_key_value().unwrap().0;
     assert!(largest <= 256, "a library allocates {largest} bytes");
-    // One look more or less at the end of a move is a message, two allocations; a frame that is heard of late counts with the next.
+    // One look more or less at the end of a move is a message, two allocations; a frame that is heard of late counts with the
+    // next, and the last one perhaps not at all.
     let (total, frames) = (per_frame.iter().sum::<usize>() as f64, per_frame.len() as f64);
     per_frame.sort_unstable();
     let usual = per_frame[per_frame.len() / 2] as f64;
-    assert!((total / frames - usual).abs() <= 2.0, "not always as much: {per_frame:?}");
+    assert!((total / frames - usual).abs() <= 2.0 + usual / frames, "not always as much: {per_frame:?}");
     assert!(usual < 40.0, "{usual} allocations a frame");
     // What the recorder knows of each file.
     let grown = (counts[counts.len() - 1].1 - counts[0].1) / per_frame.len().cast_signed();

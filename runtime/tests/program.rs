@@ -27,7 +27,10 @@ fn the_dashboards_sequence_works_over_a_real_mosquitto() {
 
     assert_eq!(next(&statuses, "status/light"), json!({"status": "Off", "value": 0.0}));
     broker.publish("light", &json!({"action": "on"}));
-    assert_eq!(next(&statuses, "status/light"), json!({"status": "On", "value": 1.0}));
+    // A state is told again when its witness has connected.
+    let mut lights = std::iter::repeat_with(|| next(&statuses, "status/light"));
+    let lit = lights.find(|status| status["status"] != "Off");
+    assert_eq!(lit, Some(json!({"status": "On", "value": 1.0})));
     let config =
         json!({"object_date": "2026-11-23", "sample_id": 7, "acq_id": "mosquitto", "acq_nb_frame": 3});
     broker.publish("imager/image", &json!({"action": "update_config", "config": config}));

@@ -1,4 +1,4 @@
-//! A camera that free-runs: frame n of a stream begins n cadences after the first. It looks back at the world, never
+//! A camera that free-runs: frames begin a cadence after each other, and are counted on when it is set anew. It looks back at the world, never
 //! ahead, and keeps no pixels: who takes a frame in time gets everything that rendering it needs.
 
 use crate::chips::imx477::Sensor;
@@ -17,7 +17,14 @@ const POOL: u64 = 3;
 
 pub(crate) struct TwinCamera {
     world: Arc<Mutex<World>>,
-    first: Option<Instant>,
+    stream: Option<Stream>,
+}
+
+/// Frames of one cadence: the first of them, and its number.
+#[derive(Clone, Copy)]
+struct Stream {
+    begins: Instant,
+    number: u64,
 }
 
 /// What is wrong with the frames just now.
@@ -31,16 +38,23 @@ struct Wrong {
 
 impl TwinCamera {
     pub(crate) fn new(world: Arc<Mutex<World>>) -> Self {
-        Self { world, first: None }
+        Self { world, stream: None }
     }
 
-    fn frame(world: &World, first: Instant, seq: u64) -> Prediction {
+    fn frame(world: &World, stream: Stream, seq: u64) -> Prediction {
         let sensor = world.sensor();
         let cadence = u64::try_from(sensor.cadence().as_nanos()).unwrap_or(u64::MAX);
-        let from = first + Duration::from_nanos(cadence.saturating_mul(seq));
+        let before = seq.saturating_sub(stream.number);
+        let from = stream.begins + Duration::from_nanos(cadence.saturating_mul(before));
         let to = from + sensor.takes();
         let transfer = Duration::from_secs_f64(world.settings().parameters.camera_transfer_s);
         Prediction { seq, interval: Interval { from, to }, ready: to + transfer }
+    }
+
+    /// The first frame that begins at or after an instant.
+    fn first_after(world: &World, stream: Stream, then: Instant) -> u64 {
+        let frames = (then - stream.begins).as_nanos().div_ceil(world.sensor().cadence().as_nanos());
+        stream.number.saturating_add(u64::try_from(frames).unwrap_or(u64::MAX))
     }
 }
 
@@ -48,34 +62,37 @@ impl Camera for TwinCamera {
     /// A stream starts anew: the sensor's frames are as long as its new settings need.
     fn set(&mut self, settings: Settings) -> Result<Mode, Fault> {
         let mut world = lock(&self.world);
+        let now = world.now();
+        let number = self.stream.map(|stream| Self::first_after(&world, stream, now));
         world.set_camera(settings);
-        self.first = self.first.map(|_| world.now() + start_up(&world));
+        self.stream = number.map(|number| Stream { begins: now + start_up(&world), number });
         Ok(mode(&world))
     }
 
     fn open(&mut self) -> Result<Mode, Fault> {
         let world = lock(&self.world);
-        self.first.get_or_insert(world.now() + start_up(&world));
+        self.stream.get_or_insert(Stream { begins: world.now() + start_up(&world), number: 0 });
         Ok(mode(&world))
     }
 
     fn predict(&self, not_before: Instant) -> Option<Prediction> {
-        let (first, world) = (self.first?, lock(&self.world));
-        let after = not_before.max(world.now()) - first;
-        let seq = after.as_nanos().div_ceil(world.sensor().cadence().as_nanos());
-        Some(Self::frame(&world, first, u64::try_from(seq).unwrap_or(u64::MAX)))
+        let (stream, world) = (self.stream?, lock(&self.world));
+        let seq = Self::first_after(&world, stream, not_before.max(world.now()));
+        Some(Self::frame(&world, stream, seq))
     }
 
     fn take(&mut self, seq: u64) -> Option<Frame> {
-        let (first, mut world) = (self.first?, lock(&self.world));
+        // What was awaited before it was set anew belongs to the stream as it was.
+        let stream = self.stream.filter(|stream| seq >= stream.number)?;
+        let mut world = lock(&self.world);
         let wrong = Wrong::now(&world);
         // Half of the frames, by chance.
         if wrong.silent || (wrong.lost && scrambled(seq).is_multiple_of(2)) {
             return None;
         }
         let (ready, overwritten) = (
-            Self::frame(&world, first, seq).ready,
-            Self::frame(&world, first, seq.saturating_add(POOL)).ready,
+            Self::frame(&world, stream, seq).ready,
+            Self::frame(&world, stream, seq.saturating_add(POOL)).ready,
         );
         let now = world.now();
         if now < ready + wrong.late || now >= overwritten + wrong.late {
@@ -83,12 +100,12 @@ impl Camera for TwinCamera {
         }
         // A duplicate is the frame before under this one's number, with its own old time stamp.
         let seen = if wrong.duplicated { seq.saturating_sub(1) } else { seq };
-        let interval = Self::frame(&world, first, seen).interval;
+        let interval = Self::frame(&world, stream, seen).interval;
         Some(Frame { seq, interval, picture: world.expose(seq, interval) })
     }
 
     fn close(&mut self) {
-        self.first = None;
+        self.stream = None;
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 /// What a cycle may take longer than the one that was measured: the end of a move is known to a third of a millisecond.
 const SPARE: Duration = Duration::from_millis(1);
-/// For less nobody changes a camera that streams.
-const WORTH: Duration = Duration::from_millis(2);
+/// For less nobody changes a camera that streams. The first ends of moves are known to a few milliseconds only.
+const WORTH: Duration = Duration::from_millis(5);
 /// A cycle that goes on changing has no phase.
 const MOST_PLANS: u32 = 3;
 

@@ -376,7 +376,13 @@ fn a_record_says_when_it_was_true_counted_from_the_anchor() {
     assert_eq!((&first["pumped_nl"], &first["height_um"]), (&json!(10_000), &json!(-250)));
     assert_eq!((&first["light"], &first["fix"]), (&json!(0.35), &Value::Null));
     assert_eq!(first["time"]["source"], "computer");
-    assert_eq!(*end, json!({ "end": "complete", "reason": null, "frames": 3, "planned": 3 }));
+    assert_eq!(
+        *end,
+        json!({
+            "end": "complete", "reason": null, "frames": 3, "planned": 3,
+            "timing": {"stages": {}, "misses": {"alarms": 0, "frame_starts": 0, "frames": 0, "handlers": 0}, "longest_handler": null},
+        })
+    );
 }
 
 #[test]
