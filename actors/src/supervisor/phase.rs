@@ -51,9 +51,9 @@ impl Supervisor {
             return;
         };
         let usual = *running.phase.usual.get_or_insert(mode.cadence);
-        let cycle = settled - exposed + mode.takes + SPARE;
-        let cadence = in_phase(cycle, usual);
-        let saved = lasts(cycle, mode.cadence).saturating_sub(lasts(cycle, cadence));
+        let cycle = settled - exposed + mode.takes;
+        let cadence = in_phase(cycle + SPARE, usual);
+        let saved = lasts(cycle, mode.cadence).saturating_sub(cycle + SPARE);
         if saved < WORTH || running.phase.plans == MOST_PLANS {
             return;
         }
