@@ -88,17 +88,30 @@ impl Seen {
 /// Walks the plan; `free` bytes are free where it would go.
 pub fn estimate(query: &Query, free: u64) -> Estimate {
     let Query { protocol, calibration, mode, frame_bytes } = query;
-    let mut walk = Walk { mode, now: Duration::ZERO, settled: Duration::ZERO, height: 0 };
+    let strobed = protocol.plan.strobe().map_or(*mode, |pulse| mode.strobed(pulse));
+    let mut walk = Walk {
+        mode: &strobed,
+        now: Duration::ZERO,
+        settled: Duration::ZERO,
+        height: 0,
+        flows_until: None,
+        unlit: Duration::ZERO,
+    };
     let (mut forwards, mut backwards, mut frames) = (0_i64, 0_i64, 0_u32);
     let mut fresh = true;
     let mut seen = Seen::new(calibration.pixel_nm, protocol.cell_um);
     let mut cursor = Cursor::new(protocol.plan.clone());
     while let Some((_, step)) = cursor.advance() {
         match step {
-            Step::Pump { volume, flow } => {
+            Step::Pump { volume, flow } | Step::Flow { volume, flow, .. } => {
                 let total = if volume.0 > 0 { &mut forwards } else { &mut backwards };
                 *total = total.saturating_add(volume.0.saturating_abs());
-                walk.moves(pump_device::lasts(calibration, pump::Move { volume, flow }));
+                let lasts = pump_device::lasts(calibration, pump::Move { volume, flow });
+                walk.lands();
+                match step {
+                    Step::Flow { .. } => walk.flows_until = Some(walk.now.max(walk.settled) + lasts),
+                    _ => walk.moves(lasts),
+                }
                 fresh = true;
             }
             Step::Focus { target, speed } => {
@@ -106,19 +119,25 @@ pub fn estimate(query: &Query, free: u64) -> Estimate {
                     Target::By(by) => by.0,
                     Target::To(height) => height.0.saturating_sub(walk.height),
                 };
+                walk.lands();
                 walk.height = walk.height.saturating_add(by);
                 walk.moves(stage::lasts(calibration, Micrometres(by), speed));
             }
-            Step::Settle(time) => walk.settled += time,
-            Step::Capture => {
-                walk.captures();
+            Step::Settle(time) => {
+                walk.lands();
+                walk.settled += time;
+            }
+            Step::Capture { strobe } => {
+                walk.captures(strobe);
                 frames += 1;
-                seen.frame(std::mem::take(&mut fresh));
+                // In a flow each frame has water of its own, as long as it flows fast enough for that.
+                seen.frame(std::mem::take(&mut fresh) || walk.flows_until.is_some());
             }
             Step::Write => {}
             Step::Repeat { .. } => unreachable!("a cursor unrolls repeats"),
         }
     }
+    walk.lands();
     let pixels = u64::from(mode.width) * u64::from(mode.height);
     let (imaged, in_focus) = seen.volumes(pixels);
     Estimate {
@@ -142,6 +161,10 @@ struct Walk<'a> {
     settled: Duration,
     /// Of the stage, um.
     height: i64,
+    /// When the stroke is over that nobody waits for.
+    flows_until: Option<Duration>,
+    /// Frames that begin before this have had their light.
+    unlit: Duration,
 }
 
 impl Walk<'_> {
@@ -150,11 +173,31 @@ impl Walk<'_> {
         self.settled = self.now;
     }
 
-    /// The camera's frames begin when they begin, one a cadence.
-    fn captures(&mut self) {
+    /// What moves or settles waits for it.
+    fn lands(&mut self) {
+        if let Some(end) = self.flows_until.take() {
+            self.now = self.now.max(end);
+            self.settled = self.now;
+        }
+    }
+
+    /// The camera's frames begin when they begin, one a cadence. A strobed one has its light when all lines are open, and
+    /// is then over for whatever comes next.
+    fn captures(&mut self, strobe: Option<Duration>) {
         let cadence = self.mode.cadence.as_nanos().max(1);
-        let frames = self.now.max(self.settled).as_nanos().div_ceil(cadence);
-        let begins = Duration::from_nanos(u64::try_from(frames * cadence).unwrap_or(u64::MAX));
+        let first = |not_before: Duration| {
+            let frames = not_before.as_nanos().div_ceil(cadence);
+            Duration::from_nanos(u64::try_from(frames * cadence).unwrap_or(u64::MAX))
+        };
+        let ready = self.now.max(self.settled);
+        if let Some(pulse) = strobe {
+            let begins = first(self.unlit.max((ready + pulse).saturating_sub(self.mode.exposure)));
+            self.now = ready.max(begins + self.mode.read_out()) + pulse + MARGIN;
+            self.settled = self.now;
+            self.unlit = begins + self.mode.cadence / 2;
+            return;
+        }
+        let begins = first(ready);
         self.now = begins + self.mode.takes;
         self.settled = self.now;
         self.now += MARGIN;

@@ -80,6 +80,7 @@ mod tests {
             format: Format::Rgb,
             light: [0.0; 9],
             drift_um: [0.0; 9],
+            flashes: vec![],
             exposure_fraction: 0.0,
             balance: Balance::Picture,
             exposure: 1.0,

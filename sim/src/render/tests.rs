@@ -14,6 +14,7 @@ fn water() -> Scene {
         format: Format::Rgb,
         light: [1.0; 9],
         drift_um: [0.0; 9],
+        flashes: vec![],
         exposure_fraction: 0.0013,
         balance: Settings::default().balance(),
         exposure: 1.0,

@@ -86,7 +86,7 @@ impl Facts {
             settling_s: of(|frame| {
                 Some(seconds(frame.settled_ns.checked_sub(frame.motion.as_ref()?.to_ns)?))
             }),
-            waited_s: of(|frame| Some(seconds(frame.exposure.from_ns.checked_sub(frame.settled_ns)?))),
+            waited_s: of(|frame| Some(seconds(frame.seen().from_ns.checked_sub(frame.settled_ns)?))),
             brightness,
             sharpness,
             measured_here,
