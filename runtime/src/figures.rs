@@ -91,6 +91,7 @@ mod tests {
         Truth {
             seq: 0,
             exposure: interval(exposure),
+            lit: None,
             motion: Some(interval(motion)),
             pumped_um: [0.0; 9],
             scene: Arc::new(scene),
