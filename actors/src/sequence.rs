@@ -18,7 +18,8 @@
 use crate::recording::{Facts, Pulse};
 use planktor_protocol::acquisition::Failure;
 use planktor_protocol::camera::Frame;
-use planktor_protocol::plan::{Cell, Cursor, POOL, Place, Step};
+use planktor_protocol::plan::{Cursor, POOL, Place, Step};
+use planktor_protocol::strobe::Cell;
 use planktor_protocol::units::{Nanolitres, NanolitresPerSecond};
 use planktor_protocol::{Fault, Instant, Interval, Run, focus, pump};
 use std::collections::VecDeque;
@@ -592,7 +593,8 @@ mod tests {
                     let from = Instant::ZERO + ms(101 * n);
                     let interval = Interval { from, to: from + MODE.takes };
                     let light = Interval { from: open(n), to: open(n) + pulse };
-                    self.due.push((now, Input::Exposing(interval, Some(light), facts(self.sequence.still()))));
+                    self.due
+                        .push((now, Input::Exposing(interval, Some(light), facts(self.sequence.still()))));
                     let frame = Frame { seq: n, interval, picture: Arc::new(Blank) };
                     self.captures += 1;
                     self.due.push((interval.to + ms(8), Input::Frame(run, frame)));
@@ -739,7 +741,11 @@ mod tests {
         assert!(begins.windows(2).all(|pair| pair[1] == pair[0] + ms(101)), "{begins:?}");
         let flowing: Vec<_> = bench.kept.iter().map(|(_, facts)| facts.flow).collect();
         assert!(flowing.iter().all(|flow| flow.is_some_and(|flow| flow.since == Instant::ZERO)));
-        assert!(bench.log.rfind('m') > bench.log.rfind('l'), "the way back waits for the flow: {}", bench.log);
+        assert!(
+            bench.log.rfind('m') > bench.log.rfind('l'),
+            "the way back waits for the flow: {}",
+            bench.log
+        );
     }
 
     fn pump_back() -> Step {

@@ -4,6 +4,10 @@
 //! For PlanktoScope v3.0's medium preset: 0.75 um a pixel, a cell of 300 um, 4056 x 3040 pixels.
 
 use crate::{Played, Scenario, light_on, message, update_config};
+use planktor_actors::blur;
+use planktor_protocol::strobe::Cell;
+use planktor_protocol::units::Micrometres;
+use planktor_runtime::instrument::Models;
 use planktor_sim::world::Truth;
 use planktor_sim::{Hat, Parameters};
 use serde_json::{Value, json};
@@ -19,6 +23,7 @@ pub const CELL_WIDTH_UM: f64 = 3_500.0;
 pub const VIEW_UM: (f64, f64) = (4_056.0 * PIXEL_UM, 3_040.0 * PIXEL_UM);
 /// A stroke of the preset, uL.
 const STROKE_UL: f64 = 6.0;
+const HALF_A_PIXEL_NM: u128 = 375;
 const UM3_PER_UL: f64 = 1e9;
 
 /// How frames are taken.
@@ -46,8 +51,8 @@ impl Way {
             }
             Self::Strobe(seconds, us) => vec![repeat(vec![pump, settle(seconds), strobed(us), write])],
             Self::Flow(ml_per_min, us) => {
-                // Until the last frame and a little longer.
-                let volume_ul = ml_per_min / 60.0 * 1e3 * (0.11 * f64::from(frames) + 1.0);
+                // Until the last frame and longer, also where writers set the pace.
+                let volume_ul = ml_per_min / 60.0 * 1e3 * (0.3 * f64::from(frames) + 1.0);
                 let flow = json!({"step": "flow", "volume_ul": volume_ul, "flow_ml_per_min": ml_per_min,
                     "cell_um": CELL_UM, "cell_width_um": CELL_WIDTH_UM});
                 vec![flow, repeat(vec![strobed(us), write])]
@@ -56,10 +61,12 @@ impl Way {
         json!({ "plan": plan })
     }
 
-    /// The fastest flow that goes no farther than half a pixel in a pulse, mL/min.
+    /// The fastest flow that is not refused for its blur, mL/min.
+    #[expect(clippy::cast_precision_loss, reason = "some microlitres a second")]
     pub fn fastest_flow(pulse_us: u32) -> f64 {
-        let um_per_s = PIXEL_UM / 2.0 / 1.5 / (f64::from(pulse_us) * 1e-6);
-        (um_per_s * CELL_UM * CELL_WIDTH_UM / UM3_PER_UL * 60.0 / 1e3 * 1e4).floor() / 1e4
+        let cell = Cell { depth: Micrometres(300), width: Micrometres(3_500) };
+        let flow = blur::fastest(cell, HALF_A_PIXEL_NM, Duration::from_micros(pulse_us.into()));
+        flow.0 as f64 * 60.0 / 1e6
     }
 }
 
@@ -78,21 +85,31 @@ pub struct Sharp {
     pub new_ul_per_min: f64,
 }
 
+/// How long encoders and disk take for a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writers {
+    /// As the twin's parameters have it: 12.3 megapixels on a Raspberry Pi 4, 4 MB to a memory card.
+    Usual,
+    /// No time: the camera sets the pace.
+    AtOnce,
+}
+
 /// Plays it in a world.
-pub fn play(hat: Hat, parameters: Parameters, way: Way, frames: u32) -> Played {
+pub fn play(hat: Hat, parameters: Parameters, way: Way, frames: u32, writers: Writers) -> Played {
     let ms = Duration::from_millis;
     let script = vec![
         (ms(100), light_on()),
         (ms(1_000), update_config("sharp", frames)),
         (ms(1_200), message("planktor/acquire", &way.plan(frames))),
     ];
-    let scenario = Scenario { hat, parameters, ..Scenario::new(script, ms(1_300_000)) };
+    let models = (writers == Writers::AtOnce).then(Models::default);
+    let scenario = Scenario { hat, parameters, models, ..Scenario::new(script, ms(1_300_000)) };
     scenario.until("status/imager", "Done").play()
 }
 
 /// Takes so many frames, and says what they are worth; `None` if it did not end well.
-pub fn measure(hat: Hat, way: Way, frames: u32) -> Option<Sharp> {
-    let played = play(hat, Parameters::default(), way, frames);
+pub fn measure(hat: Hat, way: Way, frames: u32, writers: Writers) -> Option<Sharp> {
+    let played = play(hat, Parameters::default(), way, frames, writers);
     let truths: Vec<_> = played.twin.world().truths().cloned().collect();
     (truths.len() >= 2).then(|| worth(&truths, way, frames))
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use planktor_hil_tests::sharp::{Way, measure, play};
+use planktor_hil_tests::sharp::{Way, Writers, measure, play};
 use planktor_hil_tests::{Played, Scenario, light_on, message, update_config};
 use planktor_runtime::dataset;
 use planktor_sim::world::Truth;
@@ -38,7 +38,7 @@ fn usual() -> Parameters {
 #[test]
 fn strobed_frames_are_sharp_and_each_is_lit_while_everything_stands_and_all_lines_are_open() {
     for (hat, us) in PULSES {
-        let played = play(hat, usual(), Way::Strobe(SETTLING, us), 8);
+        let played = play(hat, usual(), Way::Strobe(SETTLING, us), 8, Writers::Usual);
         let truths = truths(&played);
         assert_eq!(truths.len(), 8, "{hat:?}");
         for truth in &truths {
@@ -67,8 +67,8 @@ fn strobed_frames_are_sharp_and_each_is_lit_while_everything_stands_and_all_line
 #[test]
 fn a_strobed_frame_takes_less_time_by_its_read_out() {
     for (hat, us) in PULSES {
-        let plain = measure(hat, Way::StopFlow(SETTLING), 40).unwrap();
-        let strobed = measure(hat, Way::Strobe(SETTLING, us), 40).unwrap();
+        let plain = measure(hat, Way::StopFlow(SETTLING), 40, Writers::Usual).unwrap();
+        let strobed = measure(hat, Way::Strobe(SETTLING, us), 40, Writers::Usual).unwrap();
         let gained = plain.period - strobed.period;
         assert!(gained > ms(70) && gained < ms(130), "{hat:?}: {plain:?} {strobed:?}");
         assert!(strobed.new_ul_per_min > 1.07 * plain.new_ul_per_min);
@@ -97,16 +97,21 @@ fn lamp_and_exposure_are_as_before_when_it_is_over() {
             }
             vec![]
         });
-        let played = Scenario { until: Box::new(move |seen| {
-            done += u32::from(seen.is("status/imager", "Done"));
-            done == 2
-        }), ..scenario }.play();
+        let played = Scenario {
+            until: Box::new(move |seen| {
+                done += u32::from(seen.is("status/imager", "Done"));
+                done == 2
+            }),
+            ..scenario
+        }
+        .play();
         let truths = truths(&played);
         let exposures: Vec<_> = truths.iter().map(|truth| truth.exposure.duration() < ms(90)).collect();
         assert_eq!(exposures, [false, false, true, true], "{hat:?}");
         assert!(truths[2].scene.light[4] > 0.3 && truths[2].scene.flashes.is_empty());
-        let light = played.twin.world().light_at(played.twin.world().now());
-        assert!((0.4..0.7).contains(&light), "{hat:?}: {light}");
+        let world = played.twin.world();
+        let before = world.light_at(planktor_protocol::Instant::ZERO + ms(1_000));
+        assert!(before > 0.5 && world.light_at(world.now()) == before, "{hat:?}: {before}");
     }
 }
 
@@ -142,7 +147,10 @@ fn what_lamp_or_flow_cannot_do_is_refused_with_what_to_do() {
         ];
         let played = Scenario { hat, ..Scenario::new(script, ms(5_000)) }.play();
         let answers = played.seen.iter().filter(|seen| seen.topic == "status/imager");
-        answers.filter_map(|seen| seen.payload["reason"].as_str().map(String::from)).collect::<Vec<_>>().join(" ")
+        answers
+            .filter_map(|seen| seen.payload["reason"].as_str().map(String::from))
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     let short = refused(Hat::V3_3, Way::Strobe(SETTLING, 100));
     assert!(short.contains("300 us at least"), "{short}");
@@ -156,7 +164,7 @@ fn what_lamp_or_flow_cannot_do_is_refused_with_what_to_do() {
 fn in_a_slow_flow_frames_come_at_the_cameras_cadence_and_none_moves_by_more_than_half_a_pixel() {
     for (hat, us) in PULSES {
         let way = Way::Flow(Way::fastest_flow(us), us);
-        let played = play(hat, usual(), way, 30);
+        let played = play(hat, usual(), way, 30, Writers::AtOnce);
         let (truths, records) = (truths(&played), records(&played));
         assert_eq!((truths.len(), records.len()), (30, 30), "{hat:?}");
         let still = truths.iter().filter(|truth| !truth.in_motion()).count();
@@ -164,11 +172,12 @@ fn in_a_slow_flow_frames_come_at_the_cameras_cadence_and_none_moves_by_more_than
         for (truth, record) in truths.iter().zip(&records) {
             assert!(truth.worst_displacement_um() <= HALF_A_PIXEL_UM, "{} um", truth.worst_displacement_um());
             let blur_nm = record["flow"]["blur_nm"].as_u64().unwrap();
-            assert!((300..=375).contains(&blur_nm), "{record}");
+            assert!((365..=375).contains(&blur_nm), "{record}");
         }
         let moved = truths[20].worst_displacement_um();
-        assert!(moved > 0.2, "{hat:?}: it flows at full speed: {moved} um");
-        let apart: Vec<_> = truths.windows(2).map(|pair| pair[1].exposure.from - pair[0].exposure.from).collect();
+        assert!(moved > 0.15, "{hat:?}: it flows at full speed: {moved} um");
+        let apart: Vec<_> =
+            truths.windows(2).map(|pair| pair[1].exposure.from - pair[0].exposure.from).collect();
         assert!(apart.iter().all(|apart| *apart < ms(103)), "{hat:?}: {apart:?}");
         let report = dataset::verify(&played.data_sets()[0]);
         assert!(report.is_valid(), "{report}");
@@ -185,7 +194,8 @@ fn brightness(truth: &Truth) -> f64 {
 
 #[test]
 fn ambient_light_rise_and_jitter_have_the_effect_that_they_must_have() {
-    let strobed = |parameters| truths(&play(Hat::V1_2, parameters, Way::Strobe(SETTLING, 100), 6));
+    let strobed =
+        |parameters| truths(&play(Hat::V1_2, parameters, Way::Strobe(SETTLING, 100), 6, Writers::Usual));
     let exact = strobed(Parameters { lamp_jitter_us: 0.0, lamp_flicker: 0.0, ..usual() });
     let same = exact.windows(2).all(|pair| (brightness(&pair[0]) - brightness(&pair[1])).abs() < 0.3);
     assert!(same, "equal pulses are equally bright");
@@ -199,17 +209,17 @@ fn ambient_light_rise_and_jitter_have_the_effect_that_they_must_have() {
     assert!((dark / bright - 1.5).abs() < 0.15, "half of the lamp and all of the leak: {dark} {bright}");
 
     // A slow lamp is lit longer, but gives as much.
-    let slow = Parameters { lamp_rise_us: 50.0, lamp_jitter_us: 0.0, lamp_flicker: 0.0, ..usual() };
+    let slow = Parameters { lamp_rise_us: 10.0, lamp_jitter_us: 0.0, lamp_flicker: 0.0, ..usual() };
     let slow = strobed(slow);
     let lit = |truth: &Truth| truth.lit.unwrap().duration();
-    assert_eq!(lit(&slow[1]) - lit(&exact[1]), Duration::from_micros(45));
+    assert_eq!(lit(&slow[1]) - lit(&exact[1]), Duration::from_micros(5));
     assert!((brightness(&slow[1]) - brightness(&exact[1])).abs() < 0.5);
 
     // A pulse whose ends are late by chance has no length of its own.
-    let jittery = strobed(Parameters { lamp_jitter_us: 40.0, lamp_flicker: 0.0, ..usual() });
+    let jittery = strobed(Parameters { lamp_jitter_us: 20.0, lamp_flicker: 0.0, ..usual() });
     let all: Vec<_> = jittery.iter().map(brightness).collect();
     let spread = all.iter().copied().fold(0.0, f64::max) - all.iter().copied().fold(f64::MAX, f64::min);
-    assert!(spread > 10.0, "{all:?}");
+    assert!(spread > 5.0, "{all:?}");
 }
 
 fn leaking_of(ambient_light: f64) -> Parameters {

@@ -6,9 +6,9 @@
 
 use crate::focus;
 use crate::pump;
+use crate::strobe::{Cell, PULSES};
 use crate::units::{Micrometres, MicrometresPerSecond, Nanolitres, NanolitresPerSecond};
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Frames that may be held between two `Write` steps: as many as the camera's pool has.
@@ -24,37 +24,6 @@ const MOST_FRAMES: u64 = 100_000;
 const MOST_DONE: u64 = 2_000_000;
 /// A series every hour is the longest pause anybody has asked for; a day leaves room.
 const LONGEST_SETTLE: Duration = Duration::from_secs(24 * 3600);
-
-/// How long a pulse of light may be: from a tenth of the usual exposure to what a frame's dark time has room for.
-pub const PULSES: RangeInclusive<Duration> = Duration::from_micros(10)..=Duration::from_millis(10);
-
-/// The inside of a flow cell across the flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cell {
-    /// Along the light; above 0.
-    pub depth: Micrometres,
-    /// Across both; above 0.
-    pub width: Micrometres,
-}
-
-impl Cell {
-    /// How far the fastest water goes in a time, nm: between plates that is half as fast again as the mean (Poiseuille).
-    pub fn blur_nm(&self, flow: NanolitresPerSecond, time: Duration) -> u128 {
-        // A nanolitre a second is 10^6 um^3; um/s times us is pm.
-        let positive = |number: i64| u128::try_from(number).unwrap_or(0);
-        positive(flow.0) * 1_500_000 * time.as_micros()
-            / (positive(self.depth.0) * positive(self.width.0)).max(1)
-            / 1_000
-    }
-
-    /// The fastest flow in which nothing goes farther than so many nanometres in a time.
-    pub fn fastest(&self, blur_nm: u128, time: Duration) -> NanolitresPerSecond {
-        let positive = |number: i64| u128::try_from(number).unwrap_or(0);
-        let area = positive(self.depth.0) * positive(self.width.0);
-        let flow = blur_nm * 1_000 * area / (1_500_000 * time.as_micros().max(1));
-        NanolitresPerSecond(i64::try_from(flow).unwrap_or(i64::MAX))
-    }
-}
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,7 +138,12 @@ impl Plan {
     /// As [`Plan::new`].
     pub fn stop_flow(frames: u32, stroke: pump::Move, settle: Duration) -> Result<Self, Flaw> {
         let pump::Move { volume, flow } = stroke;
-        let steps = vec![Step::Pump { volume, flow }, Step::Settle(settle), Step::Capture { strobe: None }, Step::Write];
+        let steps = vec![
+            Step::Pump { volume, flow },
+            Step::Settle(settle),
+            Step::Capture { strobe: None },
+            Step::Write,
+        ];
         Self::new(vec![Step::Repeat { times: frames, steps }])
     }
 
@@ -270,7 +244,10 @@ fn plain_or_strobed(ops: &[Op]) -> Result<(), Flaw> {
     let flows = ops.iter().any(|op| matches!(op, Op::Do(Step::Flow { .. })));
     let captures: Vec<_> = ops.iter().filter_map(strobed).collect();
     if flows && captures.contains(&false) {
-        return Err(Flaw::new("", "takes frames in a flow that are not strobed; give each capture its strobe_us"));
+        return Err(Flaw::new(
+            "",
+            "takes frames in a flow that are not strobed; give each capture its strobe_us",
+        ));
     }
     if captures.contains(&true) && captures.contains(&false) {
         return Err(Flaw::new("", "strobes some of its frames; strobe all of them, or none"));
@@ -317,10 +294,7 @@ fn flatten(steps: &[Step], path: &str, depth: usize, ops: &mut Vec<Op>) -> Resul
 }
 
 fn takes_time(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Do(Step::Pump { .. } | Step::Flow { .. } | Step::Focus { .. } | Step::Capture { .. })
-    )
+    matches!(op, Op::Do(Step::Pump { .. } | Step::Flow { .. } | Step::Focus { .. } | Step::Capture { .. }))
 }
 
 /// What is wrong with a step by itself.
@@ -482,9 +456,9 @@ impl Cursor {
 
     fn is_stroke_before_frame(&mut self) -> bool {
         let next = std::iter::from_fn(|| self.advance());
-        let mut next = next.map(|(_, step)| step).filter(|step| {
-            matches!(step, Step::Pump { .. } | Step::Flow { .. } | Step::Capture { .. })
-        });
+        let mut next = next
+            .map(|(_, step)| step)
+            .filter(|step| matches!(step, Step::Pump { .. } | Step::Flow { .. } | Step::Capture { .. }));
         next.next().is_some_and(|step| !matches!(step, Step::Capture { .. }))
     }
 
@@ -774,8 +748,7 @@ mod tests {
 
     #[test]
     fn frames_are_counted() {
-        let plan =
-            Plan::new(vec![repeat(4, vec![repeat(3, vec![up(), CAPTURE]), Step::Write])]).unwrap();
+        let plan = Plan::new(vec![repeat(4, vec![repeat(3, vec![up(), CAPTURE]), Step::Write])]).unwrap();
         assert_eq!(plan.frames(), 12);
     }
 
@@ -784,17 +757,12 @@ mod tests {
         let flaw = |steps| Plan::new(steps).unwrap_err().to_string();
         assert!(flaw(vec![]).contains("no frame"));
         assert!(flaw(vec![CAPTURE]).contains("write"));
-        assert!(
-            flaw(vec![repeat(4, vec![CAPTURE]), Step::Write])
-                .starts_with("plan[0]: captures more than")
-        );
+        assert!(flaw(vec![repeat(4, vec![CAPTURE]), Step::Write]).starts_with("plan[0]: captures more than"));
         assert!(
             flaw(vec![repeat(2, vec![pump(1), pump(0)])]).starts_with("plan[0].steps[1]: pumps no volume")
         );
         assert!(flaw(vec![repeat(0, vec![pump(1)])]).contains("repeats nothing"));
-        assert!(
-            flaw(vec![repeat(100_001, vec![CAPTURE, Step::Write])]).contains("takes 100001 frames")
-        );
+        assert!(flaw(vec![repeat(100_001, vec![CAPTURE, Step::Write])]).contains("takes 100001 frames"));
         assert!(flaw(vec![pump(1); 1_001]).contains("1000 steps"));
         let endless = vec![repeat(u32::MAX, vec![pump(1)]), CAPTURE, Step::Write];
         assert!(flaw(endless).contains("does more than 2000000 steps"));
@@ -812,16 +780,5 @@ mod tests {
         let plan = Plan::new(pair(flow(), repeat(2, vec![strobed(100), Step::Write]))).unwrap();
         assert_eq!((plan.strobe(), plan.flows().count()), (Some(Duration::from_micros(100)), 1));
         assert_eq!(plan.strokes().count(), 1, "the pump must be able to do it");
-    }
-
-    #[test]
-    fn the_fastest_water_blurs_and_its_flow_follows_from_the_blur() {
-        let cell = Cell { depth: Micrometres(300), width: Micrometres(3_500) };
-        let pulse = Duration::from_micros(100);
-        // 2,500 nL/s through 1.05 mm^2 is 2.38 mm/s in the mean, 3.57 in the middle.
-        assert_eq!(cell.blur_nm(NanolitresPerSecond(2_500), pulse), 357);
-        let fastest = cell.fastest(375, pulse);
-        assert_eq!(fastest, NanolitresPerSecond(2_625));
-        assert!(cell.blur_nm(fastest, pulse) <= 375);
     }
 }

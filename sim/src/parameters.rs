@@ -180,9 +180,9 @@ parameters! {
     /// Light that is there without the lamp, as a part of its full light: it counts where lines integrate for long.
     ambient_light: 0.0 in 0.0..=0.01, "assumption: none behind a closed cover; an open one in a lit room gives a thousandth";
     /// What the lamp takes from dark to full, or back, us.
-    lamp_rise_us: 5.0 in 0.0..=50.0, "assumption: current source and LED; a torch's own ramp is the chip's";
+    lamp_rise_us: 5.0 in 0.0..=10.0, "assumption: current source and LED; a torch's own ramp is the chip's";
     /// How late at most the lamp follows its pin or its bus, us; differs each time.
-    lamp_jitter_us: 5.0 in 0.0..=100.0, "assumption: drivers of an LED start within some tens of microseconds";
+    lamp_jitter_us: 5.0 in 0.0..=20.0, "assumption: a driver of an LED starts within some microseconds";
 }
 
 impl Parameters {

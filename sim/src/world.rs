@@ -486,13 +486,7 @@ impl World {
 
     /// What is seen of a frame in a part of its exposure: all of it, or the pulses'.
     #[expect(clippy::cast_possible_truncation, reason = "a picture's precision")]
-    fn scene(
-        &self,
-        seq: u64,
-        exposure: Interval,
-        seen: Interval,
-        pulses: &[Pulse],
-    ) -> (Scene, [f32; 9]) {
+    fn scene(&self, seq: u64, exposure: Interval, seen: Interval, pulses: &[Pulse]) -> (Scene, [f32; 9]) {
         let Settings { seed, width, height, preset, format, parameters, .. } = self.settings;
         let nine = |interval: Interval| -> [Instant; 9] {
             std::array::from_fn(|i| interval.from + interval.duration() * i as u32 / 8)
@@ -546,7 +540,8 @@ impl World {
         };
         // One that still lasts is on until the frame's end.
         let (off, to) = (pulse.off.min(exposure.to), pulse.to().min(exposure.to));
-        let instants: [Instant; 9] = std::array::from_fn(|i| if i == 0 { pulse.from.max(exposure.from) } else { to });
+        let instants: [Instant; 9] =
+            std::array::from_fn(|i| if i == 0 { pulse.from.max(exposure.from) } else { to });
         let at = |i: usize, pumped: f64| (pumped + self.drifted_um(instants[i]) - moved_um) as f32;
         let pumped = self.pumped_um(&instants);
         let middle = pulse.from + (to - pulse.from) / 2;

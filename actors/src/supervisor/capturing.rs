@@ -40,7 +40,12 @@ impl Supervisor {
             camera::Event::Frame(frame) if run == shot => {
                 self.works(Device::Camera);
                 self.close_camera(&a);
-                let still = Stillness { motion: None, settled: frame.interval.from, pumped: Nanolitres(0), flow: None };
+                let still = Stillness {
+                    motion: None,
+                    settled: frame.interval.from,
+                    pumped: Nanolitres(0),
+                    flow: None,
+                };
                 let name = format!("{}.jpg", a.anchor.utc_at(frame.interval.from).file_stem());
                 let facts = self.facts(still);
                 self.pipeline.keep_alone(Encode { batch: a.batch, shot, name, frame, facts, formats });

@@ -70,7 +70,9 @@ impl Supervisor {
                 self.save_the_time();
                 self.shelve(id, Shelve::Memory(self.memory), Event::Light(level), not);
             }
-            light::Event::NotSaved(_) | light::Event::Failed(_) | light::Event::Pulsed(_) => self.tell(id, Event::Light(level)),
+            light::Event::NotSaved(_) | light::Event::Failed(_) | light::Event::Pulsed(_) => {
+                self.tell(id, Event::Light(level))
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 
 use super::{Acquisition, Running, State, Supervisor};
 use crate::alarm::Ticket;
+use crate::blur;
 use crate::sequence;
 use planktor_drivers::devices::light::{AFTERGLOW, SHORTEST_BY_BUS};
 use planktor_protocol::acquisition::{Failure, Refusal};
@@ -29,10 +30,18 @@ pub(super) struct Strobing {
 /// A pulse under way.
 enum Pulse {
     /// By the pin: to be begun, or to be ended.
-    Coming { on: Ticket, lasts: Duration },
-    Lit { since: Instant, off: Ticket },
+    Coming {
+        on: Ticket,
+        lasts: Duration,
+    },
+    Lit {
+        since: Instant,
+        off: Ticket,
+    },
     /// By the lamp itself.
-    Ordered { deadline: Ticket },
+    Ordered {
+        deadline: Ticket,
+    },
 }
 
 impl Supervisor {
@@ -44,7 +53,10 @@ impl Supervisor {
             return no(format!("the lamp is not available: {fault}"));
         }
         if self.strobe_level() == Fraction::ZERO {
-            return no("the lamp is dark, and so is its saved level; set it to the level that pulses are to have".into());
+            return no(
+                "the lamp is dark, and so is its saved level; set it to the level that pulses are to have"
+                    .into(),
+            );
         }
         if self.strobe_pin.is_none() && shortest < SHORTEST_BY_BUS {
             return no(format!(
@@ -55,17 +67,20 @@ impl Supervisor {
             ));
         }
         if self.mode.is_none_or(|mode| mode.exposure.is_zero()) {
-            return no("the camera does not tell its exposure, so nobody knows when all of its lines are open".into());
+            return no(
+                "the camera does not tell its exposure, so nobody knows when all of its lines are open"
+                    .into(),
+            );
         }
         let most_nm = u128::from(self.calibration.get().pixel_nm) / 2;
-        let blurred = plan.flows().find(|(flow, cell)| cell.blur_nm(*flow, longest) > most_nm);
+        let blurred = plan.flows().find(|(flow, cell)| blur::worst_nm(*cell, *flow, longest) > most_nm);
         if let Some((flow, cell)) = blurred {
             return no(format!(
-                "at {flow} the water goes {} nm in {} us, and half a pixel is {most_nm} nm; flow at {} at most, or \
-                 pulse shorter",
-                cell.blur_nm(flow, longest),
+                "at {flow} the water may go {} nm in a pulse of {} us, and half a pixel is {most_nm} nm; flow at {} at \
+                 most, or pulse shorter",
+                blur::worst_nm(cell, flow, longest),
                 longest.as_micros(),
-                cell.fastest(most_nm, longest)
+                blur::fastest(cell, most_nm, longest)
             ));
         }
         Ok(())
@@ -139,9 +154,9 @@ impl Supervisor {
     pub(super) fn is_of_pulse(&self, ticket: Ticket) -> bool {
         let pulse = self.strobing.as_ref().and_then(|strobing| strobing.pulse.as_ref());
         pulse.is_some_and(|(_, pulse)| match pulse {
-            Pulse::Coming { on: due, .. } | Pulse::Lit { off: due, .. } | Pulse::Ordered { deadline: due } => {
-                *due == ticket
-            }
+            Pulse::Coming { on: due, .. }
+            | Pulse::Lit { off: due, .. }
+            | Pulse::Ordered { deadline: due } => *due == ticket,
         })
     }
 

@@ -14,8 +14,9 @@ const FULL_UA: u16 = 20_000;
 pub const OVER_THE_BUS: Duration = Duration::from_micros(280);
 /// Shortest pulse by two writes, one after the other.
 pub const SHORTEST_BY_BUS: Duration = Duration::from_micros(300);
-/// After an order to be dark has reached the lamp there may be light for so long: assumption, a current source and an LED.
-pub const AFTERGLOW: Duration = Duration::from_micros(150);
+/// After an order to be dark has reached the lamp there may be light for so long: an assumption about a current source and
+/// its LED, to be measured with a photodiode.
+pub const AFTERGLOW: Duration = Duration::from_micros(30);
 /// LM36011: a torch ramps for a millisecond (CONFIGURATION bit 0, as after a reset), and takes one write more.
 const TORCH_RAMPS: Duration = Duration::from_micros(1_300);
 

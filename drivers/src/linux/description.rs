@@ -294,7 +294,9 @@ mod tests {
         let versions: Vec<_> = Description::all_shipped().map(|board| board.hat_version).collect();
         assert_eq!(versions, ["1.2", "3.3"]);
         let old = Description::shipped("1.2").unwrap();
-        assert!(matches!(old.light, Light::Lm36011 { select: 18, strobe: Some(22), .. }) && old.bubbler.is_none());
+        assert!(
+            matches!(old.light, Light::Lm36011 { select: 18, strobe: Some(22), .. }) && old.bubbler.is_none()
+        );
         let new = Description::shipped("3.3").unwrap();
         assert!(matches!(new.light, Light::Mcp4725 { address: 0x62, .. }));
         assert!(matches!(new.bubbler, Some(Converter::Mcp4725 { address: 0x60, .. })));
@@ -309,7 +311,9 @@ mod tests {
             Description::parse(&text).unwrap_err()
         };
         assert!(wrong("enable = 5", "enable = 23").contains("pump.enable and focus.enable are both GPIO 23"));
-        assert!(wrong("strobe = 22", "strobe = 18").contains("light.select and light.strobe are both GPIO 18"));
+        assert!(
+            wrong("strobe = 22", "strobe = 18").contains("light.select and light.strobe are both GPIO 18")
+        );
         assert!(wrong("spidev0.1", "spidev0.0").contains("both on /dev/spidev0.0"));
         assert!(wrong("\"tmc5160\"", "\"tmc2209\"").contains("tmc2209"));
         assert!(wrong("select = 18", "selects = 18").contains("selects"));

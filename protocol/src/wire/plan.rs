@@ -21,7 +21,8 @@ use super::imager::Settling;
 use super::motion::{FlowRate, Speed};
 use super::reading::{Misread, Whole, quantity, tagged};
 use crate::focus::Target;
-use crate::plan::{self, Cell, Plan};
+use crate::plan::{self, Plan};
+use crate::strobe::Cell;
 use crate::units::{Micrometres, MicrometresPerSecond, Nanolitres, NanolitresPerSecond};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -202,9 +203,9 @@ impl From<Step> for plan::Step {
                 let cell = Cell { depth: um(cell_um.0), width: um(cell_width_um.0) };
                 Self::Flow { volume: Nanolitres(volume_ul.scaled(1e3)), flow: flow_ml_per_min.into(), cell }
             }
-            Step::Capture(CaptureStep { strobe_us }) => {
-                Self::Capture { strobe: strobe_us.map(|us| Duration::from_nanos(us.scaled(1e3).unsigned_abs())) }
-            }
+            Step::Capture(CaptureStep { strobe_us }) => Self::Capture {
+                strobe: strobe_us.map(|us| Duration::from_nanos(us.scaled(1e3).unsigned_abs())),
+            },
             Step::Write => Self::Write,
             Step::Repeat(RepeatStep { times, steps }) => {
                 Self::Repeat { times: times.0, steps: steps.into_iter().map(Into::into).collect() }

@@ -14,6 +14,7 @@
 use super::quality::{Quality, Test};
 use super::whence::{Moment, Position, Time};
 use super::whole_lines;
+use planktor_actors::blur;
 use planktor_actors::recording::{self, Begin, Ending, Note, Picture};
 use planktor_actors::sequence::Flowing;
 use planktor_protocol::acquisition::Metadata;
@@ -176,7 +177,7 @@ pub struct Flow {
     pub cell_um: i64,
     /// The flow cell's width.
     pub cell_width_um: i64,
-    /// How far its fastest water goes in a pulse as asked.
+    /// How far its fastest water may have gone while there was light.
     pub blur_nm: u64,
 }
 
@@ -287,7 +288,7 @@ pub(super) fn frame(picture: &Picture, quality: Option<&quality::Quality>, ancho
 
 fn flow(flowing: &Flowing, pulse: Option<recording::Pulse>, anchor: &Anchor) -> Flow {
     let Flowing { since, flow, cell } = flowing;
-    let blur_nm = cell.blur_nm(*flow, pulse.map_or(Duration::ZERO, |pulse| pulse.asked));
+    let blur_nm = blur::worst_nm(*cell, *flow, pulse.map_or(Duration::ZERO, |pulse| pulse.asked));
     Flow {
         since_ns: self::since(anchor, *since),
         nl_per_s: flow.0,
