@@ -9,7 +9,8 @@ use planktor_protocol::focus::Target;
 use planktor_protocol::library::{Estimate, Protocol};
 use planktor_protocol::plan::{Cursor, Step};
 use planktor_protocol::pump;
-use planktor_protocol::units::{Micrometres, Nanolitres};
+use planktor_protocol::strobe::Cell;
+use planktor_protocol::units::{Micrometres, Nanolitres, NanolitresPerSecond};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,7 +95,7 @@ pub fn estimate(query: &Query, free: u64) -> Estimate {
         now: Duration::ZERO,
         settled: Duration::ZERO,
         height: 0,
-        flows_until: None,
+        flow: None,
         unlit: Duration::ZERO,
     };
     let (mut forwards, mut backwards, mut frames) = (0_i64, 0_i64, 0_u32);
@@ -108,9 +109,11 @@ pub fn estimate(query: &Query, free: u64) -> Estimate {
                 *total = total.saturating_add(volume.0.saturating_abs());
                 let lasts = pump_device::lasts(calibration, pump::Move { volume, flow });
                 walk.lands();
-                match step {
-                    Step::Flow { .. } => walk.flows_until = Some(walk.now.max(walk.settled) + lasts),
-                    _ => walk.moves(lasts),
+                if let Step::Flow { cell, .. } = step {
+                    let since = walk.now.max(walk.settled);
+                    walk.flow = Some(Flow { since, lasts, flow, cell, views: 0 });
+                } else {
+                    walk.moves(lasts);
                 }
                 fresh = true;
             }
@@ -130,8 +133,8 @@ pub fn estimate(query: &Query, free: u64) -> Estimate {
             Step::Capture { strobe } => {
                 walk.captures(strobe);
                 frames += 1;
-                // In a flow each frame has water of its own, as long as it flows fast enough for that.
-                seen.frame(std::mem::take(&mut fresh) || walk.flows_until.is_some());
+                let flowed_on = walk.flowed_on(u128::from(mode.width) * u128::from(calibration.pixel_nm));
+                seen.frame(std::mem::take(&mut fresh) || flowed_on);
             }
             Step::Write => {}
             Step::Repeat { .. } => unreachable!("a cursor unrolls repeats"),
@@ -152,6 +155,16 @@ pub fn estimate(query: &Query, free: u64) -> Estimate {
     }
 }
 
+/// A stroke that strobed frames are taken in.
+struct Flow {
+    since: Duration,
+    lasts: Duration,
+    flow: NanolitresPerSecond,
+    cell: Cell,
+    /// How many views it had gone at the last frame.
+    views: u128,
+}
+
 /// Where the instrument would be.
 struct Walk<'a> {
     mode: &'a Mode,
@@ -161,8 +174,8 @@ struct Walk<'a> {
     settled: Duration,
     /// Of the stage, um.
     height: i64,
-    /// When the stroke is over that nobody waits for.
-    flows_until: Option<Duration>,
+    /// The stroke that nobody waits for.
+    flow: Option<Flow>,
     /// Frames that begin before this have had their light.
     unlit: Duration,
 }
@@ -175,10 +188,18 @@ impl Walk<'_> {
 
     /// What moves or settles waits for it.
     fn lands(&mut self) {
-        if let Some(end) = self.flows_until.take() {
-            self.now = self.now.max(end);
+        if let Some(Flow { since, lasts, .. }) = self.flow.take() {
+            self.now = self.now.max(since + lasts);
             self.settled = self.now;
         }
+    }
+
+    /// Whether the water in view is all new since the last time that it was.
+    fn flowed_on(&mut self, view_nm: u128) -> bool {
+        let Some(Flow { since, lasts, flow, cell, views }) = &mut self.flow else { return false };
+        let flowed = self.now.saturating_sub(*since).min(*lasts);
+        let now = cell.travelled_um(*flow, flowed) * 1_000 / view_nm.max(1);
+        std::mem::replace(views, now) != now
     }
 
     /// The camera's frames begin when they begin, one a cadence. A strobed one has its light when all lines are open, and

@@ -26,6 +26,13 @@ impl Cell {
             / 1_000
     }
 
+    /// How far the water goes in a time in the mean, um.
+    pub fn travelled_um(&self, flow: NanolitresPerSecond, time: Duration) -> u128 {
+        let positive = |number: i64| u128::try_from(number).unwrap_or(0);
+        // A nanolitre a second is 10^6 um^3; times us is um^3.
+        positive(flow.0) * time.as_micros() / (positive(self.depth.0) * positive(self.width.0)).max(1)
+    }
+
     /// The fastest flow in which nothing goes farther than so many nanometres in a time.
     pub fn fastest(&self, blur_nm: u128, time: Duration) -> NanolitresPerSecond {
         let positive = |number: i64| u128::try_from(number).unwrap_or(0);
@@ -45,6 +52,7 @@ mod tests {
         let pulse = Duration::from_micros(100);
         // 2,500 nL/s through 1.05 mm^2 is 2.38 mm/s in the mean, 3.57 in the middle.
         assert_eq!(cell.blur_nm(NanolitresPerSecond(2_500), pulse), 357);
+        assert_eq!(cell.travelled_um(NanolitresPerSecond(2_500), Duration::from_secs(2)), 4_761);
         let fastest = cell.fastest(375, pulse);
         assert_eq!(fastest, NanolitresPerSecond(2_625));
         assert!(cell.blur_nm(fastest, pulse) <= 375);

@@ -20,7 +20,9 @@ use planktor_actors::sequence::Flowing;
 use planktor_protocol::acquisition::Metadata;
 use planktor_protocol::camera::{GAIN_AT_ISO_100, Mode, Settings};
 use planktor_protocol::quality;
+use planktor_protocol::strobe::Cell;
 use planktor_protocol::timekeeping::Anchor;
+use planktor_protocol::units::{Micrometres, NanolitresPerSecond};
 use planktor_protocol::wire::plan::{Step, steps};
 use planktor_protocol::{Instant, Interval};
 use schemars::JsonSchema;
@@ -182,6 +184,14 @@ pub struct Flow {
 }
 
 impl Frame {
+    /// How far the water had flowed since its flow began, in the mean, um; 0 without a flow.
+    pub fn flowed_um(&self) -> u128 {
+        let Some(Flow { since_ns, nl_per_s, cell_um, cell_width_um, .. }) = self.flow else { return 0 };
+        let cell = Cell { depth: Micrometres(cell_um), width: Micrometres(cell_width_um) };
+        let flowed = u64::try_from(self.seen().from_ns.saturating_sub(since_ns)).unwrap_or(0);
+        cell.travelled_um(NanolitresPerSecond(nl_per_s), Duration::from_nanos(flowed))
+    }
+
     /// When light was seen: its pulse, or its exposure.
     pub fn seen(&self) -> Span {
         match &self.pulse {
