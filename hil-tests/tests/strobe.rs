@@ -93,7 +93,7 @@ fn lamp_and_exposure_are_as_before_when_it_is_over() {
             if seen.is("status/imager", "Done") {
                 let world = twin.world();
                 between.push(world.light_at(world.now()));
-                assert!(between.iter().all(|light| *light == between[0]), "{between:?}");
+                assert!(between.iter().all(|light| *light > 0.5 && *light == between[0]), "{between:?}");
             }
             vec![]
         });
@@ -109,9 +109,6 @@ fn lamp_and_exposure_are_as_before_when_it_is_over() {
         let exposures: Vec<_> = truths.iter().map(|truth| truth.exposure.duration() < ms(90)).collect();
         assert_eq!(exposures, [false, false, true, true], "{hat:?}");
         assert!(truths[2].scene.light[4] > 0.3 && truths[2].scene.flashes.is_empty());
-        let world = played.twin.world();
-        let before = world.light_at(planktor_protocol::Instant::ZERO + ms(1_000));
-        assert!(before > 0.5 && world.light_at(world.now()) == before, "{hat:?}: {before}");
     }
 }
 
