@@ -16,16 +16,20 @@ use crate::alarm::{Bell, Ticket};
 use crate::host::{Input, Machine};
 use crate::port::Port;
 use crate::viewfinder::Viewfinder;
-use planktor_drivers::devices::camera::Camera;
+use planktor_drivers::devices::camera::{Camera, Prediction};
 use planktor_protocol::camera::{Command, Event, Mode};
 use planktor_protocol::plan::POOL;
-use planktor_protocol::{Fault, Instant, Order, Report, Run};
+use planktor_protocol::{Fault, Instant, Interval, Order, Report, Run};
 use std::time::Duration;
 
 /// A frame that is not here when it should be: looked for again so soon.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// After three more frames the pool has no room for it.
 const PATIENCE: u32 = 4;
+/// A pulse keeps so far from the first and the last instant at which all lines are open: time stamps wander by less.
+const GUARD: Duration = Duration::from_millis(1);
+/// The order to pulse takes no longer to the lamp, and a lamp on a bus begins with it before the light.
+const LEAD: Duration = Duration::from_millis(1);
 /// Whether it is open is asked so often, and for so long.
 const LOOK_AT_OPENING: Duration = Duration::from_millis(20);
 const LONGEST_OPENING: Duration = Duration::from_secs(5);
@@ -36,6 +40,15 @@ struct Awaited {
     run: Run,
     seq: u64,
     look: Ticket,
+    give_up: Instant,
+}
+
+/// A frame that is to be chosen.
+#[derive(Clone, Copy)]
+struct Aim {
+    run: Run,
+    not_before: Instant,
+    strobe: Option<Duration>,
     give_up: Instant,
 }
 
@@ -67,6 +80,10 @@ pub struct Eye {
     bell: Bell,
     events: Port<Report<Event>>,
     viewfinder: Viewfinder,
+    /// Frames that begin before this have had their light.
+    unlit: Instant,
+    /// What is chosen when more is known, and when that is looked for.
+    aiming: Option<(Ticket, Aim)>,
     state: State,
 }
 
@@ -85,7 +102,7 @@ impl Eye {
                 State::Opening { look: bell.at(now), give_up: now + LONGEST_OPENING }
             }
         };
-        Self { camera, bell, events, viewfinder, state }
+        Self { camera, bell, events, viewfinder, unlit: Instant::ZERO, aiming: None, state }
     }
 
     fn next(&mut self, state: State, input: Input<Command>) -> Result<State, Fault> {
@@ -184,12 +201,10 @@ impl Eye {
 
             (
                 State::Streaming(mode, For::Acquisition { mut awaited, watched }),
-                Command::Capture { not_before },
+                Command::Capture { not_before, strobe },
             ) => {
-                let next = self.camera.predict(not_before).ok_or(Fault::CameraSilent)?;
-                self.tell(run, Event::Exposing { interval: next.interval });
-                let give_up = next.ready + mode.cadence * PATIENCE;
-                awaited.push(Awaited { run, seq: next.seq, look: self.bell.at(next.ready), give_up });
+                let aim = Aim { run, not_before, strobe, give_up: self.bell.now() + LONGEST_OPENING };
+                awaited.extend(self.aim(aim, &mode)?);
                 State::Streaming(mode, For::Acquisition { awaited, watched })
             }
             (state @ (State::Closed | State::Streaming(_, For::Viewers(_))), Command::Capture { .. }) => {
@@ -202,6 +217,9 @@ impl Eye {
     fn rung(&mut self, state: State, ticket: Ticket) -> Result<State, Fault> {
         Ok(match state {
             State::Streaming(mode, For::Acquisition { mut awaited, watched }) => {
+                if let Some((_, aim)) = self.aiming.take_if(|(look, _)| *look == ticket) {
+                    awaited.extend(self.aim(aim, &mode)?);
+                }
                 if let Some(i) = awaited.iter().position(|frame| frame.look == ticket) {
                     let frame = awaited.remove(i);
                     awaited.extend(self.look(frame, watched));
@@ -241,6 +259,39 @@ impl Eye {
     fn next_shown(&self) -> Option<Shown> {
         let next = self.camera.predict(self.bell.now())?;
         Some(Shown { seq: next.seq, ready: next.ready, look: self.bell.at(next.ready), missed: 0 })
+    }
+
+    /// Chooses the frame, and says which it will be. Where frames come is known well enough for a pulse when the first one
+    /// has come: until then it looks again.
+    fn aim(&mut self, aim: Aim, mode: &Mode) -> Result<Option<Awaited>, Fault> {
+        let Aim { run, not_before, strobe, give_up } = aim;
+        let now = self.bell.now();
+        let (next, pulse) = match strobe {
+            None => (self.camera.predict(not_before), None),
+            Some(lasts) => match self.strobed(mode, not_before, lasts) {
+                None if now < give_up => {
+                    self.aiming = Some((self.bell.at(now + LOOK_AT_OPENING), aim));
+                    return Ok(None);
+                }
+                strobed => strobed.unzip(),
+            },
+        };
+        let next = next.ok_or(Fault::CameraSilent)?;
+        self.tell(run, Event::Exposing { interval: next.interval, pulse });
+        let give_up = next.ready + mode.cadence * PATIENCE;
+        Ok(Some(Awaited { run, seq: next.seq, look: self.bell.at(next.ready), give_up }))
+    }
+
+    /// The first frame whose lines are all open for a pulse from an instant on, and the pulse: it may be exposed already.
+    /// No frame is lit twice.
+    fn strobed(&mut self, mode: &Mode, from: Instant, lasts: Duration) -> Option<(Prediction, Interval)> {
+        let from = from.max(self.bell.now() + LEAD);
+        let begins = self.unlit.max(from + lasts + GUARD - mode.exposure);
+        let next = self.camera.predict(begins)?;
+        let open = mode.open(next.interval)?;
+        let from = from.max(open.from + GUARD);
+        self.unlit = next.interval.from + mode.cadence / 2;
+        Some((next, Interval { from, to: from + lasts }))
     }
 
     /// Gives the frame back if it is still to be waited for.

@@ -9,7 +9,8 @@ use planktor_protocol::focus::Target;
 use planktor_protocol::library::{Estimate, Protocol};
 use planktor_protocol::plan::{Cursor, Step};
 use planktor_protocol::pump;
-use planktor_protocol::units::{Micrometres, Nanolitres};
+use planktor_protocol::strobe::Cell;
+use planktor_protocol::units::{Micrometres, Nanolitres, NanolitresPerSecond};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,17 +89,32 @@ impl Seen {
 /// Walks the plan; `free` bytes are free where it would go.
 pub fn estimate(query: &Query, free: u64) -> Estimate {
     let Query { protocol, calibration, mode, frame_bytes } = query;
-    let mut walk = Walk { mode, now: Duration::ZERO, settled: Duration::ZERO, height: 0 };
+    let strobed = protocol.plan.strobe().map_or(*mode, |pulse| mode.strobed(pulse));
+    let mut walk = Walk {
+        mode: &strobed,
+        now: Duration::ZERO,
+        settled: Duration::ZERO,
+        height: 0,
+        flow: None,
+        unlit: Duration::ZERO,
+    };
     let (mut forwards, mut backwards, mut frames) = (0_i64, 0_i64, 0_u32);
     let mut fresh = true;
     let mut seen = Seen::new(calibration.pixel_nm, protocol.cell_um);
     let mut cursor = Cursor::new(protocol.plan.clone());
     while let Some((_, step)) = cursor.advance() {
         match step {
-            Step::Pump { volume, flow } => {
+            Step::Pump { volume, flow } | Step::Flow { volume, flow, .. } => {
                 let total = if volume.0 > 0 { &mut forwards } else { &mut backwards };
                 *total = total.saturating_add(volume.0.saturating_abs());
-                walk.moves(pump_device::lasts(calibration, pump::Move { volume, flow }));
+                let lasts = pump_device::lasts(calibration, pump::Move { volume, flow });
+                walk.lands();
+                if let Step::Flow { cell, .. } = step {
+                    let since = walk.now.max(walk.settled);
+                    walk.flow = Some(Flow { since, lasts, flow, cell, views: 0 });
+                } else {
+                    walk.moves(lasts);
+                }
                 fresh = true;
             }
             Step::Focus { target, speed } => {
@@ -106,19 +122,25 @@ pub fn estimate(query: &Query, free: u64) -> Estimate {
                     Target::By(by) => by.0,
                     Target::To(height) => height.0.saturating_sub(walk.height),
                 };
+                walk.lands();
                 walk.height = walk.height.saturating_add(by);
                 walk.moves(stage::lasts(calibration, Micrometres(by), speed));
             }
-            Step::Settle(time) => walk.settled += time,
-            Step::Capture => {
-                walk.captures();
+            Step::Settle(time) => {
+                walk.lands();
+                walk.settled += time;
+            }
+            Step::Capture { strobe } => {
+                walk.captures(strobe);
                 frames += 1;
-                seen.frame(std::mem::take(&mut fresh));
+                let flowed_on = walk.flowed_on(u128::from(mode.width) * u128::from(calibration.pixel_nm));
+                seen.frame(std::mem::take(&mut fresh) || flowed_on);
             }
             Step::Write => {}
             Step::Repeat { .. } => unreachable!("a cursor unrolls repeats"),
         }
     }
+    walk.lands();
     let pixels = u64::from(mode.width) * u64::from(mode.height);
     let (imaged, in_focus) = seen.volumes(pixels);
     Estimate {
@@ -133,6 +155,16 @@ pub fn estimate(query: &Query, free: u64) -> Estimate {
     }
 }
 
+/// A stroke that strobed frames are taken in.
+struct Flow {
+    since: Duration,
+    lasts: Duration,
+    flow: NanolitresPerSecond,
+    cell: Cell,
+    /// How many views it had gone at the last frame.
+    views: u128,
+}
+
 /// Where the instrument would be.
 struct Walk<'a> {
     mode: &'a Mode,
@@ -142,6 +174,10 @@ struct Walk<'a> {
     settled: Duration,
     /// Of the stage, um.
     height: i64,
+    /// The stroke that nobody waits for.
+    flow: Option<Flow>,
+    /// Frames that begin before this have had their light.
+    unlit: Duration,
 }
 
 impl Walk<'_> {
@@ -150,11 +186,39 @@ impl Walk<'_> {
         self.settled = self.now;
     }
 
-    /// The camera's frames begin when they begin, one a cadence.
-    fn captures(&mut self) {
+    /// What moves or settles waits for it.
+    fn lands(&mut self) {
+        if let Some(Flow { since, lasts, .. }) = self.flow.take() {
+            self.now = self.now.max(since + lasts);
+            self.settled = self.now;
+        }
+    }
+
+    /// Whether the water in view is all new since the last time that it was.
+    fn flowed_on(&mut self, view_nm: u128) -> bool {
+        let Some(Flow { since, lasts, flow, cell, views }) = &mut self.flow else { return false };
+        let flowed = self.now.saturating_sub(*since).min(*lasts);
+        let now = cell.travelled_um(*flow, flowed) * 1_000 / view_nm.max(1);
+        std::mem::replace(views, now) != now
+    }
+
+    /// The camera's frames begin when they begin, one a cadence. A strobed one has its light when all lines are open, and
+    /// is then over for whatever comes next.
+    fn captures(&mut self, strobe: Option<Duration>) {
         let cadence = self.mode.cadence.as_nanos().max(1);
-        let frames = self.now.max(self.settled).as_nanos().div_ceil(cadence);
-        let begins = Duration::from_nanos(u64::try_from(frames * cadence).unwrap_or(u64::MAX));
+        let first = |not_before: Duration| {
+            let frames = not_before.as_nanos().div_ceil(cadence);
+            Duration::from_nanos(u64::try_from(frames * cadence).unwrap_or(u64::MAX))
+        };
+        let ready = self.now.max(self.settled);
+        if let Some(pulse) = strobe {
+            let begins = first(self.unlit.max((ready + pulse).saturating_sub(self.mode.exposure)));
+            self.now = ready.max(begins + self.mode.read_out()) + pulse + MARGIN;
+            self.settled = self.now;
+            self.unlit = begins + self.mode.cadence / 2;
+            return;
+        }
+        let begins = first(ready);
         self.now = begins + self.mode.takes;
         self.settled = self.now;
         self.now += MARGIN;

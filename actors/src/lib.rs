@@ -5,6 +5,7 @@
 
 pub mod alarm;
 pub mod beside;
+pub mod blur;
 pub mod bubbler;
 pub mod camera;
 pub mod display;

@@ -6,6 +6,7 @@
 use crate::beside::Worker;
 use crate::estimate::Query;
 use crate::port::Port;
+use crate::sequence::Flowing;
 use planktor_protocol::acquisition::{self, Formats, Metadata, Refusal};
 use planktor_protocol::camera::{Frame, Mode, Settings};
 use planktor_protocol::library::{Estimate, Name};
@@ -42,6 +43,19 @@ pub struct Facts {
     pub time: Option<Anchor>,
     /// How the camera streams.
     pub mode: Option<Mode>,
+    /// Its light, of a strobed frame.
+    pub pulse: Option<Pulse>,
+    /// What flowed meanwhile.
+    pub flow: Option<Flowing>,
+}
+
+/// The light of a strobed frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pulse {
+    /// How long it was to be on.
+    pub asked: Duration,
+    /// When it was: outside this it was dark.
+    pub within: Interval,
 }
 
 /// To an encoder.

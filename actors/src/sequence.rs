@@ -6,17 +6,21 @@
 //!   ──settle───────> Settling ─Woken─>├─> next step          end of the plan ──> Draining ──all saved──> Over
 //!   ──capture──> Aiming ─Exposing─> Exposing ─Woken─>┘
 //!      └─three frames out─> Crowded ─Saved─> Aiming
+//!   ──strobed capture──> Aiming ─Exposing─> Flashing ─Pulsed─> Exposing
+//!   ──flow──> next step at once;  before whatever moves or settles, and at the end: Landing ─Moved─> that step
 //!   ──safe point, while it is to hold──> Paused ──Resume──> that step
 //! ```
 //!
 //! The next stroke begins when the exposure is *predicted* to be over. Whether a frame was still is decided when it
-//! arrives, by its own time stamp: one that overlaps motion or settling is discarded and taken again.
+//! arrives, by its own time stamp: one that overlaps motion or settling is discarded and taken again. Of a strobed one
+//! the light must not overlap them, and must lie where all its lines are open; in a flow it may overlap that flow.
 
-use crate::recording::Facts;
+use crate::recording::{Facts, Pulse};
 use planktor_protocol::acquisition::Failure;
 use planktor_protocol::camera::Frame;
 use planktor_protocol::plan::{Cursor, POOL, Place, Step};
-use planktor_protocol::units::Nanolitres;
+use planktor_protocol::strobe::Cell;
+use planktor_protocol::units::{Nanolitres, NanolitresPerSecond};
 use planktor_protocol::{Fault, Instant, Interval, Run, focus, pump};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -35,8 +39,10 @@ pub enum Input {
     Moved(Instant),
     /// The instant that was asked for has come.
     Woken,
-    /// The camera says which frame it will be.
-    Exposing(Interval, Facts),
+    /// The camera says which frame it will be, and when its light is to be on if it is strobed.
+    Exposing(Interval, Option<Interval>, Facts),
+    /// Within this interval the light of a strobed frame was on.
+    Pulsed(Run, Interval),
     /// A frame arrived.
     Frame(Run, Frame),
     /// A frame will never arrive.
@@ -76,7 +82,11 @@ pub enum Act {
         run: Run,
         /// The earliest instant at which it may begin.
         not_before: Instant,
+        /// How long its light is on, if it is strobed.
+        strobe: Option<Duration>,
     },
+    /// Have the light on in this interval, for this frame; answer `Pulsed`.
+    Flash(Run, Interval),
     /// Write a frame; answer `Saved`.
     Keep(Run, Frame, Facts),
     /// The plan is carried out, or cannot be.
@@ -90,8 +100,21 @@ pub struct Stillness {
     pub motion: Option<Interval>,
     /// The end of that and of the settling after it.
     pub settled: Instant,
-    /// Pumped so far, as asked.
+    /// Pumped so far, as asked; a flow counts as a whole from its begin.
     pub pumped: Nanolitres,
+    /// What flows meanwhile.
+    pub flow: Option<Flowing>,
+}
+
+/// A stroke that nobody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flowing {
+    /// Since it was ordered.
+    pub since: Instant,
+    /// How fast.
+    pub flow: NanolitresPerSecond,
+    /// Through what.
+    pub cell: Cell,
 }
 
 #[derive(Debug)]
@@ -100,9 +123,13 @@ enum Phase {
         from: Instant,
     },
     Settling,
-    Crowded(Place),
+    Crowded(Place, Option<Duration>),
     Aiming,
+    /// Until its light is over.
+    Flashing,
     Exposing,
+    /// Until the flow is over.
+    Landing(Option<(Place, Step)>),
     /// Until it is to go on.
     Paused(Place, Step),
     Draining,
@@ -116,9 +143,29 @@ struct Shot {
     place: Place,
     settled: Instant,
     disturbed: Option<Instant>,
+    /// How long its light is to be on.
+    strobe: Option<Duration>,
+    /// Whether it was taken in a flow.
+    flows: bool,
     facts: Option<Facts>,
     frame: Option<Frame>,
     to_write: bool,
+}
+
+impl Shot {
+    /// Whether light came into it in motion or settling, or before all lines were open or after; `None`: not known yet.
+    fn is_good(&self) -> Option<bool> {
+        let (frame, facts) = (self.frame.as_ref()?, self.facts.as_ref()?);
+        let seen = match self.strobe {
+            None => frame.interval,
+            Some(_) => facts.pulse?.within,
+        };
+        let settled = self.flows || seen.from >= self.settled;
+        let undisturbed = self.disturbed.is_none_or(|since| seen.to <= since);
+        let open = || facts.mode.and_then(|mode| mode.open(frame.interval));
+        let whole = self.strobe.is_none() || open().is_some_and(|open| open.contains(seen));
+        Some(settled && undisturbed && whole)
+    }
 }
 
 /// The machine.
@@ -148,7 +195,7 @@ impl Sequence {
             pausing: false,
             cursor,
             phase: Phase::Settling,
-            still: Stillness { motion: None, settled: now, pumped: Nanolitres(0) },
+            still: Stillness { motion: None, settled: now, pumped: Nanolitres(0), flow: None },
             shots: Vec::with_capacity(POOL as usize),
             next_run: first,
             saved,
@@ -185,7 +232,7 @@ impl Sequence {
 
     /// Whether it waits because as many frames as may be are not on disk yet.
     pub fn waits_for_disk(&self) -> bool {
-        matches!(self.phase, Phase::Crowded(_))
+        matches!(self.phase, Phase::Crowded(..))
     }
 
     /// Whether it holds.
@@ -206,8 +253,10 @@ impl Sequence {
                 self.still.settled = end;
                 self.next(now);
             }
+            (_, Input::Moved(end)) if self.still.flow.is_some() => self.landed(end, now),
             (Phase::Settling | Phase::Exposing, Input::Woken) => self.next(now),
-            (Phase::Aiming, Input::Exposing(interval, facts)) => self.exposing(interval, facts),
+            (Phase::Aiming, Input::Exposing(interval, pulse, facts)) => self.exposing(interval, pulse, facts),
+            (_, Input::Pulsed(run, pulse)) => self.pulsed(run, pulse, now),
             (_, Input::Frame(run, frame)) => self.arrived(run, frame, now),
             (_, Input::Missed(run)) => self.lost(run, now),
             (_, Input::Saved(run)) => {
@@ -241,16 +290,49 @@ impl Sequence {
                 return;
             }
         }
+        if self.still.flow.is_some() {
+            self.phase = Phase::Landing(None);
+            return;
+        }
         self.phase = Phase::Draining;
         self.room(now);
+    }
+
+    /// The flow is over; whatever waited for that is done.
+    fn landed(&mut self, end: Instant, now: Instant) {
+        if let Some(Flowing { since, .. }) = self.still.flow.take() {
+            self.still.motion = Some(Interval { from: since, to: end });
+            self.still.settled = end;
+        }
+        match std::mem::replace(&mut self.phase, Phase::Settling) {
+            Phase::Landing(Some((place, step))) => {
+                if !self.does(place, step, now) {
+                    self.next(now);
+                }
+            }
+            Phase::Landing(None) => self.next(now),
+            other => self.phase = other,
+        }
     }
 
     /// Does a step; whether it is to be waited for.
     fn does(&mut self, place: Place, step: Step, now: Instant) -> bool {
         match step {
+            Step::Pump { .. } | Step::Flow { .. } | Step::Focus { .. } | Step::Settle(_)
+                if self.still.flow.is_some() =>
+            {
+                self.phase = Phase::Landing(Some((place, step)));
+            }
             Step::Pump { volume, flow } => {
                 self.still.pumped = Nanolitres(self.still.pumped.0.saturating_add(volume.0));
                 self.moving(Act::Pump(pump::Move { volume, flow }), now);
+            }
+            Step::Flow { volume, flow, cell } => {
+                self.still.pumped = Nanolitres(self.still.pumped.0.saturating_add(volume.0));
+                self.disturb(now);
+                self.acts.push_back(Act::Pump(pump::Move { volume, flow }));
+                self.still.flow = Some(Flowing { since: now, flow, cell });
+                return false;
             }
             Step::Focus { target, speed } => self.moving(Act::Focus(focus::Move { target, speed }), now),
             Step::Settle(time) => {
@@ -260,8 +342,10 @@ impl Sequence {
                 }
                 self.wake(self.still.settled, Phase::Settling);
             }
-            Step::Capture if self.shots.len() >= POOL as usize => self.phase = Phase::Crowded(place),
-            Step::Capture => self.aim(place, now),
+            Step::Capture { strobe } if self.shots.len() >= POOL as usize => {
+                self.phase = Phase::Crowded(place, strobe);
+            }
+            Step::Capture { strobe } => self.aim(place, strobe, now),
             Step::Write => {
                 self.shots.iter_mut().for_each(|shot| shot.to_write = true);
                 self.release();
@@ -274,11 +358,15 @@ impl Sequence {
 
     /// What is being exposed from now on is exposed in motion.
     fn moving(&mut self, act: Act, now: Instant) {
+        self.disturb(now);
+        self.acts.push_back(act);
+        self.phase = Phase::Moving { from: now };
+    }
+
+    fn disturb(&mut self, now: Instant) {
         for shot in &mut self.shots {
             shot.disturbed.get_or_insert(now);
         }
-        self.acts.push_back(act);
-        self.phase = Phase::Moving { from: now };
     }
 
     fn wake(&mut self, then: Instant, phase: Phase) {
@@ -286,39 +374,81 @@ impl Sequence {
         self.phase = phase;
     }
 
-    fn aim(&mut self, place: Place, now: Instant) {
+    fn aim(&mut self, place: Place, strobe: Option<Duration>, now: Instant) {
         let run = self.next_run;
         self.next_run = Run(run.0 + 1);
         let settled = self.still.settled;
-        let shot = Shot { run, place, settled, disturbed: None, facts: None, frame: None, to_write: false };
+        let flows = self.still.flow.is_some();
+        let shot = Shot {
+            run,
+            place,
+            settled,
+            disturbed: None,
+            strobe,
+            flows,
+            facts: None,
+            frame: None,
+            to_write: false,
+        };
         self.shots.push(shot);
-        self.acts.push_back(Act::Capture { run, not_before: settled.max(now) });
+        self.acts.push_back(Act::Capture { run, not_before: settled.max(now), strobe });
         self.phase = Phase::Aiming;
     }
 
-    fn exposing(&mut self, interval: Interval, facts: Facts) {
-        if let Some(shot) = self.shots.last_mut() {
-            shot.facts = Some(facts);
+    fn exposing(&mut self, interval: Interval, pulse: Option<Interval>, facts: Facts) {
+        let Some(shot) = self.shots.last_mut() else { return };
+        shot.facts = Some(facts);
+        match pulse {
+            Some(pulse) => {
+                self.acts.push_back(Act::Flash(shot.run, pulse));
+                self.phase = Phase::Flashing;
+            }
+            None => self.exposed(interval.to, interval.to + MARGIN),
         }
-        // A settling that follows counts from the exposure's end.
-        self.still.settled = interval.to;
-        self.wake(interval.to + MARGIN, Phase::Exposing);
+    }
+
+    /// A settling that follows counts from the end of the exposure, or of the light.
+    fn exposed(&mut self, end: Instant, then: Instant) {
+        // A flow's frames settle nothing.
+        if self.still.flow.is_none() {
+            self.still.settled = end;
+        }
+        self.wake(then, Phase::Exposing);
+    }
+
+    fn pulsed(&mut self, run: Run, pulse: Interval, now: Instant) {
+        let Some(shot) = self.shots.iter_mut().find(|shot| shot.run == run) else { return };
+        if let (Some(facts), Some(asked)) = (&mut shot.facts, shot.strobe) {
+            facts.pulse = Some(Pulse { asked, within: pulse });
+        }
+        if matches!(self.phase, Phase::Flashing) {
+            self.exposed(pulse.to, pulse.to);
+        }
+        self.judge(run, now);
     }
 
     fn arrived(&mut self, run: Run, frame: Frame, now: Instant) {
         let Some(shot) = self.shots.iter_mut().find(|shot| shot.run == run) else { return };
-        let Interval { from, to } = frame.interval;
-        if from < shot.settled || shot.disturbed.is_some_and(|since| to > since) {
-            return self.lost(run, now);
-        }
-        self.lost_in_a_row = 0;
         shot.frame = Some(frame);
-        self.release();
+        self.judge(run, now);
+    }
+
+    /// Whether a frame is as it must be, as soon as all is known of it.
+    fn judge(&mut self, run: Run, now: Instant) {
+        let Some(shot) = self.shots.iter().find(|shot| shot.run == run) else { return };
+        match shot.is_good() {
+            None => {}
+            Some(false) => self.lost(run, now),
+            Some(true) => {
+                self.lost_in_a_row = 0;
+                self.release();
+            }
+        }
     }
 
     /// Frames that are here and to be written go.
     fn release(&mut self) {
-        for shot in self.shots.iter_mut().filter(|shot| shot.to_write && shot.frame.is_some()) {
+        for shot in self.shots.iter_mut().filter(|shot| shot.to_write && shot.is_good() == Some(true)) {
             if let (Some(frame), Some(facts)) = (shot.frame.take(), shot.facts.take()) {
                 self.acts.push_back(Act::Keep(shot.run, frame, facts));
             }
@@ -339,14 +469,16 @@ impl Sequence {
     /// There is a frame less under way.
     fn room(&mut self, now: Instant) {
         match self.phase {
-            Phase::Crowded(place) => self.aim(place, now),
+            Phase::Crowded(place, strobe) => self.aim(place, strobe, now),
             Phase::Draining if self.cursor.owes() => self.next(now),
             Phase::Draining if self.shots.is_empty() && self.missing == 0 => self.over(Ok(())),
             Phase::Draining if self.shots.is_empty() => self.over(Err(self.frames_lost())),
             Phase::Moving { .. }
             | Phase::Settling
             | Phase::Aiming
+            | Phase::Flashing
             | Phase::Exposing
+            | Phase::Landing(..)
             | Phase::Paused(..)
             | Phase::Draining
             | Phase::Over => {}
@@ -366,7 +498,7 @@ impl Sequence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use planktor_protocol::camera::{Picture, Pixels};
+    use planktor_protocol::camera::{Mode, Picture, Pixels};
     use planktor_protocol::plan::Plan;
     use planktor_protocol::units::{Micrometres, NanolitresPerSecond};
     use std::sync::Arc;
@@ -388,6 +520,10 @@ mod tests {
         kept: Vec<(Interval, Facts)>,
         /// Captures, counted from 0, whose frame never comes.
         missing: Vec<usize>,
+        /// Captures whose light comes 20 ms late.
+        late: Vec<usize>,
+        /// The first frame that no light was meant for yet.
+        unlit: u64,
         captures: usize,
         most_out: usize,
     }
@@ -396,12 +532,23 @@ mod tests {
     const SETTLE: Duration = Duration::from_millis(500);
     const EXPOSURE: Duration = Duration::from_millis(87);
 
+    const CAPTURE: Step = Step::Capture { strobe: None };
+    /// Read out in 87 ms; a line integrates for 100, so all do for 13.
+    const MODE: Mode = Mode {
+        width: 8,
+        height: 8,
+        cadence: Duration::from_millis(101),
+        takes: Duration::from_millis(187),
+        exposure: Duration::from_millis(100),
+        iso: 150,
+    };
+
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
 
     fn facts(still: Stillness) -> Facts {
-        let Stillness { motion, settled, pumped } = still;
+        let Stillness { motion, settled, pumped, flow } = still;
         let (height, height_uncertain) = (Micrometres(0), false);
         Facts {
             motion,
@@ -412,12 +559,18 @@ mod tests {
             light: None,
             fix: None,
             time: None,
-            mode: None,
+            mode: Some(MODE),
+            pulse: None,
+            flow,
         }
     }
 
     impl Bench {
         fn run(plan: Plan, missing: Vec<usize>) -> Self {
+            Self::lit_late(plan, missing, vec![])
+        }
+
+        fn lit_late(plan: Plan, missing: Vec<usize>, late: Vec<usize>) -> Self {
             let sequence = Sequence::begin(Cursor::new(plan), 0, Run(1), Instant::ZERO);
             let mut bench = Self {
                 sequence,
@@ -426,6 +579,8 @@ mod tests {
                 log: String::new(),
                 kept: vec![],
                 missing,
+                late,
+                unlit: 0,
                 captures: 0,
                 most_out: 0,
             };
@@ -452,10 +607,31 @@ mod tests {
                     self.due.push((now + STROKE, Input::Moved(now + STROKE)));
                 }
                 Act::Wake(then) => self.due.push((then, Input::Woken)),
-                Act::Capture { run, not_before } => {
+                Act::Capture { run, not_before, strobe: Some(pulse) } => {
+                    self.log.push('c');
+                    // The first of frames every 101 ms whose open window, 87 to 100 ms after its begin, has room for it.
+                    let open = |n: u64| Instant::ZERO + ms(101 * n + 88);
+                    let n = (0..).find(|n| open(*n) >= not_before && *n >= self.unlit).expect("time goes on");
+                    self.unlit = n + 1;
+                    let from = Instant::ZERO + ms(101 * n);
+                    let interval = Interval { from, to: from + MODE.takes };
+                    let light = Interval { from: open(n), to: open(n) + pulse };
+                    self.due
+                        .push((now, Input::Exposing(interval, Some(light), facts(self.sequence.still()))));
+                    let frame = Frame { seq: n, interval, picture: Arc::new(Blank) };
+                    self.captures += 1;
+                    self.due.push((interval.to + ms(8), Input::Frame(run, frame)));
+                }
+                Act::Flash(run, light) => {
+                    self.log.push('l');
+                    let late = if self.late.contains(&(self.captures - 1)) { ms(20) } else { ms(0) };
+                    let light = Interval { from: light.from + late, to: light.to + late };
+                    self.due.push((light.to, Input::Pulsed(run, light)));
+                }
+                Act::Capture { run, not_before, strobe: None } => {
                     self.log.push('c');
                     let interval = Interval { from: not_before, to: not_before + EXPOSURE };
-                    self.due.push((now, Input::Exposing(interval, facts(self.sequence.still()))));
+                    self.due.push((now, Input::Exposing(interval, None, facts(self.sequence.still()))));
                     let arrives = interval.to + ms(8);
                     let frame = Frame { seq: run.0, interval, picture: Arc::new(Blank) };
                     let missing = self.missing.contains(&self.captures);
@@ -517,7 +693,7 @@ mod tests {
 
     #[test]
     fn no_more_frames_are_out_than_the_pool_holds() {
-        let steps = vec![Step::Repeat { times: 9, steps: vec![Step::Capture, Step::Write] }];
+        let steps = vec![Step::Repeat { times: 9, steps: vec![CAPTURE, Step::Write] }];
         let bench = Bench::run(Plan::new(steps).unwrap(), vec![]);
         assert_eq!(bench.kept.len(), 9);
         assert!(bench.most_out <= POOL as usize, "{}", bench.most_out);
@@ -534,7 +710,7 @@ mod tests {
         assert!(matches!(sequence.act(), Some(Act::Capture { run: Run(1), .. })));
         let predicted = Interval { from: at(900), to: at(987) };
         let facts = facts(sequence.still());
-        sequence.on(at(900), Input::Exposing(predicted, facts));
+        sequence.on(at(900), Input::Exposing(predicted, None, facts));
         let early =
             Frame { seq: 1, interval: Interval { from: at(899), to: at(986) }, picture: Arc::new(Blank) };
         sequence.on(at(995), Input::Frame(Run(1), early));
@@ -542,5 +718,60 @@ mod tests {
         let acts: Vec<_> = std::iter::from_fn(|| sequence.act()).collect();
         assert!(acts.iter().any(|act| matches!(act, Act::Pump(_))), "another stroke: {acts:?}");
         assert!(!acts.iter().any(|act| matches!(act, Act::Keep(..))));
+    }
+
+    fn strobed(times: u32) -> Plan {
+        let pump = Step::Pump { volume: Nanolitres(6_000), flow: NanolitresPerSecond(50_000) };
+        let capture = Step::Capture { strobe: Some(Duration::from_micros(100)) };
+        let steps = vec![pump, Step::Settle(SETTLE), capture, Step::Write];
+        Plan::new(vec![Step::Repeat { times, steps }]).unwrap()
+    }
+
+    #[test]
+    fn the_next_stroke_begins_with_the_end_of_the_light_and_not_of_the_frame() {
+        let bench = Bench::run(strobed(4), vec![]);
+        assert_eq!(bench.kept.len(), 4);
+        for pair in bench.kept.windows(2) {
+            let ((frame, facts), (_, next)) = (&pair[0], &pair[1]);
+            let light = facts.pulse.unwrap().within;
+            assert!(light.from >= facts.settled && frame.contains(light));
+            let begins = next.motion.unwrap().from;
+            assert_eq!(begins, light.to, "while lines are still read out");
+            assert!(begins < frame.to);
+        }
+    }
+
+    #[test]
+    fn light_that_misses_the_open_window_is_noticed_and_the_frame_taken_again() {
+        let bench = Bench::lit_late(strobed(3), vec![], vec![1]);
+        assert_eq!(bench.kept.len(), 3);
+        assert_eq!(bench.log.matches('m').count(), 4, "{}", bench.log);
+        for (frame, facts) in &bench.kept {
+            assert!(MODE.open(*frame).unwrap().contains(facts.pulse.unwrap().within));
+        }
+    }
+
+    #[test]
+    fn in_a_flow_frames_are_taken_at_the_cameras_cadence_and_the_plan_ends_after_it() {
+        let cell = Cell { depth: Micrometres(300), width: Micrometres(3_500) };
+        let flow = Step::Flow { volume: Nanolitres(1_000), flow: NanolitresPerSecond(2_500), cell };
+        let capture = Step::Capture { strobe: Some(Duration::from_micros(100)) };
+        let frames = Step::Repeat { times: 3, steps: vec![capture, Step::Write] };
+        let bench = Bench::run(Plan::new(vec![flow, frames, pump_back()]).unwrap(), vec![]);
+        assert_eq!(bench.log.matches('m').count(), 2);
+        assert_eq!(bench.kept.len(), 3);
+        let begins: Vec<_> = bench.kept.iter().map(|(frame, _)| frame.from).collect();
+        assert!(begins.windows(2).all(|pair| pair[1] == pair[0] + ms(101)), "{begins:?}");
+        let flowing: Vec<_> = bench.kept.iter().map(|(_, facts)| facts.flow).collect();
+        assert!(flowing.iter().all(|flow| flow.is_some_and(|flow| flow.since == Instant::ZERO)));
+        assert!(
+            bench.log.rfind('m') > bench.log.rfind('l'),
+            "the way back waits for the flow: {}",
+            bench.log
+        );
+    }
+
+    fn pump_back() -> Step {
+        Step::Pump { volume: Nanolitres(-1_000), flow: NanolitresPerSecond(50_000) }
     }
 }

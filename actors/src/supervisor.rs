@@ -21,6 +21,7 @@ mod nameplate;
 mod phase;
 mod safety;
 mod slow;
+mod strobe;
 mod term;
 mod timed;
 mod viewing;
@@ -43,7 +44,7 @@ use lease::Lease;
 use ledger::{Answered, Caller, Ledger, Who};
 use nameplate::Nameplate;
 use phase::Phase;
-use planktor_drivers::board::Enable;
+use planktor_drivers::board::{Enable, Output};
 use planktor_drivers::calibration::Current;
 use planktor_drivers::devices::focus::Height;
 use planktor_protocol::acquisition::{self, Failure, Formats, Metadata, Progress, Refusal};
@@ -62,6 +63,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use strobe::Strobing;
 use term::Term;
 use timed::Watched;
 
@@ -140,6 +142,8 @@ pub struct Parts {
     pub height: Height,
     /// The lamp's actor.
     pub light: Port<Order<light::Command>>,
+    /// The pin that lights it, if there is one.
+    pub strobe_pin: Option<Output>,
     /// The bubbler's actor.
     pub bubbler: Port<Order<bubbler::Command>>,
     /// The display's actor.
@@ -232,6 +236,8 @@ pub struct Supervisor {
     focus_enable: Enable,
     height: Height,
     light: Port<Order<light::Command>>,
+    strobe_pin: Option<Output>,
+    strobing: Option<Strobing>,
     bubbler: Port<Order<bubbler::Command>>,
     display: Port<Order<display::Command>>,
     eeprom: Port<Order<eeprom::Command>>,
@@ -296,6 +302,8 @@ impl Supervisor {
             focus_enable: parts.focus_enable,
             height: parts.height,
             light: parts.light,
+            strobe_pin: parts.strobe_pin,
+            strobing: None,
             bubbler: parts.bubbler,
             display: parts.display,
             eeprom: parts.eeprom,
@@ -365,6 +373,9 @@ impl Supervisor {
                 let refused = |why| (why != focus::Refusal::Stopped).then_some(Failure::Focus(why));
                 self.moved(state, Axis::Focus, answered, event, refused)
             }
+            (state, Input::Light(Report { run, event: light::Event::Pulsed(interval) })) => {
+                self.pulsed(state, run, interval)
+            }
             (state, Input::Light(report)) => {
                 self.lit(report);
                 state
@@ -410,6 +421,9 @@ impl Supervisor {
             (State::Running(a, mut running), Input::Alarm(ticket)) if running.wake == Some(ticket) => {
                 running.wake = None;
                 self.feed(a, running, sequence::Input::Woken)
+            }
+            (State::Running(a, running), Input::Alarm(ticket)) if self.is_of_pulse(ticket) => {
+                self.pulse_rang(a, running)
             }
             (state, Input::Alarm(ticket)) if self.disk == Some(ticket) => self.disk_is_silent(state),
             (state, Input::Encoded(encoded)) => {

@@ -38,6 +38,12 @@ pub trait Hardware {
     fn pump_enable(&self) -> Enable;
     /// The stage's enable line; the same one at every call.
     fn focus_enable(&self) -> Enable;
+    /// The pin that lights the lamp while it is high, where the lamp is ready for that; low from the first moment on. `None`
+    /// if this board has none.
+    ///
+    /// # Errors
+    /// [`Fault`] if it cannot be had.
+    fn strobe(&self) -> Result<Option<Output>, Fault>;
     /// The camera.
     ///
     /// # Errors

@@ -58,7 +58,11 @@ impl Board for Linux {
     fn hardware(&self) -> Box<dyn Hardware> {
         let [pump, focus] =
             [self.description.pump, self.description.focus].map(|driver| Driver::new(driver, &self.pins()));
-        Box::new(Half { pump, focus, camera: self.description.camera.clone() })
+        let strobe = match self.description.light {
+            Light::Lm36011 { strobe, .. } => strobe.map(|pin| self.pins().output(pin, false)),
+            Light::Mcp4725 { .. } => None,
+        };
+        Box::new(Half { pump, focus, strobe, camera: self.description.camera.clone() })
     }
     fn slow_buses(&self) -> Box<dyn SlowBuses> {
         Box::new(self.clone())
@@ -68,6 +72,7 @@ impl Board for Linux {
 struct Half {
     pump: Driver,
     focus: Driver,
+    strobe: Option<Pin>,
     camera: Option<description::Camera>,
 }
 
@@ -107,6 +112,10 @@ impl Hardware for Half {
     fn focus_enable(&self) -> Enable {
         Enable::new(self.focus.enable.clone())
     }
+    fn strobe(&self) -> Result<Option<Output>, Fault> {
+        let Some(pin) = &self.strobe else { return Ok(None) };
+        pin.hold().map(|()| Some(Output::new(pin.clone())))
+    }
     fn camera(&self) -> Result<Box<dyn Camera>, Fault> {
         match &self.camera {
             None => Err(Fault::NotFitted),
@@ -128,7 +137,7 @@ impl SlowBuses for Linux {
             Light::Mcp4725 { i2c, address } => {
                 LampLine::Converter(ConverterLine { i2c: buses::i2c(i2c)?, address })
             }
-            Light::Lm36011 { i2c, select } => {
+            Light::Lm36011 { i2c, select, .. } => {
                 let select = self.pins().output(select, false);
                 select.hold()?;
                 LampLine::Driver { i2c: buses::i2c(i2c)?, select: Output::new(select) }

@@ -182,6 +182,8 @@ fn job(picture: &Arc<Fixed>, n: u32) -> Encode {
             fix: None,
             time: Some(anchor()),
             mode: Some(mode()),
+            pulse: None,
+            flow: None,
         },
         formats: Formats { jpeg: true, dng: false },
     }

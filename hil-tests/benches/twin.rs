@@ -82,6 +82,8 @@ fn job(frame: &Frame) -> Encode {
         fix: None,
         time: None,
         mode: None,
+        pulse: None,
+        flow: None,
     };
     Encode {
         batch: Run(1),

@@ -8,6 +8,7 @@ pub mod explorer;
 pub mod meddled;
 pub mod rig;
 pub mod routine;
+pub mod sharp;
 pub mod vm;
 pub mod wire;
 

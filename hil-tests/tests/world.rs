@@ -53,6 +53,9 @@ fn everything() -> Script {
     script.push((ms(6_100), message("planktor/acquire", &plan)));
     script.push((ms(8_000), update_config("stop-flow", 2)));
     script.push((ms(8_100), image(2)));
+    let strobed = json!({"plan": [{"step": "capture", "strobe_us": 300}, {"step": "write"}]});
+    script.push((ms(14_000), update_config("strobed", 1)));
+    script.push((ms(14_100), message("planktor/acquire", &strobed)));
     script
 }
 

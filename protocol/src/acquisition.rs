@@ -174,6 +174,9 @@ pub enum Refusal {
     /// The pump cannot do a stroke of the plan.
     #[error(transparent)]
     Stroke(#[from] crate::pump::Refusal),
+    /// The light cannot be pulsed so.
+    #[error("cannot strobe: {0}")]
+    Strobe(String),
     /// The data root cannot be written.
     #[error("cannot create the data set: {0}")]
     Disk(String),
@@ -224,6 +227,9 @@ pub enum Failure {
     /// The pump refused a step of the plan.
     #[error("the pump cannot do this stroke: {0}")]
     Pump(crate::pump::Refusal),
+    /// The lamp, of strobed frames.
+    #[error("the lamp failed, so no frame can be strobed: {0}")]
+    Lamp(Fault),
     /// The camera.
     #[error("frame {image} of {total} was not captured: {cause}")]
     Camera {

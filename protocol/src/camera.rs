@@ -3,6 +3,7 @@
 use crate::{Fault, Instant, Interval};
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An order to the camera.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +14,11 @@ pub enum Command {
     Open,
     /// Take the first frame whose exposure begins at or after this instant.
     Capture {
-        /// The earliest instant at which its first line may begin to be exposed.
+        /// The earliest instant at which its first line may begin to be exposed; of a strobed one, at which its light may
+        /// begin.
         not_before: Instant,
+        /// Lit by a pulse so long while all lines are open; it may have begun before.
+        strobe: Option<Duration>,
     },
     /// Stop streaming and release the frames, unless somebody looks.
     Close,
@@ -33,6 +37,8 @@ pub enum Event {
     Exposing {
         /// First line's start to last line's end.
         interval: Interval,
+        /// When its light is to be on, if it is strobed.
+        pulse: Option<Interval>,
     },
     /// Here it is.
     Frame(Frame),
@@ -49,7 +55,7 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Settings {
     /// What each line integrates.
-    pub exposure: Option<std::time::Duration>,
+    pub exposure: Option<Duration>,
     /// Analogue gain, thousandths; 1000 is none.
     pub gain_thousandths: Option<u32>,
     /// Whether the camera balances white itself.
@@ -101,13 +107,46 @@ pub struct Mode {
     /// Lines.
     pub height: u32,
     /// From one frame's start to the next one's.
-    pub cadence: std::time::Duration,
+    pub cadence: Duration,
     /// From the first line's start to the last line's end.
-    pub takes: std::time::Duration,
+    pub takes: Duration,
     /// What each line integrates; whole lines, so seldom what was asked. Zero if the camera does not tell.
-    pub exposure: std::time::Duration,
+    pub exposure: Duration,
     /// ISO as the dashboard counts it; zero if the camera does not tell.
     pub iso: u32,
+}
+
+/// How long all lines are open at once for a strobed frame, beside the pulse: so 100 ms of exposure with
+/// 87 ms of read-out. A light that is late by a stuck bus is still inside.
+const OPEN_FOR: Duration = Duration::from_millis(13);
+/// A frame is longer than its exposure by no more than this (IMX477: 22 lines of 28.6 us).
+const BLANKING: Duration = Duration::from_millis(1);
+
+impl Mode {
+    /// From the first line's start to the last line's.
+    pub fn read_out(&self) -> Duration {
+        self.takes.saturating_sub(self.exposure)
+    }
+
+    /// When all lines of a frame are exposed at once: from the last line's start to the first line's end. `None`: never,
+    /// because the exposure is no longer than the read-out.
+    pub fn open(&self, frame: Interval) -> Option<Interval> {
+        let open = Interval { from: frame.to - self.exposure, to: frame.from + self.exposure };
+        (open.from < open.to).then_some(open)
+    }
+
+    /// What each line is to integrate so that a pulse finds all of them open.
+    pub fn strobe_exposure(&self, pulse: Duration) -> Duration {
+        self.read_out() + OPEN_FOR + pulse
+    }
+
+    /// How it streams with that exposure, but for what a sensor rounds.
+    #[must_use]
+    pub fn strobed(self, pulse: Duration) -> Self {
+        let exposure = self.strobe_exposure(pulse);
+        let cadence = self.cadence.max(exposure + BLANKING);
+        Self { exposure, takes: self.read_out() + exposure, cadence, ..self }
+    }
 }
 
 /// A picture and when it was true.

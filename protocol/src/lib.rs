@@ -21,6 +21,7 @@ pub mod preview;
 pub mod pump;
 pub mod quality;
 pub mod stop;
+pub mod strobe;
 pub mod survey;
 pub mod time;
 pub mod timekeeping;

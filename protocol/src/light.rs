@@ -1,7 +1,7 @@
 //! The lamp: a level between dark and full.
 
-use crate::Fault;
 use crate::units::Fraction;
+use crate::{Fault, Interval};
 
 /// An order to the lamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,21 @@ pub enum Command {
     Save,
     /// Say what it is.
     Report,
+    /// Be dark but for pulses of the level that it has, or shine on when they are over.
+    Strobe(Strobe),
+    /// Shine in this interval, by orders on the lamp's bus.
+    Pulse(Interval),
+}
+
+/// Who makes a lamp's pulses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strobe {
+    /// A pin; the lamp only gets ready for it. At this level.
+    Pin(Fraction),
+    /// The lamp itself, over its bus. At this level.
+    Bus(Fraction),
+    /// Nobody any more; it has this level again.
+    Off(Fraction),
 }
 
 /// What came of it.
@@ -21,6 +36,8 @@ pub enum Command {
 pub enum Event {
     /// The lamp is at this level.
     Level(Fraction),
+    /// It was dark, but for some time within this interval.
+    Pulsed(Interval),
     /// The level was not saved; the lamp is as it was.
     NotSaved(String),
     /// The level is not known.

@@ -1,8 +1,12 @@
 //! An acquisition is data: a plan is a list of steps, checked as a whole before anything moves, and a [`Cursor`]
 //! that says what comes next. Nothing here knows a device or a clock.
+//!
+//! A *strobed* capture is lit by a pulse instead of being cut out by its exposure: lines integrate in the dark, the light
+//! pulses when all of them do. A *flow* is a stroke that nobody waits for: strobed captures are taken while it lasts.
 
 use crate::focus;
 use crate::pump;
+use crate::strobe::{Cell, PULSES};
 use crate::units::{Micrometres, MicrometresPerSecond, Nanolitres, NanolitresPerSecond};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -40,8 +44,21 @@ pub enum Step {
         /// How fast.
         speed: MicrometresPerSecond,
     },
-    /// Take a frame.
-    Capture,
+    /// A stroke that nobody waits for until the next step that moves something or settles, or the plan's end: the strobed
+    /// captures in between are taken while the water flows.
+    Flow {
+        /// Negative pumps backwards.
+        volume: Nanolitres,
+        /// How fast.
+        flow: NanolitresPerSecond,
+        /// Through what: the blur follows from it.
+        cell: Cell,
+    },
+    /// Take a frame; lit by a pulse of so long, if that is said.
+    Capture {
+        /// How long the light is on: it takes the exposure's place.
+        strobe: Option<Duration>,
+    },
     /// Give the frames taken since the last write to the data set.
     Write,
     /// Do some steps several times.
@@ -101,6 +118,7 @@ impl Plan {
                 ),
             ));
         }
+        plain_or_strobed(&ops)?;
         if count.held > 0 {
             return Err(Flaw::new("", "captures frames that no later step writes; add a write step"));
         }
@@ -120,7 +138,12 @@ impl Plan {
     /// As [`Plan::new`].
     pub fn stop_flow(frames: u32, stroke: pump::Move, settle: Duration) -> Result<Self, Flaw> {
         let pump::Move { volume, flow } = stroke;
-        let steps = vec![Step::Pump { volume, flow }, Step::Settle(settle), Step::Capture, Step::Write];
+        let steps = vec![
+            Step::Pump { volume, flow },
+            Step::Settle(settle),
+            Step::Capture { strobe: None },
+            Step::Write,
+        ];
         Self::new(vec![Step::Repeat { times: frames, steps }])
     }
 
@@ -147,8 +170,8 @@ impl Plan {
     /// a frame is taken.
     pub fn is_safe_before(&self, step: &Step) -> bool {
         match step {
-            Step::Pump { .. } => true,
-            Step::Focus { .. } | Step::Capture => self.strokes().next().is_none(),
+            Step::Pump { .. } | Step::Flow { .. } => true,
+            Step::Focus { .. } | Step::Capture { .. } => self.strokes().next().is_none(),
             Step::Settle(_) | Step::Write | Step::Repeat { .. } => false,
         }
     }
@@ -178,10 +201,58 @@ impl Plan {
     /// Every stroke that occurs in it, each once.
     pub fn strokes(&self) -> impl Iterator<Item = pump::Move> + '_ {
         self.ops.iter().filter_map(|op| match *op {
-            Op::Do(Step::Pump { volume, flow }) => Some(pump::Move { volume, flow }),
+            Op::Do(Step::Pump { volume, flow } | Step::Flow { volume, flow, .. }) => {
+                Some(pump::Move { volume, flow })
+            }
             _ => None,
         })
     }
+
+    /// The longest of its pulses, if its frames are strobed.
+    pub fn strobe(&self) -> Option<Duration> {
+        self.pulses().max()
+    }
+
+    /// The shortest of its pulses.
+    pub fn shortest_strobe(&self) -> Option<Duration> {
+        self.pulses().min()
+    }
+
+    fn pulses(&self) -> impl Iterator<Item = Duration> {
+        self.ops.iter().filter_map(|op| match op {
+            Op::Do(Step::Capture { strobe }) => *strobe,
+            _ => None,
+        })
+    }
+
+    /// Every flow that occurs in it, each once.
+    pub fn flows(&self) -> impl Iterator<Item = (NanolitresPerSecond, Cell)> {
+        self.ops.iter().filter_map(|op| match op {
+            Op::Do(Step::Flow { flow, cell, .. }) => Some((*flow, *cell)),
+            _ => None,
+        })
+    }
+}
+
+/// Strobed frames have an exposure and a dark lamp of their own, so there are no others beside them; and in a flow only
+/// they are sharp.
+fn plain_or_strobed(ops: &[Op]) -> Result<(), Flaw> {
+    let strobed = |op: &Op| match op {
+        Op::Do(Step::Capture { strobe }) => Some(strobe.is_some()),
+        _ => None,
+    };
+    let flows = ops.iter().any(|op| matches!(op, Op::Do(Step::Flow { .. })));
+    let captures: Vec<_> = ops.iter().filter_map(strobed).collect();
+    if flows && captures.contains(&false) {
+        return Err(Flaw::new(
+            "",
+            "takes frames in a flow that are not strobed; give each capture its strobe_us",
+        ));
+    }
+    if captures.contains(&true) && captures.contains(&false) {
+        return Err(Flaw::new("", "strobes some of its frames; strobe all of them, or none"));
+    }
+    Ok(())
 }
 
 /// Appends a step to the innermost of the lists that are being made.
@@ -223,7 +294,7 @@ fn flatten(steps: &[Step], path: &str, depth: usize, ops: &mut Vec<Op>) -> Resul
 }
 
 fn takes_time(op: &Op) -> bool {
-    matches!(op, Op::Do(Step::Pump { .. } | Step::Focus { .. } | Step::Capture))
+    matches!(op, Op::Do(Step::Pump { .. } | Step::Flow { .. } | Step::Focus { .. } | Step::Capture { .. }))
 }
 
 /// What is wrong with a step by itself.
@@ -233,8 +304,19 @@ fn single(step: &Step) -> Result<(), String> {
         Step::Settle(time) if *time > LONGEST_SETTLE => {
             Err(format!("settles for more than {} s", LONGEST_SETTLE.as_secs()))
         }
-        Step::Pump { volume: Nanolitres(0), .. } => Err("pumps no volume".into()),
-        Step::Pump { flow, .. } if flow.0 <= 0 => {
+        Step::Pump { volume: Nanolitres(0), .. } | Step::Flow { volume: Nanolitres(0), .. } => {
+            Err("pumps no volume".into())
+        }
+        Step::Flow { cell, .. } if cell.depth.0 <= 0 || cell.width.0 <= 0 => {
+            Err("flows through no cell; give cell_um and cell_width_um".into())
+        }
+        Step::Capture { strobe: Some(pulse) } if !PULSES.contains(pulse) => Err(format!(
+            "strobes for {} us; {} to {} us are possible",
+            pulse.as_micros(),
+            PULSES.start().as_micros(),
+            PULSES.end().as_micros()
+        )),
+        Step::Pump { flow, .. } | Step::Flow { flow, .. } if flow.0 <= 0 => {
             Err(format!("pumps at {flow}; the flow rate must be greater than 0"))
         }
         Step::Focus { speed, .. } if speed.0 <= 0 => {
@@ -244,9 +326,10 @@ fn single(step: &Step) -> Result<(), String> {
             Err("moves the stage by nothing".into())
         }
         Step::Pump { .. }
+        | Step::Flow { .. }
         | Step::Focus { .. }
         | Step::Settle(_)
-        | Step::Capture
+        | Step::Capture { .. }
         | Step::Write
         | Step::Repeat { .. } => Ok(()),
     }
@@ -268,8 +351,8 @@ fn count(steps: &[Step], path: &str, held: u32) -> Result<Count, Flaw> {
         let path = format!("{path}[{i}]");
         count.steps = count.steps.saturating_add(1);
         match step {
-            Step::Capture if count.held == POOL => return Err(too_many_held(&path)),
-            Step::Capture => {
+            Step::Capture { .. } if count.held == POOL => return Err(too_many_held(&path)),
+            Step::Capture { .. } => {
                 count.frames += 1;
                 count.held += 1;
             }
@@ -280,7 +363,7 @@ fn count(steps: &[Step], path: &str, held: u32) -> Result<Count, Flaw> {
                 count.steps = count.steps.saturating_add(body.steps);
                 count.held = body.held;
             }
-            Step::Pump { .. } | Step::Focus { .. } | Step::Settle(_) => {}
+            Step::Pump { .. } | Step::Flow { .. } | Step::Focus { .. } | Step::Settle(_) => {}
         }
     }
     Ok(count)
@@ -354,8 +437,8 @@ impl Cursor {
             && let Some((_, step)) = walk.advance()
         {
             match step {
-                Step::Capture => taken += 1,
-                Step::Pump { .. } => strokes = vec![step],
+                Step::Capture { .. } => taken += 1,
+                Step::Pump { .. } | Step::Flow { .. } => strokes = vec![step],
                 Step::Settle(_) if strokes.len() == 1 => strokes.push(step),
                 Step::Settle(_) | Step::Focus { .. } | Step::Write | Step::Repeat { .. } => {}
             }
@@ -373,9 +456,10 @@ impl Cursor {
 
     fn is_stroke_before_frame(&mut self) -> bool {
         let next = std::iter::from_fn(|| self.advance());
-        let mut next =
-            next.map(|(_, step)| step).filter(|step| matches!(step, Step::Pump { .. } | Step::Capture));
-        next.next().is_some_and(|step| step != Step::Capture)
+        let mut next = next
+            .map(|(_, step)| step)
+            .filter(|step| matches!(step, Step::Pump { .. } | Step::Flow { .. } | Step::Capture { .. }));
+        next.next().is_some_and(|step| !matches!(step, Step::Capture { .. }))
     }
 
     /// With the stage brought to a height before anything else.
@@ -434,7 +518,7 @@ impl Cursor {
                     let begin = *begin;
                     self.end_of(here, begin);
                 }
-                Some(Op::Do(Step::Capture)) if self.skips(Place(here)) => self.at += 1,
+                Some(Op::Do(Step::Capture { .. })) if self.skips(Place(here)) => self.at += 1,
                 Some(Op::Do(step)) => {
                     self.at += 1;
                     return Some((Place(here), step.clone()));
@@ -514,6 +598,15 @@ mod tests {
     fn pump(volume: i64) -> Step {
         Step::Pump { volume: Nanolitres(volume), flow: NanolitresPerSecond(50_000) }
     }
+    const CAPTURE: Step = Step::Capture { strobe: None };
+    fn flow() -> Step {
+        let (depth, width) = (Micrometres(300), Micrometres(3_500));
+        let cell = Cell { depth, width };
+        Step::Flow { volume: Nanolitres(1_000), flow: NanolitresPerSecond(2_500), cell }
+    }
+    fn strobed(us: u64) -> Step {
+        Step::Capture { strobe: Some(Duration::from_micros(us)) }
+    }
     fn up() -> Step {
         Step::Focus { target: focus::Target::By(Micrometres(10)), speed: MicrometresPerSecond(1_000) }
     }
@@ -529,14 +622,14 @@ mod tests {
         let (mut text, mut captures) = (String::new(), 0);
         while let Some((place, step)) = cursor.advance() {
             text.push(match step {
-                Step::Pump { .. } => 'p',
+                Step::Pump { .. } | Step::Flow { .. } => 'p',
                 Step::Settle(_) => 's',
                 Step::Focus { .. } => 'f',
-                Step::Capture => 'c',
+                Step::Capture { .. } => 'c',
                 Step::Write => 'w',
                 Step::Repeat { .. } => unreachable!("repeats are unrolled"),
             });
-            if step == Step::Capture {
+            if step == CAPTURE {
                 if fails.contains(&captures) {
                     assert!(cursor.owe(place), "it can be taken again");
                 }
@@ -548,13 +641,13 @@ mod tests {
 
     #[test]
     fn repeats_within_repeats_are_done_in_order() {
-        let planes = repeat(2, vec![up(), Step::Capture]);
+        let planes = repeat(2, vec![up(), CAPTURE]);
         assert_eq!(walk(vec![repeat(2, vec![pump(1), planes, Step::Write]), up()], &[]), "pfcfcwpfcfcwf");
     }
 
     #[test]
     fn a_capture_that_failed_is_taken_after_one_more_stroke() {
-        let plan = || vec![repeat(3, vec![pump(1), Step::Capture, Step::Write])];
+        let plan = || vec![repeat(3, vec![pump(1), CAPTURE, Step::Write])];
         assert_eq!(walk(plan(), &[]), "pcwpcwpcw");
         assert_eq!(walk(plan(), &[1]), "pcwpcwpcwpcw");
         assert_eq!(walk(plan(), &[2, 3]), "pcwpcwpcwpcwpcw");
@@ -562,19 +655,19 @@ mod tests {
 
     #[test]
     fn of_several_planes_only_the_failed_one_is_taken_again() {
-        let stop = vec![pump(1), Step::Capture, up(), Step::Capture, down(), Step::Write];
+        let stop = vec![pump(1), CAPTURE, up(), CAPTURE, down(), Step::Write];
         assert_eq!(walk(vec![repeat(2, stop)], &[0]), "pcfcfwpcffwpcfcfw");
     }
 
     /// Known a few milliseconds after the exposure, when the cursor has left the repeat already.
     #[test]
     fn a_loss_that_is_known_late_repeats_nothing_but_its_own_steps() {
-        let first = repeat(2, vec![pump(1), Step::Capture, Step::Write]);
-        let plan = vec![first, repeat(2, vec![up(), Step::Capture, down(), Step::Write])];
+        let first = repeat(2, vec![pump(1), CAPTURE, Step::Write]);
+        let plan = vec![first, repeat(2, vec![up(), CAPTURE, down(), Step::Write])];
         let mut cursor = Cursor::new(Plan::new(plan).unwrap());
         let (mut text, mut lost) = (String::new(), None);
         while let Some((place, step)) = cursor.advance() {
-            text.push(if step == Step::Capture {
+            text.push(if step == CAPTURE {
                 'c'
             } else if step == Step::Write {
                 'w'
@@ -593,27 +686,27 @@ mod tests {
 
     #[test]
     fn a_stack_that_climbs_is_not_taken_again_at_other_heights() {
-        let stack = vec![repeat(3, vec![up(), Step::Capture, Step::Write])];
+        let stack = vec![repeat(3, vec![up(), CAPTURE, Step::Write])];
         let mut cursor = Cursor::new(Plan::new(stack).unwrap());
         let places: Vec<_> = std::iter::from_fn(|| cursor.advance()).collect();
-        let capture = places.iter().find(|(_, step)| *step == Step::Capture).unwrap().0;
+        let capture = places.iter().find(|(_, step)| *step == CAPTURE).unwrap().0;
         assert!(!cursor.owe(capture));
         assert!(!cursor.owes());
     }
 
     #[test]
     fn a_capture_outside_any_repeat_is_taken_again_too() {
-        assert_eq!(walk(vec![pump(1), Step::Capture, Step::Write], &[0]), "pcwpcww");
+        assert_eq!(walk(vec![pump(1), CAPTURE, Step::Write], &[0]), "pcwpcww");
     }
 
     /// The steps that are left when so many frames are there.
     fn rest(steps: Vec<Step>, frames: u32) -> String {
         let mut cursor = Cursor::after(Plan::new(steps).unwrap(), frames);
         let letter = |step| match step {
-            Step::Pump { .. } => 'p',
+            Step::Pump { .. } | Step::Flow { .. } => 'p',
             Step::Settle(_) => 's',
             Step::Focus { .. } => 'f',
-            Step::Capture => 'c',
+            Step::Capture { .. } => 'c',
             Step::Write | Step::Repeat { .. } => 'w',
         };
         std::iter::from_fn(|| cursor.advance()).map(|(_, step)| letter(step)).collect()
@@ -621,12 +714,12 @@ mod tests {
 
     #[test]
     fn a_plan_goes_on_right_after_its_last_frame() {
-        let stop_flow = || vec![pump(9), repeat(3, vec![pump(1), Step::Capture, Step::Write]), pump(-9)];
+        let stop_flow = || vec![pump(9), repeat(3, vec![pump(1), CAPTURE, Step::Write]), pump(-9)];
         assert_eq!(rest(stop_flow(), 0), "ppcwpcwpcwp", "from the beginning");
         assert_eq!(rest(stop_flow(), 2), "wpcwp");
         assert_eq!(rest(stop_flow(), 3), "", "nothing is done for the sake of no frame");
         let settle = Step::Settle(Duration::from_secs(60));
-        let stop = vec![pump(1), settle.clone(), Step::Capture, up(), Step::Capture, down(), Step::Write];
+        let stop = vec![pump(1), settle.clone(), CAPTURE, up(), CAPTURE, down(), Step::Write];
         let stops = || vec![repeat(2, stop.clone())];
         assert_eq!(rest(stops(), 2), "fwpscfcfw", "the stage comes back as it would have");
         assert_eq!(
@@ -634,12 +727,12 @@ mod tests {
             "psfcfwpscfcfw",
             "of the same stop: one more stroke, and only what is missing"
         );
-        let still = || vec![repeat(3, vec![up(), Step::Capture]), Step::Write, down()];
+        let still = || vec![repeat(3, vec![up(), CAPTURE]), Step::Write, down()];
         assert_eq!(rest(still(), 1), "fcfcwf");
-        let series = vec![pump(1), repeat(1_000, vec![settle, Step::Capture, Step::Write])];
+        let series = vec![pump(1), repeat(1_000, vec![settle, CAPTURE, Step::Write])];
         let mut cursor = Cursor::after(Plan::new(series).unwrap(), 700);
         let steps: Vec<_> = std::iter::from_fn(|| cursor.advance()).map(|(_, step)| step).collect();
-        assert_eq!(steps.iter().filter(|step| **step == Step::Capture).count(), 300);
+        assert_eq!(steps.iter().filter(|step| **step == CAPTURE).count(), 300);
         assert_eq!(steps.iter().filter(|step| matches!(step, Step::Settle(_))).count(), 300 + 1);
     }
 
@@ -649,14 +742,13 @@ mod tests {
             target: focus::Target::To(Micrometres(um)),
             speed: MicrometresPerSecond(1_000),
         };
-        let plan = |um| Plan::new(vec![to(um), up(), Step::Capture, Step::Write]).unwrap();
+        let plan = |um| Plan::new(vec![to(um), up(), CAPTURE, Step::Write]).unwrap();
         assert_eq!(plan(40).raised(Micrometres(-25)), plan(15));
     }
 
     #[test]
     fn frames_are_counted() {
-        let plan =
-            Plan::new(vec![repeat(4, vec![repeat(3, vec![up(), Step::Capture]), Step::Write])]).unwrap();
+        let plan = Plan::new(vec![repeat(4, vec![repeat(3, vec![up(), CAPTURE]), Step::Write])]).unwrap();
         assert_eq!(plan.frames(), 12);
     }
 
@@ -664,22 +756,29 @@ mod tests {
     fn plans_that_cannot_be_carried_out_say_where_and_why() {
         let flaw = |steps| Plan::new(steps).unwrap_err().to_string();
         assert!(flaw(vec![]).contains("no frame"));
-        assert!(flaw(vec![Step::Capture]).contains("write"));
-        assert!(
-            flaw(vec![repeat(4, vec![Step::Capture]), Step::Write])
-                .starts_with("plan[0]: captures more than")
-        );
+        assert!(flaw(vec![CAPTURE]).contains("write"));
+        assert!(flaw(vec![repeat(4, vec![CAPTURE]), Step::Write]).starts_with("plan[0]: captures more than"));
         assert!(
             flaw(vec![repeat(2, vec![pump(1), pump(0)])]).starts_with("plan[0].steps[1]: pumps no volume")
         );
         assert!(flaw(vec![repeat(0, vec![pump(1)])]).contains("repeats nothing"));
-        assert!(
-            flaw(vec![repeat(100_001, vec![Step::Capture, Step::Write])]).contains("takes 100001 frames")
-        );
+        assert!(flaw(vec![repeat(100_001, vec![CAPTURE, Step::Write])]).contains("takes 100001 frames"));
         assert!(flaw(vec![pump(1); 1_001]).contains("1000 steps"));
-        let endless = vec![repeat(u32::MAX, vec![pump(1)]), Step::Capture, Step::Write];
+        let endless = vec![repeat(u32::MAX, vec![pump(1)]), CAPTURE, Step::Write];
         assert!(flaw(endless).contains("does more than 2000000 steps"));
-        let deep = (0..20).fold(vec![Step::Capture, Step::Write], |inner, _| vec![repeat(1, inner)]);
+        let deep = (0..20).fold(vec![CAPTURE, Step::Write], |inner, _| vec![repeat(1, inner)]);
         assert!(flaw(deep).contains("nested"));
+    }
+
+    #[test]
+    fn strobed_frames_stand_alone_and_a_flow_has_no_others() {
+        let flaw = |steps| Plan::new(steps).unwrap_err().to_string();
+        let pair = |one, other| vec![one, other, Step::Write];
+        assert!(flaw(pair(CAPTURE, strobed(100))).contains("strobe all of them, or none"));
+        assert!(flaw(pair(flow(), CAPTURE)).contains("not strobed"));
+        assert!(flaw(pair(flow(), strobed(9))).starts_with("plan[1]: strobes for 9 us; 10 to 10000 us"));
+        let plan = Plan::new(pair(flow(), repeat(2, vec![strobed(100), Step::Write]))).unwrap();
+        assert_eq!((plan.strobe(), plan.flows().count()), (Some(Duration::from_micros(100)), 1));
+        assert_eq!(plan.strokes().count(), 1, "the pump must be able to do it");
     }
 }

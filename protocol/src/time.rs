@@ -72,6 +72,11 @@ impl Interval {
     pub fn overlaps(self, other: Self) -> bool {
         self.from < other.to && other.from < self.to
     }
+
+    /// Whether the other one lies wholly within it.
+    pub fn contains(self, other: Self) -> bool {
+        self.from <= other.from && other.to <= self.to
+    }
 }
 
 /// Civil time, microseconds since 1970-01-01T00:00:00Z.

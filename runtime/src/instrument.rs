@@ -349,7 +349,8 @@ fn build(
             let events = Port::<Report<light::Event>>::of(&me);
             Host::start_in_arbiter(slow, move |ctx| {
                 let buses = board.slow_buses();
-                let open = Box::new(move |_| Ok(Lamp::new(Light::open(buses.lamp()?)?, events.clone())));
+                let open =
+                    Box::new(move |bell| Ok(Lamp::new(Light::open(buses.lamp()?)?, bell, events.clone())));
                 Host::new(ctx, Device::Light, health, open)
             })
         };
@@ -418,6 +419,8 @@ fn build(
             focus_enable: hardware.focus_enable(),
             height: height.clone(),
             light: Port::of(&light),
+            // A pin that cannot be had is none: the lamp's bus does it.
+            strobe_pin: hardware.strobe().unwrap_or(None),
             bubbler: Port::of(&bubbler),
             display: Port::of(&display),
             eeprom: Port::of(&eeprom),

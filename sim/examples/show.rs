@@ -64,6 +64,7 @@ fn scene(defocus_um: impl Fn(u32) -> f32) -> Scene {
         seed: 7,
         format: Format::Rgb,
         light: [1.0; 9],
+        flashes: vec![],
         drift_um: [0.0; 9],
         exposure_fraction: 0.0013,
         balance: Settings::default().balance(),

@@ -94,6 +94,11 @@ impl Hardware for Half {
     fn focus_enable(&self) -> Enable {
         self.focus.clone()
     }
+    fn strobe(&self) -> Result<Option<Output>, Fault> {
+        let wired = lock(&self.twin.world).settings().hat == Hat::V1_2;
+        let pin = self.twin.driven(|world, high, now| world.lamp.strobe(high, now));
+        Ok(wired.then(|| Output::new(pin)))
+    }
     fn camera(&self) -> Result<Box<dyn Camera>, Fault> {
         Ok(Box::new(TwinCamera::new(self.twin.world.clone())))
     }

@@ -77,7 +77,7 @@ impl Camera for TwinCamera {
 
     fn predict(&self, not_before: Instant) -> Option<Prediction> {
         let (stream, world) = (self.stream?, lock(&self.world));
-        let seq = Self::first_after(&world, stream, not_before.max(world.now()));
+        let seq = Self::first_after(&world, stream, not_before);
         Some(Self::frame(&world, stream, seq))
     }
 

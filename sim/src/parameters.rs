@@ -176,6 +176,13 @@ parameters! {
     disk_mb_per_s: 20.0 in 2.0..=100.0, "assumption: memory cards of class 10 and better, and worse ones";
     /// What is free on it at the start, MB.
     disk_free_mb: 16000.0 in 1.0..=256000.0, "assumption: a memory card of 32 GB";
+
+    /// Light that is there without the lamp, as a part of its full light: it counts where lines integrate for long.
+    ambient_light: 0.0 in 0.0..=0.01, "assumption: none behind a closed cover; an open one in a lit room gives a thousandth";
+    /// What the lamp takes from dark to full, or back, us.
+    lamp_rise_us: 5.0 in 0.0..=10.0, "assumption: current source and LED; a torch's own ramp is the chip's";
+    /// How late at most the lamp follows its pin or its bus, us; differs each time.
+    lamp_jitter_us: 5.0 in 0.0..=20.0, "assumption: a driver of an LED starts within some microseconds";
 }
 
 impl Parameters {

@@ -3,7 +3,7 @@
 //! A warm-grey background that falls off towards the corners is dimmed by what the particles
 //! absorb; the sensor adds its black level and noise. Lines are exposed one after the other
 //! (rolling shutter), so that a moving particle is sheared, and each for a while, so that it is
-//! smeared along the flow.
+//! smeared along the flow. Flashes are seen by all lines that are open then, and stop what moves.
 //!
 //! [`render`] is a pure function: equal scenes give equal bytes, on every machine. So this file
 //! never uses a clock, a random source, threads or functions whose last digit depends on the
@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use crate::chips::imx477::{BITS, BLACK, WHITE};
 use crate::plankton::{Vignette, vignettes};
 use crate::random::scrambled;
-use crate::scene::{BLANK, Format, Look, Particle, Scene};
+use crate::scene::{BLANK, Flash, Format, Look, Particle, Scene};
 use planktor_protocol::camera::{Image, Mosaic, Pattern, Picture, Pixels};
 
 /// Red, green and blue of clear water in the middle of the picture, above the black level, of 255.
@@ -133,12 +133,21 @@ fn each_line(scene: &Scene, mut done: impl FnMut(&[f32], usize)) {
         (scene.particles.iter()).filter_map(|particle| Stamp::new(particle, scene)).collect();
     let profile = illumination(scene);
     let mut line = vec![0.0; samples];
+    let mut lit = vec![0.0; if scene.flashes.is_empty() { 0 } else { samples }];
     let mut sums = Vec::new();
     for y in 0..scene.height as usize {
         illuminate(&mut line, &profile, fall_off(y, scene.height) * brightness(scene, y));
         let motion = Motion::at(scene, y);
         for stamp in &stamps {
             stamp.shade(&mut line, y, motion, &mut sums);
+        }
+        for flash in &scene.flashes {
+            let (dose, motion) = flashed(scene, flash, y);
+            illuminate(&mut lit, &profile, fall_off(y, scene.height) * dose);
+            for stamp in &stamps {
+                stamp.shade(&mut lit, y, motion, &mut sums);
+            }
+            line.iter_mut().zip(&lit).for_each(|(light, more)| *light += more);
         }
         expose(&mut line, scene, y);
         done(&line, y);
@@ -154,6 +163,20 @@ fn illumination(scene: &Scene) -> Vec<f32> {
 fn brightness(scene: &Scene, y: usize) -> f32 {
     let (before, part) = eighth(scene, y);
     mix(scene.light[before], scene.light[before + 1], part).clamp(0.0, 1.0) * scene.exposure * scene.gain
+}
+
+/// What a line gets of a flash, while it is open, and how the water moves in that.
+fn flashed(scene: &Scene, flash: &Flash, y: usize) -> (f32, Motion) {
+    let open_for = f64::from(scene.exposure_fraction);
+    let opens = y as f64 / f64::from(scene.height) * (1.0 - open_for);
+    let (from, to) = (opens.max(flash.from), (opens + open_for).min(flash.to));
+    // Relative to a line that sees full light for the usual time.
+    let dose = flash.light(from, to) as f32 * scene.exposure / scene.exposure_fraction * scene.gain;
+    let lasts = (flash.to - flash.from).max(f64::MIN_POSITIVE);
+    let [start, end] = flash.drift_um;
+    let at = |then: f64| start + (end - start) * ((then - flash.from) / lasts) as f32;
+    let (shift, smear) = (at(from) / scene.um_per_px, (at(to.max(from)) - at(from)) / scene.um_per_px);
+    (dose, Motion { shift, smear, time: 0.0, longest: scene.width as f32 })
 }
 
 /// Between which two of nine instants a line is exposed: after the first one, and how far towards the next.

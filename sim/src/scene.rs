@@ -26,6 +26,8 @@ pub struct Scene {
     /// Lamp brightness, 0 (dark: only black level and noise) to 1, at nine evenly spaced instants from the first
     /// line's start to the last line's end.
     pub light: [f32; 9],
+    /// Light that was on for a part of the frame only, while its lines integrated; `light` is what was there beside it.
+    pub flashes: Vec<Flash>,
     /// How far the water has moved along +x since the first line's start, in micrometres, in the mean over the
     /// cell's depth, at nine evenly spaced instants from the first line's start to the last line's end.
     pub drift_um: [f32; 9],
@@ -42,6 +44,43 @@ pub struct Scene {
     pub depth_of_field_um: f32,
     /// What floats in the water, in any order.
     pub particles: Vec<Particle>,
+}
+
+/// A pulse of light: it rises evenly, stays, and falls evenly. Instants are parts of the interval from the first line's
+/// start to the last line's end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Flash {
+    /// When it begins to rise.
+    pub from: f64,
+    /// When it is up.
+    pub up: f64,
+    /// When it begins to fall.
+    pub falls: f64,
+    /// When it is dark again.
+    pub to: f64,
+    /// How bright it is in between, 0 to 1.
+    pub level: f32,
+    /// Where the water was at its begin and at its end, along +x, in micrometres, counted as in `drift_um`.
+    pub drift_um: [f32; 2],
+}
+
+impl Flash {
+    /// How much light comes between two instants: its level times a part of the interval.
+    pub fn light(&self, from: f64, to: f64) -> f64 {
+        f64::from(self.level) * (self.until(to) - self.until(from)).max(0.0)
+    }
+
+    /// As if it were of level one, until then.
+    fn until(&self, then: f64) -> f64 {
+        let rising = then.clamp(self.from, self.up) - self.from;
+        let stays = then.clamp(self.up, self.falls) - self.up;
+        let falling = then.clamp(self.falls, self.to) - self.falls;
+        // Half of the square over the whole: nothing of what takes no time.
+        let (rise, fall) = (self.up - self.from, self.to - self.falls);
+        let risen = if rise > 0.0 { rising * rising / (2.0 * rise) } else { 0.0 };
+        let fallen = if fall > 0.0 { falling - falling * falling / (2.0 * fall) } else { 0.0 };
+        risen + stays + fallen
+    }
 }
 
 /// In which form a picture leaves the camera.

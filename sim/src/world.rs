@@ -8,14 +8,14 @@ use crate::chips::{at24c32, mcp4725, ssd1680, tmc5160};
 use crate::driven::{Coupling, Driven};
 use crate::faults::{Bus, Change, Fault, Motor, Part, Spell, Spells};
 use crate::instrument::{Hat, Preset, RtcChip};
-use crate::lamp::Lamp;
+use crate::lamp::{Lamp, Pulse};
 use crate::line::Line;
 use crate::nameplate;
 use crate::parameters::Parameters;
 use crate::particles::{CELL_WIDTH_UM, Particles, View};
 use crate::random::{hash, unit};
 use crate::rtc::Rtc;
-use crate::scene::{Format, Particle, Scene};
+use crate::scene::{Flash, Format, Particle, Scene};
 use crate::sky;
 use planktor_drivers::Clock;
 use planktor_protocol::camera::{self, GAIN_AT_ISO_100};
@@ -96,6 +96,8 @@ pub struct Truth {
     pub exposure: Interval,
     /// From this frame's start to the next one's.
     pub cadence: Duration,
+    /// When light fell on it, if it was lit by a pulse in the dark.
+    pub lit: Option<Interval>,
     /// When the pump's or the stage's shaft last turned before the exposure's end, whichever was later.
     pub motion: Option<Interval>,
     /// How far the pump alone still moved the water, um in the mean over the cell's depth, at the instants of the
@@ -119,14 +121,19 @@ pub struct SeenParticle<'a> {
 }
 
 impl Truth {
-    /// Whether anything was turning while it was exposed.
+    /// When it saw anything: its light, or its exposure.
+    pub fn seen(&self) -> Interval {
+        self.lit.unwrap_or(self.exposure)
+    }
+
+    /// Whether anything was turning while it saw anything.
     pub fn in_motion(&self) -> bool {
-        self.motion.is_some_and(|motion| motion.overlaps(self.exposure))
+        self.motion.is_some_and(|motion| motion.overlaps(self.seen()))
     }
 
     /// Every particle in view, or nearly.
     pub fn particles(&self) -> impl Iterator<Item = SeenParticle<'_>> {
-        let moved = spread(&self.scene.drift_um);
+        let moved = self.displacement_um();
         self.scene.particles.iter().map(move |particle| SeenParticle {
             particle,
             in_focus: particle.defocus_um.abs() <= self.scene.depth_of_field_um / 2.0,
@@ -135,9 +142,12 @@ impl Truth {
         })
     }
 
-    /// How far the water moved during the exposure, um, in the mean over the cell's depth.
+    /// How far the water moved while it saw anything, um, in the mean over the cell's depth.
     pub fn displacement_um(&self) -> f32 {
-        spread(&self.scene.drift_um)
+        match self.scene.flashes.as_slice() {
+            [] => spread(&self.scene.drift_um),
+            flashes => flashes.iter().map(|flash| spread(&flash.drift_um)).fold(0.0, f32::max),
+        }
     }
 
     /// How far it carried the particle in focus that moved most, um; none sinks for this.
@@ -446,42 +456,74 @@ impl World {
 
     /// Looks back over an exposure, and keeps what it saw as the truth.
     pub(crate) fn expose(&mut self, seq: u64, exposure: Interval) -> Arc<Scene> {
-        let motions = [&self.pump, &self.focus].map(|chip| chip.last_turned(exposure.to));
+        let pulses = self.pulses_in(exposure);
+        let lit = pulses.first().zip(pulses.last()).map(|(first, last)| Interval {
+            from: first.from.max(exposure.from),
+            to: last.to().min(exposure.to),
+        });
+        let seen = lit.unwrap_or(exposure);
+        let motions = [&self.pump, &self.focus].map(|chip| chip.last_turned(seen.to));
         let motion = motions.into_iter().flatten().max_by_key(|motion| motion.to);
-        let (scene, pumped_um) = self.scene(seq, exposure);
+        let (scene, pumped_um) = self.scene(seq, exposure, seen, &pulses);
         let scene = Arc::new(scene);
         if self.truths.len() == KEPT {
             self.truths.pop_front();
         }
         let cadence = self.sensor().cadence();
-        self.truths.push_back(Truth { seq, exposure, cadence, motion, pumped_um, scene: scene.clone() });
+        self.truths.push_back(Truth { seq, exposure, cadence, lit, motion, pumped_um, scene: scene.clone() });
         scene
     }
 
+    /// The light's pulses, of a frame whose lines integrate together for a while, if the light was not always the same.
+    fn pulses_in(&self, exposure: Interval) -> Vec<Pulse> {
+        let Parameters { lamp_rise_us, lamp_jitter_us, .. } = self.settings.parameters;
+        let us = |us: f64| Duration::from_secs_f64(us / 1e6);
+        let late = |order: Instant| us(lamp_jitter_us * unit(hash(self.settings.seed, order.nanos())));
+        if !self.sensor().opens() {
+            return vec![];
+        }
+        let mut pulses = self.lamp.pulses(us(lamp_rise_us), late);
+        pulses.retain(|pulse| pulse.from < exposure.to && exposure.from < pulse.to());
+        let always = |pulse: &Pulse| pulse.from + pulse.rise <= exposure.from && exposure.to <= pulse.off;
+        if pulses.iter().any(always) { vec![] } else { pulses }
+    }
+
+    /// What is seen of a frame in a part of its exposure: all of it, or the pulses'.
     #[expect(clippy::cast_possible_truncation, reason = "a picture's precision")]
-    fn scene(&self, seq: u64, exposure: Interval) -> (Scene, [f32; 9]) {
+    fn scene(&self, seq: u64, exposure: Interval, seen: Interval, pulses: &[Pulse]) -> (Scene, [f32; 9]) {
         let Settings { seed, width, height, preset, format, parameters, .. } = self.settings;
-        let instants: [Instant; 9] =
-            std::array::from_fn(|i| exposure.from + exposure.duration() * i as u32 / 8);
-        let pumped = self.pumped_um(&instants);
-        let drifted = instants.map(|then| self.drifted_um(then));
+        let nine = |interval: Interval| -> [Instant; 9] {
+            std::array::from_fn(|i| interval.from + interval.duration() * i as u32 / 8)
+        };
+        let moved = |instants: &[Instant; 9]| {
+            let pumped = self.pumped_um(instants);
+            (pumped, instants.map(|then| self.drifted_um(then)))
+        };
+        let instants = nine(seen);
+        let (pumped, drifted) = moved(&instants);
         let middle = instants[4];
         let (sensor, usual) =
             (self.sensor(), Self::sensor_of(&Parameters::default(), camera::Settings::default()));
         let view = View {
             moved_um: pumped[0] + drifted[0],
             focus_um: self.stage_um_at(middle) - self.in_focus_at_um(middle),
-            age: exposure.from - self.on,
-            exposure: exposure.duration(),
+            age: seen.from - self.on,
+            exposure: seen.duration(),
         };
+        let whole = nine(exposure);
+        let (all_pumped, all_drifted) = moved(&whole);
+        let dark = |then| if pulses.is_empty() { self.lamp_at(then) } else { 0.0 };
         let scene = Scene {
             width,
             height,
             um_per_px: (preset.view_um().0 / f64::from(width)) as f32,
             seed: hash(seed, seq),
             format,
-            light: instants.map(|then| self.lamp_at(then)),
-            drift_um: std::array::from_fn(|i| (pumped[i] + drifted[i] - pumped[0] - drifted[0]) as f32),
+            light: whole.map(|then| dark(then) + parameters.ambient_light as f32),
+            flashes: pulses.iter().map(|pulse| self.flash(pulse, exposure, pumped[0] + drifted[0])).collect(),
+            drift_um: std::array::from_fn(|i| {
+                (all_pumped[i] + all_drifted[i] - pumped[0] - drifted[0]) as f32
+            }),
             exposure_fraction: sensor.exposure().as_secs_f32() / exposure.duration().as_secs_f32(),
             exposure: (sensor.exposure().as_secs_f64() / usual.exposure().as_secs_f64()) as f32,
             balance: self.camera.balance(),
@@ -490,6 +532,31 @@ impl World {
             particles: Particles { seed, preset, parameters }.seen(&view),
         };
         (scene, pumped.map(|um| (um - pumped[0]) as f32))
+    }
+
+    /// A pulse as a frame sees it, with the water's way counted from where it was when the frame first saw anything.
+    #[expect(clippy::cast_possible_truncation, reason = "a picture's precision")]
+    fn flash(&self, pulse: &Pulse, exposure: Interval, moved_um: f64) -> Flash {
+        let part = |then: Instant| {
+            let later = then - exposure.from;
+            let earlier = exposure.from - then;
+            (later.as_secs_f64() - earlier.as_secs_f64()) / exposure.duration().as_secs_f64()
+        };
+        // One that still lasts is on until the frame's end.
+        let (off, to) = (pulse.off.min(exposure.to), pulse.to().min(exposure.to));
+        let instants: [Instant; 9] =
+            std::array::from_fn(|i| if i == 0 { pulse.from.max(exposure.from) } else { to });
+        let at = |i: usize, pumped: f64| (pumped + self.drifted_um(instants[i]) - moved_um) as f32;
+        let pumped = self.pumped_um(&instants);
+        let middle = pulse.from + (to - pulse.from) / 2;
+        Flash {
+            from: part(pulse.from),
+            up: part(pulse.from + pulse.rise),
+            falls: part(off.max(pulse.from + pulse.rise)),
+            to: part(to.max(pulse.from + pulse.rise)),
+            level: pulse.level * self.lamp.part_at(middle) * self.shines(middle),
+            drift_um: [at(0, pumped[0]), at(8, pumped[8])],
+        }
     }
 
     /// How far the pump has moved the water along the cell, um, at instants in order.
@@ -555,14 +622,19 @@ impl World {
         focus_height_um + focus_warming_um * warmed
     }
 
-    /// How bright the lamp really is: it ages, and flickers with its supply.
-    #[expect(clippy::cast_possible_truncation, reason = "a picture's precision")]
+    /// How bright the lamp really is.
     fn lamp_at(&self, then: Instant) -> f32 {
+        self.lamp.at(then) * self.shines(then)
+    }
+
+    /// What a lamp makes of what it is told: it ages, and flickers with its supply.
+    #[expect(clippy::cast_possible_truncation, reason = "a picture's precision")]
+    fn shines(&self, then: Instant) -> f32 {
         let Parameters { lamp_brightness, lamp_hours, lamp_ageing, lamp_flicker, lamp_flicker_hz, .. } =
             self.settings.parameters;
         let aged = (1.0 - lamp_ageing).powf(lamp_hours / 1_000.0);
         let flicker = 1.0 + lamp_flicker * ((then - self.on).as_secs_f64() * lamp_flicker_hz * TAU).sin();
-        self.lamp.at(then) * (lamp_brightness * aged * flicker) as f32
+        (lamp_brightness * aged * flicker) as f32
     }
 }
 

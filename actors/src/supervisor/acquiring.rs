@@ -21,9 +21,10 @@ impl Supervisor {
     pub(super) fn acquire(&mut self, state: State, id: CommandId, epochs: Epochs, plan: Plan) -> State {
         let metadata = || self.metadata.clone().ok_or(Refusal::NotConfigured);
         let may = self.may_acquire(&state, epochs).and_then(|()| metadata());
-        let may = may.and_then(|metadata| self.can_pump(&plan).map(|()| metadata).map_err(Refusal::Stroke));
+        let may = may.and_then(|metadata| self.can_do(&plan).map(|()| metadata));
         match may {
             Ok(metadata) => {
+                self.begin_strobe(&plan);
                 State::Opening(self.open_camera(id, epochs, plan.frames()), What::New(plan, metadata))
             }
             Err(why) => self.not_begun(state, id, why),
@@ -77,6 +78,12 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Whether pump, lamp and camera can do what a plan asks of them.
+    fn can_do(&self, plan: &Plan) -> Result<(), Refusal> {
+        self.can_pump(plan)?;
+        self.can_strobe(plan)
+    }
+
     /// Whether the pump can do every stroke of a plan.
     pub(super) fn can_pump(&self, plan: &Plan) -> Result<(), pump::Refusal> {
         let calibration = self.calibration.get();
@@ -121,17 +128,18 @@ impl Supervisor {
     /// The data set is open. Its plan may be older than the pump's calibration.
     pub(super) fn opened(&mut self, a: Acquisition, opened: Box<Opened>) -> State {
         self.pipeline.begun(a.batch);
-        if let Err(why) = self.can_pump(opened.cursor.plan()) {
+        if let Err(why) = self.can_do(opened.cursor.plan()) {
             self.pipeline.end(a.batch, Ending::Failed(why.to_string()));
-            return self.refuse(a, Refusal::Stroke(why));
+            return self.refuse(a, why);
         }
+        self.begin_strobe(opened.cursor.plan());
         let a = Acquisition { anchor: opened.names, total: opened.cursor.plan().frames(), ..a };
         State::Ready(a, opened)
     }
 
     /// What was stopped just before may still be braking: nothing of it may be in the first picture.
     pub(super) fn begin_when_quiet(&mut self) {
-        if self.pump.rests() && self.focus.rests() {
+        if self.pump.rests() && self.focus.rests() && self.is_ready_to_strobe() {
             self.state = match std::mem::replace(&mut self.state, State::Idle) {
                 State::Ready(a, opened) => self.begin(a, *opened),
                 state => state,
@@ -140,6 +148,9 @@ impl Supervisor {
     }
 
     fn begin(&mut self, a: Acquisition, opened: Opened) -> State {
+        if let Some(fault) = self.is_in_the_dark() {
+            return self.fail(a, Failure::Lamp(fault));
+        }
         self.keep_the_time();
         self.tell(Some(a.id), Event::Acquisition(acquisition::Event::Started));
         let Opened { folder, cursor, frames: saved, names: _ } = opened;
@@ -201,11 +212,12 @@ impl Supervisor {
                     self.focus.order(run, a.epochs, order, Who::Acquisition);
                 }
                 Act::Wake(then) => running.wake = Some(self.bell.at(then)),
-                Act::Capture { run, not_before } => {
+                Act::Flash(run, interval) => self.flash(run, a.epochs, interval),
+                Act::Capture { run, not_before, strobe } => {
                     if let Some(cause) = self.fault(Device::Camera) {
                         return self.camera_failed(a, &running, cause);
                     }
-                    let command = camera::Command::Capture { not_before };
+                    let command = camera::Command::Capture { not_before, strobe };
                     self.camera.send(Order { run, epochs: a.epochs, command });
                 }
                 Act::Keep(shot, frame, facts) => {
@@ -266,11 +278,11 @@ impl Supervisor {
         event: camera::Event,
     ) -> State {
         match event {
-            camera::Event::Exposing { interval } => {
-                self.time_exposure(&mut running, interval.to);
+            camera::Event::Exposing { interval, pulse } => {
+                self.time_exposure(&mut running, pulse.unwrap_or(interval).to);
                 running.phase.exposed(interval.to);
                 let facts = self.facts(running.sequence.still());
-                self.feed(a, running, sequence::Input::Exposing(interval, facts))
+                self.feed(a, running, sequence::Input::Exposing(interval, pulse, facts))
             }
             camera::Event::Frame(frame) => {
                 self.works(Device::Camera);
@@ -284,7 +296,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn facts(&self, Stillness { motion, settled, pumped }: Stillness) -> Facts {
+    pub(super) fn facts(&self, Stillness { motion, settled, pumped, flow }: Stillness) -> Facts {
         Facts {
             motion,
             settled,
@@ -295,6 +307,8 @@ impl Supervisor {
             fix: self.fix,
             time: self.anchor,
             mode: self.mode,
+            pulse: None,
+            flow,
         }
     }
 
@@ -411,5 +425,6 @@ impl Supervisor {
     pub(super) fn close_camera(&mut self, a: &Acquisition) {
         self.camera.send(Order { run: a.batch, epochs: a.epochs, command: camera::Command::Close });
         self.leave_phase();
+        self.end_strobe();
     }
 }

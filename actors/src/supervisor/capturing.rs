@@ -34,13 +34,18 @@ impl Supervisor {
         let shot = Run(a.batch.0 + 1);
         match event {
             camera::Event::Opened(_) if run == a.batch => {
-                let command = camera::Command::Capture { not_before: self.bell.now() };
+                let command = camera::Command::Capture { not_before: self.bell.now(), strobe: None };
                 self.camera.send(Order { run: shot, epochs: a.epochs, command });
             }
             camera::Event::Frame(frame) if run == shot => {
                 self.works(Device::Camera);
                 self.close_camera(&a);
-                let still = Stillness { motion: None, settled: frame.interval.from, pumped: Nanolitres(0) };
+                let still = Stillness {
+                    motion: None,
+                    settled: frame.interval.from,
+                    pumped: Nanolitres(0),
+                    flow: None,
+                };
                 let begun = a.anchor.utc_at(frame.interval.from);
                 let facts = self.facts(still);
                 self.pipeline.keep_alone(Encode { batch: a.batch, shot, begun, frame, facts, formats });

@@ -70,7 +70,9 @@ impl Supervisor {
                 self.save_the_time();
                 self.shelve(id, Shelve::Memory(self.memory), Event::Light(level), not);
             }
-            light::Event::NotSaved(_) | light::Event::Failed(_) => self.tell(id, Event::Light(level)),
+            light::Event::NotSaved(_) | light::Event::Failed(_) | light::Event::Pulsed(_) => {
+                self.tell(id, Event::Light(level))
+            }
         }
     }
 
@@ -78,7 +80,8 @@ impl Supervisor {
     pub(super) fn shines(&mut self, level: Option<Fraction>) {
         self.count_lit();
         self.level = level;
-        let lit = level.is_some_and(|level| level != Fraction::ZERO);
+        // Pulses are a thousandth of the time of an acquisition.
+        let lit = level.is_some_and(|level| level != Fraction::ZERO) && self.strobing.is_none();
         match (lit, self.lit) {
             (true, None) => self.lit = Some((self.bell.now(), self.keep_lit_later())),
             (false, Some(_)) => {

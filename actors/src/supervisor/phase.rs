@@ -45,9 +45,10 @@ fn lasts(cycle: Duration, cadence: Duration) -> Duration {
 impl Supervisor {
     /// A stroke is over and the water settles: how long a cycle takes is known now.
     pub(super) fn keep_in_phase(&mut self, a: &Acquisition, running: &mut Running) {
-        let (Some(mode), Some(exposed), Some(settled)) =
-            (self.mode, running.phase.exposed.take(), running.sequence.settles_until())
+        let (Some(mode), Some(exposed), Some(settled), None) =
+            (self.mode, running.phase.exposed.take(), running.sequence.settles_until(), &self.strobing)
         else {
+            // A strobed frame waits for its light, not for its first line.
             return;
         };
         let usual = *running.phase.usual.get_or_insert(mode.cadence);

@@ -104,7 +104,8 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn all_off(&self) {
+    pub(super) fn all_off(&mut self) {
+        self.pulse_by_pin(false);
         self.pump_enable.off();
         self.focus_enable.off();
     }
@@ -145,7 +146,15 @@ impl Supervisor {
                 let lost = self.focus.lost();
                 self.motor_lost(state, Axis::Focus, fault, &lost)
             }
-            Device::Light | Device::Bubbler | Device::Display | Device::Eeprom => {
+            Device::Light => {
+                self.pulse_by_pin(false);
+                self.slow_is_lost(device, fault);
+                match state {
+                    State::Running(a, _) if self.strobing.is_some() => self.fail(a, Failure::Lamp(fault)),
+                    state => state,
+                }
+            }
+            Device::Bubbler | Device::Display | Device::Eeprom => {
                 self.slow_is_lost(device, fault);
                 state
             }

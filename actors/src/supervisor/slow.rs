@@ -31,7 +31,10 @@ impl Supervisor {
                     order.saves = true;
                 }
             }
-            light::Command::On | light::Command::Report => {}
+            light::Command::On
+            | light::Command::Report
+            | light::Command::Strobe(_)
+            | light::Command::Pulse(_) => {}
         }
         self.light.send(Order { run, epochs: Epochs::default(), command });
     }
@@ -77,6 +80,8 @@ impl Supervisor {
                 self.works(Device::Light);
             }
             light::Event::NotSaved(_) | light::Event::Failed(_) => self.shines(None),
+            // Goes to its frame, and never comes here.
+            light::Event::Pulsed(_) => {}
         }
         match self.slow_answer(run) {
             Some(SlowOrder { id, saves: true, .. }) => self.save(id, event),

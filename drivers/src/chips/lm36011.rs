@@ -11,6 +11,7 @@ pub const ADDRESS: u8 = 0x64;
 #[expect(missing_docs, reason = "the datasheet's own names")]
 pub enum Register {
     Enable = 0x01,
+    Flash = 0x03,
     Torch = 0x04,
     Flags = 0x05,
     DeviceId = 0x06,
@@ -20,6 +21,8 @@ pub enum Register {
 const STANDBY: u8 = 0x20;
 /// ENABLE: torch.
 const TORCH: u8 = STANDBY | 0b10;
+/// ENABLE: flash while the strobe pin is high (bit 2 lets the pin decide, bit 3 would make it an edge).
+const STROBED_FLASH: u8 = STANDBY | 0b111;
 /// DEVICE_ID bit 7: reset.
 const RESET: u8 = 1 << 7;
 /// Largest torch code, 7 bits: 376 mA.
@@ -28,6 +31,12 @@ const MOST: u8 = 0x7F;
 /// Torch current to its code, as instruments in the field have it: 0.34 a milliampere, rounded down.
 pub fn code(microamperes: u32) -> u8 {
     u8::try_from(u64::from(microamperes) * 34 / 100_000).unwrap_or(MOST).min(MOST)
+}
+
+/// Flash current to the nearest code: 11 mA, and 11.725 mA more for each (LED_FLASH register).
+pub fn flash_code(microamperes: u32) -> u8 {
+    let above = microamperes.saturating_sub(11_000);
+    u8::try_from((above + 11_725 / 2) / 11_725).unwrap_or(MOST).min(MOST)
 }
 
 /// The driver on its bus.
@@ -66,6 +75,16 @@ impl<I2C: I2c> Lm36011<I2C> {
         self.write(Register::Enable, TORCH)
     }
 
+    /// Shines with the current of a flash code, 0 (11 mA) to 127 (1.5 A), while the strobe pin is high: no ramp, and no
+    /// longer than the flash time-out (600 ms after a reset).
+    ///
+    /// # Errors
+    /// The bus.
+    pub fn strobe(&mut self, code: u8) -> Result<(), I2C::Error> {
+        self.write(Register::Flash, code.min(MOST))?;
+        self.write(Register::Enable, STROBED_FLASH)
+    }
+
     /// What a register holds.
     ///
     /// # Errors
@@ -88,5 +107,6 @@ mod tests {
     #[test]
     fn a_current_has_the_code_of_the_field() {
         assert_eq!([0, 3_000, 10_000, 20_000, 500_000].map(code), [0, 1, 3, 6, 127]);
+        assert_eq!([0, 11_000, 16_000, 20_000, 2_000_000].map(flash_code), [0, 0, 0, 1, 127]);
     }
 }

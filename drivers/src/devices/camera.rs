@@ -33,7 +33,8 @@ pub trait Camera {
     /// # Errors
     /// [`Fault`]: it cannot.
     fn open(&mut self) -> Result<Mode, Fault>;
-    /// The first frame that begins at or after an instant, from cadence and mode. `None` if it does not stream.
+    /// The first frame that begins at or after an instant, from cadence and mode; it may have begun already, if the instant
+    /// is over. `None` if it does not stream.
     fn predict(&self, not_before: Instant) -> Option<Prediction>;
     /// The frame with this number, if it is here. Drops all older ones.
     fn take(&mut self, seq: u64) -> Option<Frame>;

@@ -5,9 +5,20 @@ use crate::chips::lm36011::{self, Lm36011};
 use crate::chips::mcp4725::{MOST, Mcp4725};
 use planktor_protocol::Fault;
 use planktor_protocol::units::Fraction;
+use std::time::Duration;
 
 /// Current of HAT 1.2's lamp at its full level, uA (PlanktoScope).
 const FULL_UA: u16 = 20_000;
+
+/// A write of two bytes with its address at 100 kHz: light follows an order over the bus by so much.
+pub const OVER_THE_BUS: Duration = Duration::from_micros(280);
+/// Shortest pulse by two writes, one after the other.
+pub const SHORTEST_BY_BUS: Duration = Duration::from_micros(300);
+/// After an order to be dark has reached the lamp there may be light for so long: an assumption about a current source and
+/// its LED, to be measured with a photodiode.
+pub const AFTERGLOW: Duration = Duration::from_micros(30);
+/// LM36011: a torch ramps for a millisecond (CONFIGURATION bit 0, as after a reset), and takes one write more.
+const TORCH_RAMPS: Duration = Duration::from_micros(1_300);
 
 /// The lamp.
 pub struct Light(Chip);
@@ -63,6 +74,31 @@ impl Light {
                 select.set(true);
                 Ok(())
             }
+        }
+    }
+
+    /// Dark, and ready for the strobe pin: with it high it shines at this level, or the nearest that a flash has. A
+    /// driver's flash has two steps below the instrument's full light.
+    ///
+    /// # Errors
+    /// [`Fault`]: nobody answers, or this lamp has no such pin.
+    pub fn arm(&mut self, level: Fraction) -> Result<(), Fault> {
+        match &mut self.0 {
+            Chip::Converter(_) => Err(Fault::NotFitted),
+            Chip::Driver { .. } if level == Fraction::ZERO => self.set(level),
+            Chip::Driver { driver, select } => {
+                driver.strobe(lm36011::flash_code(level.of(FULL_UA).into())).map_err(silent)?;
+                select.set(true);
+                Ok(())
+            }
+        }
+    }
+
+    /// For how long there may be light after it was set to dark over its bus and that has arrived.
+    pub fn afterglow(&self) -> Duration {
+        match &self.0 {
+            Chip::Converter(_) => AFTERGLOW,
+            Chip::Driver { .. } => AFTERGLOW + TORCH_RAMPS,
         }
     }
 

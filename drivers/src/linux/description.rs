@@ -152,6 +152,8 @@ pub enum Light {
         i2c: Lasting,
         /// The pin that is high to select the LED.
         select: u8,
+        /// The pin that is high while it is to light, where it is wired: frames are strobed over the bus without it.
+        strobe: Option<u8>,
     },
 }
 
@@ -227,11 +229,15 @@ impl Description {
                 "pump and focus are both on {a}; each motor driver has a chip select of its own"
             ));
         }
-        let select = if let Light::Lm36011 { select, .. } = self.light { Some(select) } else { None };
+        let (select, strobe) = match self.light {
+            Light::Lm36011 { select, strobe, .. } => (Some(select), strobe),
+            Light::Mcp4725 { .. } => (None, None),
+        };
         let pins = [
             Some(("pump.enable", first)),
             Some(("focus.enable", second)),
             select.map(|pin| ("light.select", pin)),
+            strobe.map(|pin| ("light.strobe", pin)),
         ];
         let protect =
             self.eeprom.map(|Eeprom::At24c32 { write_protect, .. }| ("eeprom.write_protect", write_protect));
@@ -288,7 +294,9 @@ mod tests {
         let versions: Vec<_> = Description::all_shipped().map(|board| board.hat_version).collect();
         assert_eq!(versions, ["1.2", "3.3"]);
         let old = Description::shipped("1.2").unwrap();
-        assert!(matches!(old.light, Light::Lm36011 { select: 18, .. }) && old.bubbler.is_none());
+        assert!(
+            matches!(old.light, Light::Lm36011 { select: 18, strobe: Some(22), .. }) && old.bubbler.is_none()
+        );
         let new = Description::shipped("3.3").unwrap();
         assert!(matches!(new.light, Light::Mcp4725 { address: 0x62, .. }));
         assert!(matches!(new.bubbler, Some(Converter::Mcp4725 { address: 0x60, .. })));
@@ -303,6 +311,9 @@ mod tests {
             Description::parse(&text).unwrap_err()
         };
         assert!(wrong("enable = 5", "enable = 23").contains("pump.enable and focus.enable are both GPIO 23"));
+        assert!(
+            wrong("strobe = 22", "strobe = 18").contains("light.select and light.strobe are both GPIO 18")
+        );
         assert!(wrong("spidev0.1", "spidev0.0").contains("both on /dev/spidev0.0"));
         assert!(wrong("\"tmc5160\"", "\"tmc2209\"").contains("tmc2209"));
         assert!(wrong("select = 18", "selects = 18").contains("selects"));

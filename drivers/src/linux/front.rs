@@ -265,8 +265,7 @@ impl Camera for Threaded {
     }
 
     fn predict(&self, not_before: Instant) -> Option<Prediction> {
-        let now = Monotonic.now();
-        self.shared.lock().pace.as_ref().map(|pace| pace.predict(not_before.max(now)))
+        self.shared.lock().pace.as_ref().map(|pace| pace.predict(not_before))
     }
 
     fn take(&mut self, seq: u64) -> Option<Frame> {

@@ -7,6 +7,7 @@ use embedded_hal::i2c::I2c as _;
 
 const ADDRESS: u8 = 0x64;
 const ENABLE: u8 = 0x01;
+const FLASH: u8 = 0x03;
 const TORCH: u8 = 0x04;
 const FLAGS: u8 = 0x05;
 const DEVICE_ID: u8 = 0x06;
@@ -19,6 +20,7 @@ pub fn checks<B: I2cBench>() -> Vec<Check<B>> {
         ("a reset brings back what it powers up with: dark", reset),
         ("a torch code is read back, seven bits of it", torch),
         ("while it shines as it should no flag is up", flags),
+        ("ready for its strobe pin it is dark as long as the pin is low, and says what it was told", strobe),
         ("reading goes on from register to register", sequence),
     ]
 }
@@ -53,6 +55,20 @@ fn flags(bench: &mut impl I2cBench) -> Outcome {
     write(bench, ENABLE, 0x22);
     bench.pass(ms(10));
     assert_eq!((read(bench, FLAGS), read(bench, ENABLE) & MODE), (0, 0b10));
+    write(bench, ENABLE, 0x20);
+    Outcome::Passed
+}
+
+/// The pin is low, or not wired.
+fn strobe(bench: &mut impl I2cBench) -> Outcome {
+    let _ = read(bench, FLAGS);
+    write(bench, FLASH, 0xFF);
+    assert_eq!(read(bench, FLASH), 0x7F);
+    write(bench, FLASH, 0);
+    write(bench, ENABLE, 0x27);
+    // Longer than the flash's time-out of 600 ms: no flash has begun.
+    bench.pass(ms(700));
+    assert_eq!((read(bench, FLAGS), read(bench, ENABLE)), (0, 0x27));
     write(bench, ENABLE, 0x20);
     Outcome::Passed
 }

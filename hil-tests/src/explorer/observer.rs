@@ -279,17 +279,23 @@ impl Observer {
 
     /// By the twin's truth, and by nothing that the instrument says of itself but which frame it was.
     fn was_still(&self, path: &Path, twin: &Twin) -> Result<(), String> {
-        let from = self.exposed_from(path).ok_or("there is no record of it")?;
+        let (from, flows) = self.recorded(path).ok_or("there is no record of it")?;
         let world = twin.world();
         let truth = world.truths().filter(|truth| truth.exposure.from == from).last();
         let truth = truth.ok_or_else(|| format!("{}: no frame was exposed at {from:?}", path.display()))?;
         let frame =
             format!("frame {} exposed {:?}, last motion {:?}", truth.seq, truth.exposure, truth.motion);
+        // In a flow it is the light that keeps a frame sharp, and nothing else does.
+        if flows {
+            let moved = f64::from(truth.worst_displacement_um());
+            let sharp = truth.lit.is_some() && moved <= HALF_A_PIXEL * self.pixel_um;
+            return sharp.then_some(()).ok_or_else(|| format!("{frame}: in a flow that moved by {moved} um"));
+        }
         if truth.in_motion() {
             return Err(format!("{frame}: in motion"));
         }
         let settling = Duration::from_secs_f64(self.settling);
-        if truth.motion.is_some_and(|motion| truth.exposure.from < motion.to + settling) {
+        if truth.motion.is_some_and(|motion| truth.seen().from < motion.to + settling) {
             return Err(format!("{frame}: {} s of settling were asked", self.settling));
         }
         let moved = f64::from(truth.worst_pumped_um());
@@ -300,8 +306,8 @@ impl Observer {
         Ok(())
     }
 
-    /// When the instrument says a frame's exposure began.
-    fn exposed_from(&self, path: &Path) -> Option<Instant> {
+    /// When the instrument says a frame's exposure began, and whether it was taken in a flow.
+    fn recorded(&self, path: &Path) -> Option<(Instant, bool)> {
         let records = self.disk.read(&path.with_file_name("frames.jsonl")).ok()?;
         let mut lines = records
             .split(|byte| *byte == b'\n')
@@ -310,7 +316,7 @@ impl Observer {
         let file = path.file_name()?.to_str()?;
         let record = lines.rfind(|record| record["file"] == file)?;
         let from = anchor.checked_add(record["exposure"]["from_ns"].as_i64()?)?;
-        Some(Instant::from_nanos(u64::try_from(from).ok()?))
+        Some((Instant::from_nanos(u64::try_from(from).ok()?), record["flow"].is_object()))
     }
 
     fn survives_power_cut(&mut self, seed: u64, at: Instant) {

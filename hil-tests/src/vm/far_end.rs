@@ -34,6 +34,8 @@ const PUMP_ENABLE: u8 = 23;
 const FOCUS_ENABLE: u8 = 5;
 /// High selects HAT 1.2's LED.
 const LED_SELECT: u8 = 18;
+/// High lights it, where it is ready for that.
+const LED_STROBE: u8 = 22;
 /// High protects the EEPROM.
 const WRITE_PROTECT: u8 = 26;
 /// Lamp, bubbler and clock, and HAT 1.2's EEPROM.
@@ -292,6 +294,8 @@ impl Chips {
             LampLine::Converter(line) => BTreeMap::from([(SLOW_BUS, line.i2c), (EEPROM_BUS, eeprom.i2c)]),
             LampLine::Driver { i2c, select } => {
                 pins.push(Pin::output(LED_SELECT, false, select));
+                let strobe = hardware.strobe().expect("a twin has its pins");
+                pins.extend(strobe.map(|strobe| Pin::output(LED_STROBE, false, strobe)));
                 BTreeMap::from([(SLOW_BUS, i2c)])
             }
         };

@@ -420,6 +420,7 @@ fn refused(why: &Refusal) -> &'static str {
         | Refusal::BadId { .. }
         | Refusal::NoMotor(..)
         | Refusal::Stroke(_)
+        | Refusal::Strobe(_)
         | Refusal::NoRoom { .. }
         | Refusal::NoDataSet(_)
         | Refusal::CannotGoOn { .. }
@@ -434,6 +435,7 @@ fn failed(why: &Failure) -> String {
         }
         Failure::Motor(..)
         | Failure::Focus(_)
+        | Failure::Lamp(_)
         | Failure::Pump(_)
         | Failure::Disk(_)
         | Failure::Capture(_) => "Error".into(),

@@ -125,6 +125,8 @@ pub(super) fn status(event: &Event) -> Vec<Status> {
             let value = f64::from(level.millionths()) / f64::from(Fraction::ONE.millionths());
             switch(STATUS, *level != Fraction::ZERO, value)
         }
+        // Of a frame, and written down with it.
+        Event::Pulsed(_) => return vec![],
         Event::NotSaved(why) => {
             let said = SwitchStatus { status: SwitchWord::Error, value: None, reason: Some(why.clone()) };
             status_of(STATUS, &said, false)

@@ -8,12 +8,21 @@
 //!     {"step": "capture"},
 //!     {"step": "write"}]}]}
 //! ```
+//!
+//! With `{"step": "capture", "strobe_us": 100}` the light is a pulse of 100 us; and with `flow` in place of `pump` the water
+//! need not stand still for it:
+//!
+//! ```json
+//! {"plan": [{"step": "flow", "volume_ul": 100, "flow_ml_per_min": 0.15, "cell_um": 300, "cell_width_um": 3500},
+//!     {"step": "repeat", "times": 300, "steps": [{"step": "capture", "strobe_us": 100}, {"step": "write"}]}]}
+//! ```
 
 use super::imager::Settling;
 use super::motion::{FlowRate, Speed};
 use super::reading::{Misread, Whole, quantity, tagged};
 use crate::focus::Target;
 use crate::plan::{self, Plan};
+use crate::strobe::Cell;
 use crate::units::{Micrometres, MicrometresPerSecond, Nanolitres, NanolitresPerSecond};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,6 +36,8 @@ quantity! {
     Microlitres: -1000000.0 to 1000000.0 "uL";
     /// A distance or a height of the stage; up is positive.
     Height: -1000000.0 to 1000000.0 "um";
+    /// How long a pulse of light is.
+    Pulse: 10.0 to 10000.0 "us";
 }
 
 tagged! {
@@ -40,8 +51,11 @@ tagged! {
         "focus_by" => FocusBy(FocusStep),
         /// Move the stage to a height above where it was switched on.
         "focus_to" => FocusTo(FocusStep),
+        /// A long slow stroke, during which strobed frames are taken: nobody waits for its end but the next step that moves
+        /// something or settles, and the plan's end.
+        "flow" => Flow(FlowStep),
         /// Take a frame.
-        "capture" => Capture,
+        "capture" => Capture(CaptureStep),
         /// Give the frames taken since the last write (3 at most) to the data set.
         "write" => Write,
         /// Do some steps several times.
@@ -56,6 +70,28 @@ pub struct PumpStep {
     pub volume_ul: Microlitres,
     /// How fast at most; not 0.
     pub flow_ml_per_min: FlowRate,
+}
+
+/// A stroke that strobed frames are taken in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FlowStep {
+    /// How much; not 0.
+    pub volume_ul: Microlitres,
+    /// How fast at most; not 0. It is refused if the water would go farther than half a pixel in a pulse.
+    pub flow_ml_per_min: FlowRate,
+    /// The flow cell's depth along the light, um.
+    pub cell_um: Whole<1, 10_000>,
+    /// The flow cell's width across the flow, um.
+    pub cell_width_um: Whole<1, 100_000>,
+}
+
+/// A frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CaptureStep {
+    /// Lit by a pulse so long, in the dark otherwise; the camera's exposure is set by itself then, and put back at the end.
+    /// All frames of a plan are strobed, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strobe_us: Option<Pulse>,
 }
 
 /// A pause.
@@ -124,7 +160,22 @@ impl From<plan::Step> for Step {
                     Target::To(height) => Self::FocusTo(step(height)),
                 }
             }
-            plan::Step::Capture => Self::Capture,
+            plan::Step::Flow {
+                volume: Nanolitres(nl),
+                flow: NanolitresPerSecond(nl_per_s),
+                cell: Cell { depth, width },
+            } => {
+                let um = |Micrometres(um)| u32::try_from(um).unwrap_or(1);
+                Self::Flow(FlowStep {
+                    volume_ul: Microlitres(nl as f64 / 1e3),
+                    flow_ml_per_min: FlowRate(nl_per_s as f64 * 60.0 / 1e6),
+                    cell_um: Whole(um(depth)),
+                    cell_width_um: Whole(um(width)),
+                })
+            }
+            plan::Step::Capture { strobe } => Self::Capture(CaptureStep {
+                strobe_us: strobe.map(|pulse| Pulse(pulse.as_nanos() as f64 / 1e3)),
+            }),
             plan::Step::Write => Self::Write,
             plan::Step::Repeat { times, steps } => Self::Repeat(RepeatStep {
                 times: Whole(times),
@@ -147,7 +198,14 @@ impl From<Step> for plan::Step {
             Step::Settle(SettleStep { seconds }) => Self::Settle(Duration::from_secs_f64(seconds.0)),
             Step::FocusBy(step) => focus(Target::By, step),
             Step::FocusTo(step) => focus(Target::To, step),
-            Step::Capture => Self::Capture,
+            Step::Flow(FlowStep { volume_ul, flow_ml_per_min, cell_um, cell_width_um }) => {
+                let um = |um: u32| Micrometres(um.into());
+                let cell = Cell { depth: um(cell_um.0), width: um(cell_width_um.0) };
+                Self::Flow { volume: Nanolitres(volume_ul.scaled(1e3)), flow: flow_ml_per_min.into(), cell }
+            }
+            Step::Capture(CaptureStep { strobe_us }) => Self::Capture {
+                strobe: strobe_us.map(|us| Duration::from_nanos(us.scaled(1e3).unsigned_abs())),
+            },
             Step::Write => Self::Write,
             Step::Repeat(RepeatStep { times, steps }) => {
                 Self::Repeat { times: times.0, steps: steps.into_iter().map(Into::into).collect() }
@@ -170,5 +228,14 @@ mod tests {
         let written = serde_json::to_string(&steps(&plan)).unwrap();
         assert_eq!(again(serde_json::from_str(&written).unwrap()).unwrap(), plan);
         assert_eq!(plan.frames(), 8);
+        assert!(!written.contains("strobe"), "what has no strobe is written as ever: {written}");
+    }
+
+    #[test]
+    fn a_strobed_plan_in_a_flow_is_read_as_it_was_written() {
+        let text = r#"[{"step":"flow","volume_ul":100.0,"flow_ml_per_min":0.15,"cell_um":300,"cell_width_um":3500},{"step":"repeat","times":30,"steps":[{"step":"capture","strobe_us":100.0},{"step":"write"}]}]"#;
+        let plan = again(serde_json::from_str(text).unwrap()).unwrap();
+        assert_eq!(serde_json::to_string(&steps(&plan)).unwrap(), text);
+        assert_eq!(plan.strobe(), Some(Duration::from_micros(100)));
     }
 }

@@ -102,6 +102,8 @@ pub(super) fn frame(n: i64, bytes: &[u8], worst: Flag) -> Frame {
         height_um: 0,
         height_uncertain: false,
         light: Some(0.5),
+        pulse: None,
+        flow: None,
         fix: Some(Position {
             age_s: 1.0,
             ..serde_json::from_value(json!({"latitude": -16.5, "longitude": 179.99 + 0.001 * n as f64,

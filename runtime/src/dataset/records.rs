@@ -15,11 +15,15 @@ use super::quality::{Quality, Test};
 use super::timing::Timing;
 use super::whence::{Moment, Position, Time};
 use super::whole_lines;
-use planktor_actors::recording::{Begin, Ending, Note, Picture};
+use planktor_actors::blur;
+use planktor_actors::recording::{self, Begin, Ending, Note, Picture};
+use planktor_actors::sequence::Flowing;
 use planktor_protocol::acquisition::Metadata;
 use planktor_protocol::camera::{GAIN_AT_ISO_100, Mode, Settings};
 use planktor_protocol::quality;
+use planktor_protocol::strobe::Cell;
 use planktor_protocol::timekeeping::Anchor;
+use planktor_protocol::units::{Micrometres, NanolitresPerSecond};
 use planktor_protocol::wire::plan::{Step, steps};
 use planktor_protocol::{Instant, Interval};
 use schemars::JsonSchema;
@@ -123,6 +127,12 @@ pub struct Frame {
     pub fix: Option<Position>,
     /// The exposure's start by the newest knowledge.
     pub time: Option<Time>,
+    /// Its light, if it was strobed: it saw nothing outside this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pulse: Option<Pulse>,
+    /// What flowed meanwhile, if it was taken in a flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
     /// What the frame is worth.
     #[serde(default)]
     pub quality: Option<Quality>,
@@ -146,6 +156,50 @@ pub struct Span {
     pub from_ns: i64,
     /// Its end.
     pub to_ns: i64,
+}
+
+/// The light of a strobed frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Pulse {
+    /// How long it was asked to be.
+    pub asked_ns: u64,
+    /// Not lit before.
+    pub from_ns: i64,
+    /// Dark from then on.
+    pub to_ns: i64,
+}
+
+/// A stroke that a frame was taken in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Flow {
+    /// When it was ordered.
+    pub since_ns: i64,
+    /// How fast, as asked.
+    pub nl_per_s: i64,
+    /// The flow cell's depth.
+    pub cell_um: i64,
+    /// The flow cell's width.
+    pub cell_width_um: i64,
+    /// How far its fastest water may have gone while there was light.
+    pub blur_nm: u64,
+}
+
+impl Frame {
+    /// How far the water had flowed since its flow began, in the mean, um; 0 without a flow.
+    pub fn flowed_um(&self) -> u128 {
+        let Some(Flow { since_ns, nl_per_s, cell_um, cell_width_um, .. }) = self.flow else { return 0 };
+        let cell = Cell { depth: Micrometres(cell_um), width: Micrometres(cell_width_um) };
+        let flowed = u64::try_from(self.seen().from_ns.saturating_sub(since_ns)).unwrap_or(0);
+        cell.travelled_um(NanolitresPerSecond(nl_per_s), Duration::from_nanos(flowed))
+    }
+
+    /// When light was seen: its pulse, or its exposure.
+    pub fn seen(&self) -> Span {
+        match &self.pulse {
+            Some(Pulse { from_ns, to_ns, .. }) => Span { from_ns: *from_ns, to_ns: *to_ns },
+            None => Span { from_ns: self.exposure.from_ns, to_ns: self.exposure.to_ns },
+        }
+    }
 }
 
 /// Something beside the frames.
@@ -237,8 +291,25 @@ pub(super) fn frame(picture: &Picture, quality: Option<&quality::Quality>, ancho
         light: facts.light.map(|light| f64::from(light.millionths()) / 1e6),
         fix: Position::of(facts.fix.as_ref(), start),
         time: facts.time.map(|time| Time::of(&time, start)),
+        pulse: facts.pulse.map(|recording::Pulse { asked, within }| {
+            let Span { from_ns, to_ns } = span(anchor, within);
+            Pulse { asked_ns: nanos(asked), from_ns, to_ns }
+        }),
+        flow: facts.flow.map(|flowing| flow(&flowing, facts.pulse, anchor)),
         quality: quality.map(Quality::from),
     })
+}
+
+fn flow(flowing: &Flowing, pulse: Option<recording::Pulse>, anchor: &Anchor) -> Flow {
+    let Flowing { since, flow, cell } = flowing;
+    let blur_nm = blur::worst_nm(*cell, *flow, pulse.map_or(Duration::ZERO, |pulse| pulse.asked));
+    Flow {
+        since_ns: self::since(anchor, *since),
+        nl_per_s: flow.0,
+        cell_um: cell.depth.0,
+        cell_width_um: cell.width.0,
+        blur_nm: u64::try_from(blur_nm).unwrap_or(u64::MAX),
+    }
 }
 
 /// The line of something beside the frames.

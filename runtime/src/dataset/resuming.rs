@@ -144,7 +144,9 @@ fn fits(was: &Camera, last: Option<&Frame>, resume: &Resume) -> Result<(), Strin
             was.width, was.height, now.width, now.height
         ));
     }
-    if (now.iso, now.exposure_ns) != (was.iso, was.exposure_ns) {
+    // The exposure of strobed frames is set by whoever takes them.
+    let strobed = last.is_some_and(|last| last.pulse.is_some());
+    if now.iso != was.iso || (!strobed && now.exposure_ns != was.exposure_ns) {
         let us = |ns: u64| ns as f64 / 1e3;
         return Err(format!(
             "its frames were taken at ISO {} with {} us, and the camera is set to ISO {} and {} us; set it as it was",

@@ -84,7 +84,9 @@ fn fields(facts: &Facts, start: Instant, instrument: &Instrument) -> Vec<Field> 
         ]);
     }
     if let Some(mode) = &facts.mode {
-        let us = u32::try_from(mode.exposure.as_micros()).unwrap_or(u32::MAX);
+        // Of a strobed frame it is the light that was on for so long.
+        let exposure = facts.pulse.map_or(mode.exposure, |pulse| pulse.asked);
+        let us = u32::try_from(exposure.as_micros()).unwrap_or(u32::MAX);
         let exposure = Rational { num: us, denom: 1_000_000 };
         let iso = u16::try_from(mode.iso).unwrap_or(u16::MAX);
         let exposure = (us > 0).then(|| field(Tag::ExposureTime, Value::Rational(vec![exposure])));

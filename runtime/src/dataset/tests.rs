@@ -127,6 +127,8 @@ fn facts() -> Facts {
         fix: None,
         time: Some(Anchor { source: Source::Computer, ..begin().anchor }),
         mode: Some(begin().mode),
+        pulse: None,
+        flow: None,
     }
 }
 

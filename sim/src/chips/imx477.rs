@@ -62,6 +62,11 @@ impl Sensor {
         LINE * (LINES - 1) + self.exposure()
     }
 
+    /// Whether there is an instant at which all lines integrate.
+    pub fn opens(&self) -> bool {
+        self.exposure_lines > LINES - 1
+    }
+
     /// From one frame's start to the next one's.
     pub fn cadence(&self) -> Duration {
         LINE * self.frame_lines

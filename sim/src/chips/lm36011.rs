@@ -144,6 +144,11 @@ impl Model {
         from + (to - from) * (then - since).as_secs_f32() / lasts.as_secs_f32()
     }
 
+    /// Every change that is remembered, oldest first: from when on it went to how much, with the ramp that a torch has.
+    pub fn changes(&self) -> impl Iterator<Item = (Instant, f32, Duration)> + '_ {
+        self.changes.iter().map(|change| (change.since, change.to, change.lasts))
+    }
+
     fn set(&mut self, address: u8, value: u8, now: Instant) {
         self.time_out(now);
         match address {

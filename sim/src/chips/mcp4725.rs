@@ -94,6 +94,11 @@ impl Model {
         setting.map_or(0.0, |(_, set)| if set.down == 0 { f32::from(set.value) / 4095.0 } else { 0.0 })
     }
 
+    /// Every change that is remembered, oldest first: from when on it put out how much.
+    pub fn changes(&self) -> impl Iterator<Item = (Instant, f32)> + '_ {
+        self.settings.iter().map(|(since, _)| (*since, self.at(*since)))
+    }
+
     fn setting(&self) -> Setting {
         self.settings.back().map_or(self.eeprom, |(_, setting)| *setting)
     }

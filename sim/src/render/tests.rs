@@ -14,6 +14,7 @@ fn water() -> Scene {
         format: Format::Rgb,
         light: [1.0; 9],
         drift_um: [0.0; 9],
+        flashes: vec![],
         exposure_fraction: 0.0013,
         balance: Settings::default().balance(),
         exposure: 1.0,
@@ -381,4 +382,62 @@ fn a_small_picture_shows_the_same_in_larger_pixels() {
     let apart = [x / 3.0 - small_x, y / 3.0 - small_y, wide / 3.0 - small_wide];
     assert!(apart.iter().all(|pixels| pixels.abs() < 0.5), "{apart:?} pixels apart");
     assert!(scene.small(1_200 * 900).is_none(), "it is no smaller");
+}
+
+/// A frame of 100 ms of exposure and 87 ms of read-out with water at 1 m/s, lit for a short while.
+fn flashed_scene(from_ms: f64, to_ms: f64) -> Scene {
+    let part = |ms: f64| ms / 187.0;
+    let flash = crate::scene::Flash {
+        from: part(from_ms),
+        up: part(from_ms + 0.01),
+        falls: part(to_ms),
+        to: part(to_ms + 0.01),
+        level: 1.0,
+        drift_um: [0.0, 0.0],
+    };
+    Scene {
+        light: [0.0; 9],
+        flashes: vec![flash],
+        drift_um: std::array::from_fn(|i| 23_375.0 * i as f32),
+        exposure_fraction: 100.0 / 187.0,
+        exposure: 100.0 / 0.114,
+        ..Scene { particles: vec![bubble()], ..water() }
+    }
+}
+
+#[test]
+fn a_flash_is_the_same_for_all_lines_and_stops_what_moves() {
+    let whole = flashed_scene(90.0, 90.114);
+    let still =
+        Scene { light: [1.0; 9], flashes: vec![], drift_um: [0.0; 9], exposure: 1.0, ..whole.clone() };
+    let (flashed, still) = (render(&whole), render(&still));
+    let apart = flashed.iter().zip(&still).map(|(a, b)| a.abs_diff(*b)).max();
+    assert!(apart <= Some(1), "no shear, no smear, and as bright as 114 us of full light: {apart:?}");
+}
+
+#[test]
+fn a_flash_that_is_not_all_within_a_lines_exposure_gives_it_what_is() {
+    let flash = &flashed_scene(50.0, 51.0).flashes[0];
+    let (from, to) = (49.9 / 187.0, 51.2 / 187.0);
+    // By adding up small steps.
+    let level = |at: f64| match at {
+        at if at < flash.from || at > flash.to => 0.0,
+        at if at < flash.up => (at - flash.from) / (flash.up - flash.from),
+        at if at > flash.falls => (flash.to - at) / (flash.to - flash.falls),
+        _ => 1.0,
+    };
+    for (a, b) in
+        [(from, to), (from, 50.004 / 187.0), (50.3 / 187.0, 50.31 / 187.0), (51.005 / 187.0, to), (0.0, from)]
+    {
+        let n = 100_000;
+        let step = (b - a) / f64::from(n);
+        let sum: f64 = (0..n).map(|i| level(a + (f64::from(i) + 0.5) * step) * step).sum();
+        assert!((flash.light(a, b) - sum).abs() < 1e-9, "{a} to {b}");
+    }
+    // The last line opens after 87 ms.
+    let picture = render(&flashed_scene(50.0, 51.0));
+    let samples = 3 * water().width as usize;
+    let mean = |line: &[u8]| line.iter().map(|byte| f64::from(*byte)).sum::<f64>() / line.len() as f64;
+    let (first, last) = (mean(&picture[..samples]), mean(&picture[picture.len() - samples..]));
+    assert!(first > 150.0 && last < 10.0, "{first} {last}");
 }

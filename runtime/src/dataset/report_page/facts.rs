@@ -86,7 +86,7 @@ impl Facts {
             settling_s: of(|frame| {
                 Some(seconds(frame.settled_ns.checked_sub(frame.motion.as_ref()?.to_ns)?))
             }),
-            waited_s: of(|frame| Some(seconds(frame.exposure.from_ns.checked_sub(frame.settled_ns)?))),
+            waited_s: of(|frame| Some(seconds(frame.seen().from_ns.checked_sub(frame.settled_ns)?))),
             brightness,
             sharpness,
             measured_here,
@@ -191,14 +191,21 @@ fn volumes(set: &Set) -> Option<Volumes> {
     )]
     let mut seen = Seen::new((pixel * 1e3).round() as u32, cell.min(1e6) as u32);
     let camera = &set.parts.first()?.camera;
+    // In a flow water is new when it has gone by a whole view.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "both are small and positive"
+    )]
+    let view_um = ((f64::from(camera.width) * pixel) as u128).max(1);
     let mut before = None;
     let mut pumped = 0;
     for shot in &set.shots {
         let Some(record) = &shot.record else { continue };
-        let now = (shot.part, record.pumped_nl);
+        let now = (shot.part, record.pumped_nl, record.flowed_um() / view_um);
         seen.frame(before != Some(now));
         // What was pumped is counted anew from each resumption.
-        let last = before.filter(|(part, _)| *part == shot.part).map_or(0, |(_, nl)| nl);
+        let last = before.filter(|(part, ..)| *part == shot.part).map_or(0, |(_, nl, _)| nl);
         pumped += record.pumped_nl.saturating_sub(last);
         before = Some(now);
     }

@@ -193,11 +193,11 @@ fn place(facts: &Facts, say: &mut Say<'_>) {
 
 fn stillness(facts: &Facts, say: &mut Say<'_>) {
     let moved = facts.frames(|frame| {
-        let motion = frame.motion.as_ref();
-        let overlap = motion.is_some_and(|motion| {
-            motion.from_ns < frame.exposure.to_ns && frame.exposure.from_ns < motion.to_ns
-        });
-        overlap || frame.exposure.from_ns < frame.settled_ns
+        let (motion, seen) = (frame.motion.as_ref(), frame.seen());
+        let overlap = motion.is_some_and(|motion| motion.from_ns < seen.to_ns && seen.from_ns < motion.to_ns);
+        // In a flow it is the light that keeps a frame sharp.
+        let flows = frame.flow.is_some() && frame.pulse.is_some();
+        overlap || (!flows && seen.from_ns < frame.settled_ns)
     });
     if !moved.is_empty() {
         say(Grade::Bad, format!("Exposed before everything had settled: {}.", frames(&moved)));

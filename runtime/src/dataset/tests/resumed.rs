@@ -164,7 +164,8 @@ fn another_camera_mode_or_a_stage_that_nobody_vouches_for_is_refused() {
 
 fn stack() -> Plan {
     let up = Step::Focus { target: focus::Target::By(Micrometres(20)), speed: MicrometresPerSecond(1_000) };
-    Plan::new(vec![Step::Repeat { times: 3, steps: vec![up, Step::Capture, Step::Write] }]).unwrap()
+    Plan::new(vec![Step::Repeat { times: 3, steps: vec![up, Step::Capture { strobe: None }, Step::Write] }])
+        .unwrap()
 }
 
 /// Since the same start it is known where the stage stands; it goes back to where it stood, unless that is in doubt.
@@ -210,7 +211,11 @@ fn heights_go_on_from_where_the_stage_stood_at_the_last_frame() {
     let to =
         |um| Step::Focus { target: focus::Target::To(Micrometres(um)), speed: MicrometresPerSecond(1_000) };
     let plan = |um| {
-        Plan::new(vec![Step::Repeat { times: 3, steps: vec![to(um), Step::Capture, Step::Write] }]).unwrap()
+        Plan::new(vec![Step::Repeat {
+            times: 3,
+            steps: vec![to(um), Step::Capture { strobe: None }, Step::Write],
+        }])
+        .unwrap()
     };
     let mut first = recorder(root.path());
     begun(&mut first, Begin { plan: plan(-250), ..begin() }).unwrap();

@@ -1,0 +1,138 @@
+//! Sharp microlitres per minute: what counts for a biologist. An acquisition on the twin in virtual time, and what was
+//! true of its frames: how often they came, how far the water moved while they saw light, and how much water was new.
+//!
+//! For PlanktoScope v3.0's medium preset: 0.75 um a pixel, a cell of 300 um, 4056 x 3040 pixels.
+
+use crate::{Played, Scenario, light_on, message, update_config};
+use planktor_actors::blur;
+use planktor_protocol::strobe::Cell;
+use planktor_protocol::units::Micrometres;
+use planktor_runtime::instrument::Models;
+use planktor_sim::world::Truth;
+use planktor_sim::{Hat, Parameters};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// What a pixel sees, um.
+pub const PIXEL_UM: f64 = 0.75;
+/// Depth of the flow cell, um.
+pub const CELL_UM: f64 = 300.0;
+/// Its width across the flow, um: the twin's assumption.
+pub const CELL_WIDTH_UM: f64 = 3_500.0;
+/// What a frame sees along the flow and across it, um.
+pub const VIEW_UM: (f64, f64) = (4_056.0 * PIXEL_UM, 3_040.0 * PIXEL_UM);
+/// A stroke of the preset, uL.
+const STROKE_UL: f64 = 6.0;
+const HALF_A_PIXEL_NM: u128 = 375;
+const UM3_PER_UL: f64 = 1e9;
+
+/// How frames are taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way {
+    /// Stop-flow with so many seconds of settling, as the dashboard does it.
+    StopFlow(f64),
+    /// The same with a pulse of so many microseconds.
+    Strobe(f64, u32),
+    /// In a flow of so many mL/min, with a pulse of so many microseconds.
+    Flow(f64, u32),
+}
+
+impl Way {
+    /// As `planktor/acquire` has it.
+    pub fn plan(self, frames: u32) -> Value {
+        let pump = json!({"step": "pump", "volume_ul": STROKE_UL, "flow_ml_per_min": 3});
+        let strobed = |us: u32| json!({"step": "capture", "strobe_us": us});
+        let repeat = |steps: Vec<Value>| json!({"step": "repeat", "times": frames, "steps": steps});
+        let settle = |seconds: f64| json!({"step": "settle", "seconds": seconds});
+        let write = json!({"step": "write"});
+        let plan = match self {
+            Self::StopFlow(seconds) => {
+                vec![repeat(vec![pump, settle(seconds), json!({"step": "capture"}), write])]
+            }
+            Self::Strobe(seconds, us) => vec![repeat(vec![pump, settle(seconds), strobed(us), write])],
+            Self::Flow(ml_per_min, us) => {
+                // Until the last frame and longer, also where writers set the pace.
+                let volume_ul = ml_per_min / 60.0 * 1e3 * (0.3 * f64::from(frames) + 1.0);
+                let flow = json!({"step": "flow", "volume_ul": volume_ul, "flow_ml_per_min": ml_per_min,
+                    "cell_um": CELL_UM, "cell_width_um": CELL_WIDTH_UM});
+                vec![flow, repeat(vec![strobed(us), write])]
+            }
+        };
+        json!({ "plan": plan })
+    }
+
+    /// The fastest flow that is not refused for its blur, mL/min.
+    #[expect(clippy::cast_precision_loss, reason = "some microlitres a second")]
+    pub fn fastest_flow(pulse_us: u32) -> f64 {
+        let cell = Cell { depth: Micrometres(300), width: Micrometres(3_500) };
+        let flow = blur::fastest(cell, HALF_A_PIXEL_NM, Duration::from_micros(pulse_us.into()));
+        flow.0 as f64 * 60.0 / 1e6
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sharp {
+    /// Frames that were asked, and those in which nothing in focus moved by more than half a pixel.
+    pub frames: (u32, u32),
+    /// From one frame's light to the next one's, in the mean.
+    pub period: Duration,
+    /// The most that anything in focus moved in a frame that was kept, pixels.
+    pub blur_px: f64,
+    /// uL in a minute that sharp frames see, however often they see the same water.
+    pub seen_ul_per_min: f64,
+    /// uL in a minute that they see for the first time.
+    pub new_ul_per_min: f64,
+}
+
+/// How long encoders and disk take for a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writers {
+    /// As the twin's parameters have it: 12.3 megapixels on a Raspberry Pi 4, 4 MB to a memory card.
+    Usual,
+    /// No time: the camera sets the pace.
+    AtOnce,
+}
+
+/// Plays it in a world.
+pub fn play(hat: Hat, parameters: Parameters, way: Way, frames: u32, writers: Writers) -> Played {
+    let ms = Duration::from_millis;
+    let script = vec![
+        (ms(100), light_on()),
+        (ms(1_000), update_config("sharp", frames)),
+        (ms(1_200), message("planktor/acquire", &way.plan(frames))),
+    ];
+    let models = (writers == Writers::AtOnce).then(Models::default);
+    let scenario = Scenario { hat, parameters, models, ..Scenario::new(script, ms(1_300_000)) };
+    scenario.until("status/imager", "Done").play()
+}
+
+/// Takes so many frames, and says what they are worth; `None` if it did not end well.
+pub fn measure(hat: Hat, way: Way, frames: u32, writers: Writers) -> Option<Sharp> {
+    let played = play(hat, Parameters::default(), way, frames, writers);
+    let truths: Vec<_> = played.twin.world().truths().cloned().collect();
+    (truths.len() >= 2).then(|| worth(&truths, way, frames))
+}
+
+fn worth(truths: &[Truth], way: Way, frames: u32) -> Sharp {
+    let blur_px = |truth: &Truth| f64::from(truth.worst_displacement_um()) / PIXEL_UM;
+    let sharp = truths.iter().filter(|truth| blur_px(truth) <= 0.5).count();
+    let (first, last) = (truths[0].seen().from, truths[truths.len() - 1].seen().from);
+    let between = u32::try_from(truths.len() - 1).unwrap_or(u32::MAX);
+    let period = (last - first) / between;
+    let view_ul = VIEW_UM.0 * VIEW_UM.1 * CELL_UM / UM3_PER_UL;
+    let pumped_ul = match way {
+        Way::StopFlow(_) | Way::Strobe(..) => STROKE_UL,
+        Way::Flow(ml_per_min, _) => ml_per_min * 1e3 / 60.0 * period.as_secs_f64(),
+    };
+    let moved_um = pumped_ul * UM3_PER_UL / (CELL_UM * CELL_WIDTH_UM);
+    #[expect(clippy::cast_precision_loss, reason = "some frames")]
+    let per_min = 60.0 / period.as_secs_f64() * sharp as f64 / truths.len() as f64;
+    Sharp {
+        frames: (frames, u32::try_from(sharp).unwrap_or(u32::MAX)),
+        period,
+        blur_px: truths.iter().map(blur_px).fold(0.0, f64::max),
+        seen_ul_per_min: view_ul * per_min,
+        new_ul_per_min: view_ul * (moved_um / VIEW_UM.0).min(1.0) * per_min,
+    }
+}

@@ -1,0 +1,242 @@
+//! Strobed frames and frames in a slow flow, on the twin in virtual time, on both HATs.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use planktor_hil_tests::sharp::{Way, Writers, measure, play};
+use planktor_hil_tests::{Played, Scenario, light_on, message, update_config};
+use planktor_runtime::dataset;
+use planktor_sim::world::Truth;
+use planktor_sim::{Hat, Parameters};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Half a pixel of the medium preset, um.
+const HALF_A_PIXEL_UM: f32 = 0.375;
+const SETTLING: f64 = 0.5;
+/// Each board's own way to pulse, and a pulse that it can do.
+const PULSES: [(Hat, u32); 2] = [(Hat::V1_2, 100), (Hat::V3_3, 300)];
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn truths(played: &Played) -> Vec<Truth> {
+    played.twin.world().truths().cloned().collect()
+}
+
+/// The records of the only data set's frames.
+fn records(played: &Played) -> Vec<Value> {
+    let text = std::fs::read_to_string(played.data_sets()[0].join("frames.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter(|line| line["file"].is_string()).collect()
+}
+
+fn usual() -> Parameters {
+    Parameters::default()
+}
+
+#[test]
+fn strobed_frames_are_sharp_and_each_is_lit_while_everything_stands_and_all_lines_are_open() {
+    for (hat, us) in PULSES {
+        let played = play(hat, usual(), Way::Strobe(SETTLING, us), 8, Writers::Usual);
+        let truths = truths(&played);
+        assert_eq!(truths.len(), 8, "{hat:?}");
+        for truth in &truths {
+            let lit = truth.lit.expect("it was lit by a pulse");
+            let asked = Duration::from_micros(us.into());
+            assert!(lit.duration() >= asked && lit.duration() < asked + ms(1), "{hat:?} {lit:?}");
+            assert!(!truth.in_motion() && lit.from >= truth.motion.unwrap().to + ms(500));
+            let moved = truth.worst_displacement_um();
+            assert!(moved <= HALF_A_PIXEL_UM, "{moved} um");
+        }
+        let report = dataset::verify(&played.data_sets()[0]);
+        assert!(report.is_valid() && report.to_string().contains("complete"), "{report}");
+        for (record, truth) in records(&played).iter().zip(&truths) {
+            let ns = |value: &Value| value.as_i64().unwrap();
+            let (pulse, exposure) = (&record["pulse"], &record["exposure"]);
+            assert_eq!(ns(&pulse["asked_ns"]), i64::from(us) * 1_000);
+            // What the record says encloses the light that there was.
+            let lit = truth.lit.unwrap();
+            let said = [&pulse["from_ns"], &pulse["to_ns"]].map(|at| ns(at) - ns(&exposure["from_ns"]));
+            let was = [lit.from, lit.to].map(|at| (at - truth.exposure.from).as_nanos() as i64);
+            assert!(said[0] <= was[0] && was[1] <= said[1], "{hat:?}: {said:?} {was:?}");
+        }
+    }
+}
+
+#[test]
+fn a_strobed_frame_takes_less_time_by_its_read_out() {
+    for (hat, us) in PULSES {
+        let plain = measure(hat, Way::StopFlow(SETTLING), 40, Writers::Usual).unwrap();
+        let strobed = measure(hat, Way::Strobe(SETTLING, us), 40, Writers::Usual).unwrap();
+        let gained = plain.period - strobed.period;
+        assert!(gained > ms(70) && gained < ms(130), "{hat:?}: {plain:?} {strobed:?}");
+        assert!(strobed.new_ul_per_min > 1.07 * plain.new_ul_per_min);
+    }
+}
+
+#[test]
+fn lamp_and_exposure_are_as_before_when_it_is_over() {
+    for (hat, us) in PULSES {
+        let way = Way::Strobe(SETTLING, us);
+        let plain = Way::StopFlow(SETTLING).plan(2);
+        let script = vec![
+            (ms(100), message("light", &json!({"action": "on", "value": 0.6}))),
+            (ms(1_000), update_config("strobed", 2)),
+            (ms(1_200), message("planktor/acquire", &way.plan(2))),
+            (ms(20_000), update_config("plain", 2)),
+            (ms(20_200), message("planktor/acquire", &plain)),
+        ];
+        let scenario = Scenario { hat, ..Scenario::new(script, ms(60_000)) };
+        let (mut done, mut between) = (0, vec![]);
+        let scenario = scenario.react(move |seen, twin| {
+            if seen.is("status/imager", "Done") {
+                let world = twin.world();
+                between.push(world.light_at(world.now()));
+                assert!(between.iter().all(|light| *light > 0.5 && *light == between[0]), "{between:?}");
+            }
+            vec![]
+        });
+        let played = Scenario {
+            until: Box::new(move |seen| {
+                done += u32::from(seen.is("status/imager", "Done"));
+                done == 2
+            }),
+            ..scenario
+        }
+        .play();
+        let truths = truths(&played);
+        let exposures: Vec<_> = truths.iter().map(|truth| truth.exposure.duration() < ms(90)).collect();
+        assert_eq!(exposures, [false, false, true, true], "{hat:?}");
+        assert!(truths[2].scene.light[4] > 0.3 && truths[2].scene.flashes.is_empty());
+    }
+}
+
+/// A duplicate bears an old time stamp, and the pulse does not lie where that frame's lines were open.
+#[test]
+fn a_frame_whose_light_is_not_where_its_lines_were_open_is_taken_again() {
+    for (hat, us) in PULSES {
+        let script = vec![
+            (ms(100), light_on()),
+            (ms(1_000), update_config("duplicates", 6)),
+            (ms(1_200), message("planktor/acquire", &Way::Strobe(SETTLING, us).plan(6))),
+        ];
+        let fault = json!({"what": "frames-duplicated", "when": {"at_s": 3}, "for_s": 2});
+        let scenario = Scenario { hat, ..Scenario::new(script, ms(60_000)) };
+        let played = scenario.fault(&fault).until("status/imager", "Done").play();
+        let (records, truths) = (records(&played), truths(&played));
+        assert_eq!(records.len(), 6, "{hat:?}");
+        assert!(truths.len() > 6, "{hat:?}: none was lost");
+        for record in &records {
+            let truth = truths.iter().find(|truth| record["seq"] == truth.seq).unwrap();
+            assert!(truth.lit.is_some_and(|lit| truth.exposure.contains(lit)), "{hat:?}");
+        }
+    }
+}
+
+#[test]
+fn what_lamp_or_flow_cannot_do_is_refused_with_what_to_do() {
+    let refused = |hat, way: Way| {
+        let script = vec![
+            (ms(100), light_on()),
+            (ms(1_000), update_config("refused", 2)),
+            (ms(1_200), message("planktor/acquire", &way.plan(2))),
+        ];
+        let played = Scenario { hat, ..Scenario::new(script, ms(5_000)) }.play();
+        let answers = played.seen.iter().filter(|seen| seen.topic == "status/imager");
+        answers
+            .filter_map(|seen| seen.payload["reason"].as_str().map(String::from))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let short = refused(Hat::V3_3, Way::Strobe(SETTLING, 100));
+    assert!(short.contains("300 us at least"), "{short}");
+    for (hat, us) in PULSES {
+        let fast = refused(hat, Way::Flow(1.05 * Way::fastest_flow(us), us));
+        assert!(fast.contains("half a pixel is 375 nm"), "{hat:?}: {fast}");
+    }
+}
+
+#[test]
+fn in_a_slow_flow_frames_come_at_the_cameras_cadence_and_none_moves_by_more_than_half_a_pixel() {
+    for (hat, us) in PULSES {
+        let way = Way::Flow(Way::fastest_flow(us), us);
+        let played = play(hat, usual(), way, 30, Writers::AtOnce);
+        let (truths, records) = (truths(&played), records(&played));
+        assert_eq!((truths.len(), records.len()), (30, 30), "{hat:?}");
+        let still = truths.iter().filter(|truth| !truth.in_motion()).count();
+        assert!(still <= 1, "{hat:?}: the pump turned while they were lit, {still} times not");
+        for (truth, record) in truths.iter().zip(&records) {
+            assert!(truth.worst_displacement_um() <= HALF_A_PIXEL_UM, "{} um", truth.worst_displacement_um());
+            let blur_nm = record["flow"]["blur_nm"].as_u64().unwrap();
+            assert!((365..=375).contains(&blur_nm), "{record}");
+        }
+        let moved = truths[20].worst_displacement_um();
+        assert!(moved > 0.15, "{hat:?}: it flows at full speed: {moved} um");
+        let apart: Vec<_> =
+            truths.windows(2).map(|pair| pair[1].exposure.from - pair[0].exposure.from).collect();
+        assert!(apart.iter().all(|apart| *apart < ms(103)), "{hat:?}: {apart:?}");
+        let report = dataset::verify(&played.data_sets()[0]);
+        assert!(report.is_valid(), "{report}");
+    }
+}
+
+/// The brightness of clear water in the middle, as rendered.
+fn brightness(truth: &Truth) -> f64 {
+    use planktor_sim::render::render;
+    let clear = planktor_sim::scene::Scene { particles: vec![], ..(*truth.scene).clone() };
+    let picture = render(&clear);
+    picture.iter().map(|byte| f64::from(*byte)).sum::<f64>() / picture.len() as f64
+}
+
+#[test]
+fn ambient_light_rise_and_jitter_have_the_effect_that_they_must_have() {
+    let strobed =
+        |parameters| truths(&play(Hat::V1_2, parameters, Way::Strobe(SETTLING, 100), 6, Writers::Usual));
+    let exact = strobed(Parameters { lamp_jitter_us: 0.0, lamp_flicker: 0.0, ..usual() });
+    let same = exact.windows(2).all(|pair| (brightness(&pair[0]) - brightness(&pair[1])).abs() < 0.3);
+    assert!(same, "equal pulses are equally bright");
+
+    // A tenth of a per cent for 100 ms is 100 us of full light: as much again as the pulse.
+    let leaking = Parameters { ambient_light: 0.001, lamp_jitter_us: 0.0, lamp_flicker: 0.0, ..usual() };
+    let leaking = strobed(leaking);
+    let half = Parameters { lamp_brightness: 0.5, ..leaking_of(0.001) };
+    let (dark, bright) = (brightness(&strobed(half)[1]), brightness(&exact[1]));
+    assert!(brightness(&leaking[1]) > bright + 20.0 || bright > 250.0 - 20.0, "{bright}");
+    assert!((dark / bright - 1.5).abs() < 0.15, "half of the lamp and all of the leak: {dark} {bright}");
+
+    // A slow lamp is lit longer, but gives as much.
+    let slow = Parameters { lamp_rise_us: 10.0, lamp_jitter_us: 0.0, lamp_flicker: 0.0, ..usual() };
+    let slow = strobed(slow);
+    let lit = |truth: &Truth| truth.lit.unwrap().duration();
+    assert_eq!(lit(&slow[1]) - lit(&exact[1]), Duration::from_micros(5));
+    assert!((brightness(&slow[1]) - brightness(&exact[1])).abs() < 0.5);
+
+    // A pulse whose ends are late by chance has no length of its own.
+    let jittery = strobed(Parameters { lamp_jitter_us: 20.0, lamp_flicker: 0.0, ..usual() });
+    let all: Vec<_> = jittery.iter().map(brightness).collect();
+    let spread = all.iter().copied().fold(0.0, f64::max) - all.iter().copied().fold(f64::MAX, f64::min);
+    assert!(spread > 5.0, "{all:?}");
+}
+
+fn leaking_of(ambient_light: f64) -> Parameters {
+    Parameters { ambient_light, lamp_jitter_us: 0.0, lamp_flicker: 0.0, ..usual() }
+}
+
+#[test]
+fn nothing_is_lit_by_a_lamp_that_is_lost_and_the_acquisition_says_so() {
+    for (hat, us) in PULSES {
+        let script = vec![
+            (ms(100), light_on()),
+            (ms(1_000), update_config("lost", 6)),
+            (ms(1_200), message("planktor/acquire", &Way::Strobe(SETTLING, us).plan(6))),
+        ];
+        let fault = json!({"what": {"cable-pulled": "light"}, "when": {"at_s": 3}});
+        let played = Scenario { hat, ..Scenario::new(script, ms(20_000)) }.fault(&fault).play();
+        let told = played.seen.iter().filter(|seen| seen.topic == "status/imager");
+        let reasons: Vec<_> = told.filter_map(|seen| seen.payload["reason"].as_str()).collect();
+        // A pin does not care for the bus.
+        let by_bus = hat == Hat::V3_3;
+        assert_eq!(reasons.iter().any(|why| why.contains("the lamp failed")), by_bus, "{hat:?}: {reasons:?}");
+    }
+}
