@@ -2,6 +2,7 @@
 //! moves nothing.
 
 use crate::sequence::MARGIN;
+use crate::settling;
 use planktor_drivers::calibration::Calibration;
 use planktor_drivers::devices::{focus as stage, pump as pump_device};
 use planktor_protocol::camera::Mode;
@@ -19,6 +20,9 @@ const DEPTH_UM: u128 = 95;
 const DEPTH_AT_NM: u128 = 750;
 /// Of a JPEG of plankton at quality 95, as long as no frame was measured: 4 MB for 12.3 megapixels.
 const PIXELS_PER_BYTE: u64 = 3;
+
+/// What settling that is learned comes to, as long as nothing was learned: what is usual where nothing is learned.
+const LEARNED: Duration = Duration::from_millis(500);
 
 /// What is asked, and what it depends on.
 #[derive(Clone, Debug)]
@@ -110,6 +114,8 @@ pub fn estimate(query: &Query, free: u64) -> Estimate {
                 walk.moves(stage::lasts(calibration, Micrometres(by), speed));
             }
             Step::Settle(time) => walk.settled += time,
+            Step::SettleUntilStill(still) if frames < settling::STROKES => walk.settled += still.at_most,
+            Step::SettleUntilStill(still) => walk.settled += LEARNED.clamp(still.at_least, still.at_most),
             Step::Capture => {
                 walk.captures();
                 frames += 1;

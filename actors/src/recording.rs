@@ -6,6 +6,7 @@
 use crate::beside::Worker;
 use crate::estimate::Query;
 use crate::port::Port;
+use crate::settling::{Learned, Studied, Study, Unlearned};
 use planktor_protocol::acquisition::{self, Formats, Metadata, Refusal};
 use planktor_protocol::camera::{Frame, Mode, Settings};
 use planktor_protocol::library::{Estimate, Name};
@@ -41,6 +42,9 @@ pub struct Facts {
     pub time: Option<Anchor>,
     /// How the camera streams.
     pub mode: Option<Mode>,
+    /// How far what is seen in it moved since the frame before, along the flow, nm; `None` where nobody looked, or nothing
+    /// could be seen.
+    pub moved_nm: Option<i64>,
 }
 
 /// To an encoder.
@@ -278,6 +282,8 @@ pub struct Opened {
 pub enum Note {
     /// The computer's clock was set.
     ClockStep(Step),
+    /// How long the water needs to come to rest.
+    Settling(Result<Learned, Unlearned>),
 }
 
 /// A frame on disk.
@@ -350,8 +356,10 @@ pub struct Files {
 /// them, while the next one may have begun.
 pub struct Pipeline {
     encoders: Worker<Encode, Encoded>,
+    students: Worker<Study, Studied>,
     recorder: Worker<Record, Recorded>,
     encoded: Port<Encoded>,
+    studied: Port<Studied>,
     recorded: Port<Recorded>,
     batches: Vec<Batch>,
     /// One is with the recorder, the others wait here, so that they never keep a frame out.
@@ -383,15 +391,16 @@ const PANICKED: &str = "the encoder or recorder panicked; please report it with 
 impl Pipeline {
     /// Answers go to these ports.
     pub fn new(
-        encoders: Worker<Encode, Encoded>,
-        recorder: Worker<Record, Recorded>,
-        encoded: Port<Encoded>,
-        recorded: Port<Recorded>,
+        (encoders, encoded): (Worker<Encode, Encoded>, Port<Encoded>),
+        (students, studied): (Worker<Study, Studied>, Port<Studied>),
+        (recorder, recorded): (Worker<Record, Recorded>, Port<Recorded>),
     ) -> Self {
         Self {
             encoders,
+            students,
             recorder,
             encoded,
+            studied,
             recorded,
             batches: Vec::new(),
             errands: VecDeque::new(),
@@ -456,6 +465,17 @@ impl Pipeline {
             (Ok(picture), None) => self.record(Record::Frame { batch, shot, picture }, lost),
             (Ok(picture), Some(formats)) => self.record(Record::Alone { batch, picture, formats }, lost),
             (Err(why), _) => self.recorded.send(lost(&why)),
+        }
+    }
+
+    /// Has frames looked at that are perhaps not kept. Nothing depends on it: what finds nobody is answered as unseen.
+    pub fn study(&mut self, study: Study) {
+        let unseen = match study {
+            Study::Compare { run, .. } => Studied::Compared(run, None),
+            Study::Fit { run, .. } => Studied::Fitted(run, Err(Unlearned::NoFit)),
+        };
+        if let Err(unseen) = self.students.begin(study, unseen, &self.studied) {
+            self.studied.send(unseen);
         }
     }
 

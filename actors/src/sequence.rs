@@ -10,9 +10,11 @@
 //! ```
 //!
 //! The next stroke begins when the exposure is *predicted* to be over. Whether a frame was still is decided when it
-//! arrives, by its own time stamp: one that overlaps motion or settling is discarded and taken again.
+//! arrives, by its own time stamp: one that overlaps motion or settling is discarded and taken again. Where settling is
+//! learned, frames are looked at meanwhile, which are not kept ([`settling`](crate::settling)).
 
 use crate::recording::Facts;
+use crate::settling::{Learned, Optics, Settling, Studied, Study, Unlearned, Verdict};
 use planktor_protocol::acquisition::Failure;
 use planktor_protocol::camera::Frame;
 use planktor_protocol::plan::{Cursor, POOL, Place, Step};
@@ -34,13 +36,15 @@ pub enum Input {
     /// The instant that was asked for has come.
     Woken,
     /// The camera says which frame it will be.
-    Exposing(Interval, Box<Facts>),
+    Exposing(Run, Interval, Box<Facts>),
     /// A frame arrived.
     Frame(Run, Frame),
     /// A frame will never arrive.
     Missed(Run),
     /// A frame is on disk.
     Saved(Run),
+    /// What came of a [`Study`].
+    Studied(Studied),
     /// Hold at the next safe point ([`Plan::is_safe_before`](planktor_protocol::plan::Plan::is_safe_before)).
     Pause,
     /// Go on.
@@ -76,6 +80,10 @@ pub enum Act {
     },
     /// Write a frame; answer `Saved`.
     Keep(Run, Frame, Box<Facts>),
+    /// Look closer, beside the loop; answer `Studied`.
+    Study(Study),
+    /// How long the water needs to come to rest, or why that is not known: to be written down.
+    Note(Result<Learned, Unlearned>),
     /// The plan is carried out, or cannot be.
     Over(Result<(), Failure>),
 }
@@ -116,6 +124,10 @@ struct Shot {
     facts: Option<Box<Facts>>,
     frame: Option<Frame>,
     to_write: bool,
+    /// It is the first after a settling that is learned.
+    is_checked: bool,
+    /// It is being compared with the frame before it.
+    compared: bool,
 }
 
 /// The machine.
@@ -133,12 +145,13 @@ pub struct Sequence {
     missing: u32,
     /// Whether it is to hold.
     pausing: bool,
+    settling: Settling,
     acts: VecDeque<Act>,
 }
 
 impl Sequence {
     /// Begins where the cursor stands, with so many frames on disk; its captures are named by runs from `first` on.
-    pub fn begin(cursor: Cursor, saved: u32, first: Run, now: Instant) -> Self {
+    pub fn begin(cursor: Cursor, saved: u32, first: Run, optics: Optics, now: Instant) -> Self {
         let mut sequence = Self {
             total: cursor.plan().frames(),
             pausing: false,
@@ -150,6 +163,7 @@ impl Sequence {
             saved,
             lost_in_a_row: 0,
             missing: 0,
+            settling: Settling::new(optics),
             acts: VecDeque::with_capacity(8),
         };
         sequence.next(now);
@@ -175,6 +189,11 @@ impl Sequence {
         }
     }
 
+    /// Whether it learns how long the water needs to come to rest.
+    pub fn is_learning(&self) -> bool {
+        self.settling.is_learning()
+    }
+
     /// Takes what happened.
     pub fn on(&mut self, now: Instant, input: Input) {
         match (&self.phase, input) {
@@ -184,8 +203,20 @@ impl Sequence {
                 self.still.settled = end;
                 self.next(now);
             }
-            (Phase::Settling | Phase::Exposing, Input::Woken) => self.next(now),
-            (Phase::Aiming, Input::Exposing(interval, facts)) => self.exposing(interval, facts),
+            (Phase::Settling, Input::Woken) => {
+                self.settling.over();
+                self.next(now);
+            }
+            (Phase::Exposing, Input::Woken) => self.next(now),
+            (_, Input::Exposing(run, interval, _)) if self.settling.exposing(run, interval) => self.look(),
+            (Phase::Aiming, Input::Exposing(_, interval, facts)) => self.exposing(interval, facts),
+            (_, Input::Frame(run, frame)) if self.settling.awaited(run) => {
+                let study = self.settling.looked(run, &frame);
+                self.acts.extend(study.map(Act::Study));
+                self.look();
+            }
+            (_, Input::Missed(run)) if self.settling.awaited(run) => self.look(),
+            (_, Input::Studied(studied)) => self.studied(studied, now),
             (_, Input::Frame(run, frame)) => self.arrived(run, frame, now),
             (_, Input::Missed(run)) => self.lost(run, now),
             (_, Input::Saved(run)) => {
@@ -238,6 +269,12 @@ impl Sequence {
                 }
                 self.wake(self.still.settled, Phase::Settling);
             }
+            Step::SettleUntilStill(order) => {
+                let wait = self.settling.begin(place, order, self.still.settled);
+                self.still.settled = self.still.settled + wait;
+                self.wake(self.still.settled, Phase::Settling);
+                self.look();
+            }
             Step::Capture if self.shots.len() >= POOL as usize => self.phase = Phase::Crowded(place),
             Step::Capture => self.aim(place, now),
             Step::Write => {
@@ -255,8 +292,39 @@ impl Sequence {
         for shot in &mut self.shots {
             shot.disturbed.get_or_insert(now);
         }
+        self.settling.interrupted();
         self.acts.push_back(act);
         self.phase = Phase::Moving { from: now };
+    }
+
+    /// Asks for the next frame that is only looked at.
+    fn look(&mut self) {
+        if let Some(not_before) = self.settling.wants() {
+            let run = self.new_run();
+            self.settling.asked(run);
+            self.acts.push_back(Act::Capture { run, not_before });
+        }
+    }
+
+    fn studied(&mut self, studied: Studied, now: Instant) {
+        match studied {
+            Studied::Compared(run, shift) => match self.settling.compared(run, shift) {
+                Verdict::Still(moved_nm) => self.accept(run, moved_nm),
+                Verdict::Moved => self.lost(run, now),
+            },
+            Studied::Fitted(run, result) => {
+                let news = self.settling.fitted(run, result);
+                self.acts.extend(news.map(Act::Note));
+            }
+        }
+        let run = self.new_run();
+        self.acts.extend(self.settling.fit(run).map(Act::Study));
+    }
+
+    fn new_run(&mut self) -> Run {
+        let run = self.next_run;
+        self.next_run = Run(run.0 + 1);
+        run
     }
 
     fn wake(&mut self, then: Instant, phase: Phase) {
@@ -265,10 +333,19 @@ impl Sequence {
     }
 
     fn aim(&mut self, place: Place, now: Instant) {
-        let run = self.next_run;
-        self.next_run = Run(run.0 + 1);
-        let settled = self.still.settled;
-        let shot = Shot { run, place, settled, disturbed: None, facts: None, frame: None, to_write: false };
+        let run = self.new_run();
+        let (settled, is_checked) = (self.still.settled, self.settling.disarm());
+        let shot = Shot {
+            run,
+            place,
+            settled,
+            disturbed: None,
+            facts: None,
+            frame: None,
+            to_write: false,
+            is_checked,
+            compared: false,
+        };
         self.shots.push(shot);
         self.acts.push_back(Act::Capture { run, not_before: settled.max(now) });
         self.phase = Phase::Aiming;
@@ -289,14 +366,32 @@ impl Sequence {
         if from < shot.settled || shot.disturbed.is_some_and(|since| to > since) {
             return self.lost(run, now);
         }
-        self.lost_in_a_row = 0;
+        let study = if shot.is_checked { self.settling.check(run, &frame) } else { None };
         shot.frame = Some(frame);
+        match study {
+            Some(study) => {
+                shot.compared = true;
+                self.acts.push_back(Act::Study(study));
+            }
+            None => self.accept(run, None),
+        }
+    }
+
+    /// A frame is good; a name that is none of theirs was only looked at.
+    fn accept(&mut self, run: Run, moved_nm: Option<i64>) {
+        let Some(shot) = self.shots.iter_mut().find(|shot| shot.run == run) else { return };
+        shot.compared = false;
+        if let Some(facts) = &mut shot.facts {
+            facts.moved_nm = moved_nm;
+        }
+        self.lost_in_a_row = 0;
         self.release();
     }
 
     /// Frames that are here and to be written go.
     fn release(&mut self) {
-        for shot in self.shots.iter_mut().filter(|shot| shot.to_write && shot.frame.is_some()) {
+        for shot in self.shots.iter_mut().filter(|shot| shot.to_write && shot.frame.is_some() && !shot.compared)
+        {
             if let (Some(frame), Some(facts)) = (shot.frame.take(), shot.facts.take()) {
                 self.acts.push_back(Act::Keep(shot.run, frame, facts));
             }
@@ -369,6 +464,7 @@ mod tests {
         most_out: usize,
     }
 
+    const OPTICS: Optics = Optics { pixel_nm: 750, width: 4_056 };
     const STROKE: Duration = Duration::from_millis(400);
     const SETTLE: Duration = Duration::from_millis(500);
     const EXPOSURE: Duration = Duration::from_millis(87);
@@ -390,12 +486,13 @@ mod tests {
             fix: None,
             time: None,
             mode: None,
+            moved_nm: None,
         })
     }
 
     impl Bench {
         fn run(plan: Plan, missing: Vec<usize>) -> Self {
-            let sequence = Sequence::begin(Cursor::new(plan), 0, Run(1), Instant::ZERO);
+            let sequence = Sequence::begin(Cursor::new(plan), 0, Run(1), OPTICS, Instant::ZERO);
             let mut bench = Self {
                 sequence,
                 now: Instant::ZERO,
@@ -432,7 +529,7 @@ mod tests {
                 Act::Capture { run, not_before } => {
                     self.log.push('c');
                     let interval = Interval { from: not_before, to: not_before + EXPOSURE };
-                    self.due.push((now, Input::Exposing(interval, facts(self.sequence.still()))));
+                    self.due.push((now, Input::Exposing(run, interval, facts(self.sequence.still()))));
                     let arrives = interval.to + ms(8);
                     let frame = Frame { seq: run.0, interval, picture: Arc::new(Blank) };
                     let missing = self.missing.contains(&self.captures);
@@ -445,6 +542,7 @@ mod tests {
                     self.kept.push((frame.interval, *facts));
                     self.due.push((now + ms(250), Input::Saved(run)));
                 }
+                Act::Study(_) | Act::Note(_) => unreachable!("nothing is learned here"),
                 Act::Over(result) => self.log.push(if result.is_ok() { '.' } else { '!' }),
             }
         }
@@ -502,7 +600,7 @@ mod tests {
 
     #[test]
     fn a_frame_that_was_exposed_in_motion_is_discarded() {
-        let mut sequence = Sequence::begin(Cursor::new(stop_flow(1)), 0, Run(1), Instant::ZERO);
+        let mut sequence = Sequence::begin(Cursor::new(stop_flow(1)), 0, Run(1), OPTICS, Instant::ZERO);
         let at = |t| Instant::ZERO + ms(t);
         assert!(matches!(sequence.act(), Some(Act::Pump(_))));
         sequence.on(at(400), Input::Moved(at(400)));
@@ -511,7 +609,7 @@ mod tests {
         assert!(matches!(sequence.act(), Some(Act::Capture { run: Run(1), .. })));
         let predicted = Interval { from: at(900), to: at(987) };
         let facts = facts(sequence.still());
-        sequence.on(at(900), Input::Exposing(predicted, facts));
+        sequence.on(at(900), Input::Exposing(Run(1), predicted, facts));
         let early =
             Frame { seq: 1, interval: Interval { from: at(899), to: at(986) }, picture: Arc::new(Blank) };
         sequence.on(at(995), Input::Frame(Run(1), early));

@@ -182,6 +182,7 @@ fn job(picture: &Arc<Fixed>, n: u32) -> Encode {
             fix: None,
             time: Some(anchor()),
             mode: Some(mode()),
+            moved_nm: None,
         },
         formats: Formats { jpeg: true, dng: false },
     }

@@ -82,6 +82,7 @@ fn job(frame: &Frame) -> Encode {
         fix: None,
         time: None,
         mode: None,
+        moved_nm: None,
     };
     Encode {
         batch: Run(1),

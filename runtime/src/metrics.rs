@@ -22,6 +22,8 @@ pub enum Stage {
     Command,
     /// A frame through an encoder: develop, compress, digest.
     Encode,
+    /// A look at two frames while the water comes to rest, or what follows from all of them.
+    Study,
     /// A job of the recorder: write, sync, rename.
     Record,
     /// A picture for viewers.
@@ -33,6 +35,7 @@ impl Stage {
         match self {
             Self::Command => "command",
             Self::Encode => "encode",
+            Self::Study => "study",
             Self::Record => "record",
             Self::Preview => "preview",
         }

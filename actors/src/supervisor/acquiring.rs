@@ -1,8 +1,9 @@
 //! An acquisition from its command to its end: camera, data set, sequence, frames.
 
 use super::{Acquisition, Answered, Running, State, Supervisor, What, Who};
-use crate::recording::{Begin, Encode, Ending, Facts, Opened, Recorded, Resume, Saved};
+use crate::recording::{Begin, Encode, Ending, Facts, Note, Opened, Recorded, Resume, Saved};
 use crate::sequence::{self, Act, Sequence, Stillness};
+use crate::settling::Optics;
 use planktor_drivers::devices::pump as pump_device;
 use planktor_protocol::acquisition::{self, Failure, Formats, Refusal};
 use planktor_protocol::instrument::{CommandId, Device, Event};
@@ -82,6 +83,7 @@ impl Supervisor {
     }
 
     pub(super) fn open_data_set(&mut self, a: Acquisition, what: What, mode: camera::Mode) -> State {
+        self.mode = Some(mode);
         let (batch, anchor, frame_bytes) = (a.batch, a.anchor, self.frame_bytes);
         match what {
             What::New(plan, metadata) => {
@@ -141,7 +143,11 @@ impl Supervisor {
         self.keep_the_time();
         self.tell(Some(a.id), Event::Acquisition(acquisition::Event::Started));
         let Opened { folder, cursor, frames: saved, names: _ } = opened;
-        let sequence = Sequence::begin(cursor, saved, Run(a.batch.0 + 1), self.bell.now());
+        let optics = Optics {
+            pixel_nm: self.calibration.get().pixel_nm,
+            width: self.mode.map_or(0, |mode| mode.width),
+        };
+        let sequence = Sequence::begin(cursor, saved, Run(a.batch.0 + 1), optics, self.bell.now());
         self.act(a, Box::new(Running { sequence, folder, wake: None, saved }))
     }
 
@@ -201,6 +207,8 @@ impl Supervisor {
                     let formats = Formats { jpeg: true, dng: false };
                     self.pipeline.keep(Encode { batch: a.batch, shot, name, frame, facts: *facts, formats });
                 }
+                Act::Study(study) => self.pipeline.study(study),
+                Act::Note(learned) => self.pipeline.note(Note::Settling(learned)),
                 Act::Over(Ok(())) => {
                     self.close_camera(&a);
                     self.pipeline.end(a.batch, Ending::Complete);
@@ -248,7 +256,7 @@ impl Supervisor {
         match event {
             camera::Event::Exposing { interval } => {
                 let facts = Box::new(self.facts(running.sequence.still()));
-                self.feed(a, running, sequence::Input::Exposing(interval, facts))
+                self.feed(a, running, sequence::Input::Exposing(run, interval, facts))
             }
             camera::Event::Frame(frame) => {
                 self.works(Device::Camera);
@@ -273,6 +281,7 @@ impl Supervisor {
             fix: self.fix,
             time: self.anchor,
             mode: self.mode,
+            moved_nm: None,
         }
     }
 

@@ -303,6 +303,8 @@ words! {
         "idle" => Idle,
         /// Camera and data set are made ready.
         "starting" => Starting,
+        /// It takes frames, and learns how long the water needs to come to rest.
+        "learning" => Learning,
         /// It takes frames.
         "acquiring" => Acquiring,
         /// It will hold before the next stroke.
@@ -366,6 +368,7 @@ pub(super) fn status(event: &Event) -> Vec<Status> {
             let state = match progress {
                 Progress::Idle => ProgressWord::Idle,
                 Progress::Starting => ProgressWord::Starting,
+                Progress::Learning => ProgressWord::Learning,
                 Progress::Acquiring => ProgressWord::Acquiring,
                 Progress::Pausing => ProgressWord::Pausing,
                 Progress::Paused => ProgressWord::Paused,

@@ -127,6 +127,7 @@ fn facts() -> Facts {
         fix: None,
         time: Some(Anchor { source: Source::Computer, ..begin().anchor }),
         mode: Some(begin().mode),
+        moved_nm: None,
     }
 }
 
