@@ -390,7 +390,8 @@ impl Sequence {
 
     /// Frames that are here and to be written go.
     fn release(&mut self) {
-        for shot in self.shots.iter_mut().filter(|shot| shot.to_write && shot.frame.is_some() && !shot.compared)
+        for shot in
+            self.shots.iter_mut().filter(|shot| shot.to_write && shot.frame.is_some() && !shot.compared)
         {
             if let (Some(frame), Some(facts)) = (shot.frame.take(), shot.facts.take()) {
                 self.acts.push_back(Act::Keep(shot.run, frame, facts));
@@ -550,7 +551,7 @@ mod tests {
 
     fn stop_flow(frames: u32) -> Plan {
         let stroke = pump::Move { volume: Nanolitres(6_000), flow: NanolitresPerSecond(50_000) };
-        Plan::stop_flow(frames, stroke, SETTLE).unwrap()
+        Plan::stop_flow(frames, stroke, Step::Settle(SETTLE)).unwrap()
     }
 
     #[test]

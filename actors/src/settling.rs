@@ -12,6 +12,8 @@
 //! while nothing is learned, the longest wait is waited.
 
 pub mod fit;
+#[cfg(test)]
+mod tests;
 
 pub use fit::{Learned, Sample, Tail, Unlearned};
 
@@ -73,7 +75,7 @@ pub enum Studied {
 /// How far what is seen moved from one frame to the next.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shift {
-    /// Along the lines and across them, um: what the faster half of what is seen does.
+    /// Along the lines and across them, um: the median of what is seen.
     pub moved_um: [f64; 2],
     /// How wrong that may be (a standard deviation), um.
     pub error_um: f64,
@@ -265,13 +267,7 @@ impl Settling {
         }
         let (before, after) = (before.clone(), after.clone());
         let view_nm = u64::from(self.optics.pixel_nm) * u64::from(self.optics.width);
-        self.compared.push(Compared {
-            run,
-            learning,
-            since,
-            before: before.interval,
-            after: after.interval,
-        });
+        self.compared.push(Compared { run, learning, since, before: before.interval, after: after.interval });
         Some(Study::Compare { run, before, after, view_nm })
     }
 
@@ -387,13 +383,7 @@ impl Learning {
     }
 
     /// After the longest wait nothing is gained by another.
-    fn judge(
-        &mut self,
-        learned: &Learned,
-        moved_um: [f64; 2],
-        since: Duration,
-        lasts: Duration,
-    ) -> Verdict {
+    fn judge(&mut self, learned: &Learned, moved_um: [f64; 2], since: Duration, lasts: Duration) -> Verdict {
         let moved = moved_um[usize::from(learned.across)];
         let waited_longest = self.wait() >= self.order.at_most;
         if moved.abs() > learned.allows_um(since, lasts) && !waited_longest {

@@ -140,13 +140,13 @@ impl Plan {
         }
     }
 
-    /// The plan that the `image` command means: stop-flow.
+    /// The plan that the `image` command means: stop-flow, with a step of settling.
     ///
     /// # Errors
     /// As [`Plan::new`].
-    pub fn stop_flow(frames: u32, stroke: pump::Move, settle: Duration) -> Result<Self, Flaw> {
+    pub fn stop_flow(frames: u32, stroke: pump::Move, settle: Step) -> Result<Self, Flaw> {
         let pump::Move { volume, flow } = stroke;
-        let steps = vec![Step::Pump { volume, flow }, Step::Settle(settle), Step::Capture, Step::Write];
+        let steps = vec![Step::Pump { volume, flow }, settle, Step::Capture, Step::Write];
         Self::new(vec![Step::Repeat { times: frames, steps }])
     }
 
@@ -228,7 +228,8 @@ fn flatten(steps: &[Step], path: &str, depth: usize, ops: &mut Vec<Op>) -> Resul
             return Err(Flaw::new(&path, format!("is beyond the {MOST_STEPS} steps that a plan may have")));
         }
         single(step).map_err(|what| Flaw::new(&path, what))?;
-        if matches!(step, Step::SettleUntilStill(_)) && !matches!(ops.last(), Some(Op::Do(Step::Pump { .. }))) {
+        if matches!(step, Step::SettleUntilStill(_)) && !matches!(ops.last(), Some(Op::Do(Step::Pump { .. })))
+        {
             return Err(Flaw::new(
                 &path,
                 "learns how the water comes to rest; put it right after a pump step",
@@ -592,6 +593,32 @@ mod tests {
             }
         }
         text
+    }
+
+    #[test]
+    fn a_settling_that_is_learned_follows_a_stroke_within_its_limits() {
+        let still = |at_least, at_most, residual_nm| {
+            let (at_least, at_most) = (Duration::from_secs(at_least), Duration::from_secs(at_most));
+            Step::SettleUntilStill(UntilStill { residual_nm, at_least, at_most })
+        };
+        let flaw = |steps: &[Step]| {
+            let rest = [Step::Capture, Step::Write];
+            Plan::new([steps, &rest].concat()).map_err(|flaw| flaw.to_string()).err()
+        };
+        assert_eq!(flaw(&[pump(6), still(0, 3, None)]), None);
+        for (steps, what) in [
+            (
+                vec![still(0, 3, None)],
+                "plan[0]: learns how the water comes to rest; put it right after a pump step",
+            ),
+            (vec![pump(6), up(), still(0, 3, None)], "plan[2]: learns how the water"),
+            (vec![pump(6), still(4, 3, None)], "plan[1]: waits at least longer than at most"),
+            (vec![pump(6), still(0, 31, None)], "plan[1]: waits for more than 30 s"),
+            (vec![pump(6), still(0, 3, Some(0))], "plan[1]: allows a residual motion of 0 nm"),
+        ] {
+            let found = flaw(&steps).unwrap();
+            assert!(found.starts_with(what), "{found}");
+        }
     }
 
     #[test]

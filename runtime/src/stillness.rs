@@ -5,8 +5,9 @@
 //! after Shi and Tomasi 1994). What does not come back to where it was is dropped. Uneven light and a lamp that flickers
 //! cancel, because each patch is compared without its mean; noise gives no texture.
 //!
-//! What is told is what the *faster half* does, because some particles stick to the glass, and the water near it is slow. If
-//! fewer than half of the patches are found again, nothing is told: what is still there may be all that sticks.
+//! What is told is the median of what the patches do; those with more texture count more, because they are in focus, and so
+//! in the middle of the cell, where the water is fastest. So a few particles that stick to the glass change little. If fewer
+//! than half of the patches are found again, nothing is told: what is still there may be all that sticks.
 
 use crate::dataset::picture::{image, reduced};
 use planktor_actors::settling::{Shift, Studied, Study, fit};
@@ -16,7 +17,7 @@ use planktor_protocol::camera::{Frame, Image, Mosaic};
 /// A small copy has so many pixels, and less than four times as many.
 const ABOUT: u32 = 700_000;
 /// Side of a patch, pixels.
-const PATCH: usize = 24;
+const PATCH: usize = 16;
 /// Patches that are followed, those with most texture.
 const MOST_PATCHES: usize = 48;
 /// Texture is what varies by so many times more than most of the picture, which is water.
@@ -26,13 +27,15 @@ const LEAST_NOISE: f32 = 0.3;
 /// The copy of a copy of a copy: 8 times smaller.
 const LEVELS: usize = 4;
 const MOST_ROUNDS: usize = 12;
-/// Pixels. Steps that are smaller change nothing.
+/// Pixels. Steps that are smaller change nothing; in a coarse copy, whose place is only a beginning, ten times as much.
 const CLOSE: f32 = 0.003;
 /// Pixels, and part of the way, that a patch may be away from where it was when it has been followed there and back.
 const ASTRAY: f32 = 0.4;
 const ASTRAY_PART: f32 = 0.1;
-/// Part of a patch's texture that may be different when it is found again.
-const UNLIKE: f32 = 0.35;
+/// Part of a patch that may be different when it is found again, beside what noise differs by.
+const UNLIKE: f32 = 0.3;
+/// Of what patches without anything in them vary by: the noise of two pictures is four times as much, and may be twice that.
+const NOISE: f32 = 8.0;
 /// Fewer patches are no evidence.
 const LEAST_FOUND: usize = 3;
 /// How wrong one patch is, pixels (measured on the twin: 0.03 to 0.06).
@@ -60,7 +63,10 @@ impl Student {
 
     /// Frames are given back as soon as may be: their memory is the camera's.
     fn compare(&mut self, before: Frame, after: Frame, view_um: f64) -> Option<Shift> {
-        let known = self.newest.take().filter(|(seq, interval, _)| (*seq, *interval) == (before.seq, before.interval));
+        let known = self
+            .newest
+            .take()
+            .filter(|(seq, interval, _)| (*seq, *interval) == (before.seq, before.interval));
         let old = known.map_or_else(|| Grey::of(&before), |(_, _, grey)| Some(grey));
         drop(before);
         let (old, new) = (old?, Grey::of(&after)?);
@@ -113,7 +119,8 @@ impl Grey {
             for (y, line) in band.chunks_exact(mosaic.width as usize).enumerate() {
                 let green = (first + y) % 2;
                 for (sum, square) in sums.iter_mut().zip(line.chunks_exact(factor)) {
-                    *sum += square.iter().skip(green).step_by(2).map(|sample| u32::from(*sample)).sum::<u32>();
+                    *sum +=
+                        square.iter().skip(green).step_by(2).map(|sample| u32::from(*sample)).sum::<u32>();
                 }
             }
             pixels.extend(sums.iter().map(|sum| *sum as f32 * scale));
@@ -137,22 +144,23 @@ impl Grey {
         &self.pixels[y * self.width..(y + 1) * self.width]
     }
 
-    /// Between four pixels; `None` outside.
+    /// Between four pixels; outside it goes on as at the edge.
     #[inline]
-    fn between(&self, x: f32, y: f32) -> Option<f32> {
-        if !(x >= 0.0 && y >= 0.0) {
-            return None;
-        }
+    fn between(&self, x: f32, y: f32) -> f32 {
+        let (x, y) = (x.clamp(0.0, self.width as f32 - 1.001), y.clamp(0.0, self.height as f32 - 1.001));
         let (left, top) = (x as usize, y as usize);
-        if left + 1 >= self.width || top + 1 >= self.height {
-            return None;
-        }
         let (right, down) = (x - left as f32, y - top as f32);
         let at = top * self.width + left;
         let (a, b) = (self.pixels[at], self.pixels[at + 1]);
         let (c, d) = (self.pixels[at + self.width], self.pixels[at + self.width + 1]);
         let (upper, lower) = (a + (b - a) * right, c + (d - c) * right);
-        Some(upper + (lower - upper) * down)
+        upper + (lower - upper) * down
+    }
+
+    /// Whether all of a patch lies in it.
+    fn holds(&self, corner: [f32; 2]) -> bool {
+        let within = |at: f32, side: usize| at >= 0.0 && at + PATCH as f32 <= side as f32;
+        within(corner[0], self.width) && within(corner[1], self.height)
     }
 
     fn copies(self) -> Vec<Self> {
@@ -167,42 +175,54 @@ impl Grey {
 
 /// How far what the one shows has moved in the other, of which a pixel sees so much.
 fn shift(before: &Grey, after: &Grey, um_per_px: f64) -> Option<Shift> {
-    if (before.width, before.height) != (after.width, after.height) {
+    let least = (PATCH + 2).max(2 << LEVELS);
+    if (before.width, before.height) != (after.width, after.height) || before.width.min(before.height) < least
+    {
         return None;
     }
-    let patches = patches(before);
+    let (patches, usual) = patches(before);
     let (before, after) = (before.clone().copies(), after.clone().copies());
-    let found: Vec<Found> = patches.iter().filter_map(|patch| followed(*patch, &before, &after)).collect();
+    let noise = NOISE * usual;
+    let found = patches.iter().filter_map(|patch| followed(*patch, &before, &after, noise));
+    let found: Vec<Found> = found.collect();
     if found.len() < LEAST_FOUND || found.len() * 2 < patches.len() {
         return None;
     }
-    let [x, y] = [0, 1].map(|axis| faster_half(&found, axis));
-    let lines = before[0].height as f64;
-    // The flow's own direction is where most moves.
-    let line = if x.0.abs() >= y.0.abs() { x.1 } else { y.1 };
+    let all = found.iter().map(|found| found.counts).sum::<f32>();
+    let line = found.iter().map(|found| found.counts * found.middle).sum::<f32>() / all;
     Some(Shift {
-        moved_um: [f64::from(x.0) * um_per_px, f64::from(y.0) * um_per_px],
-        error_um: f64::from(ERROR / (found.len() as f32 / 2.0).sqrt()) * um_per_px,
-        line: f64::from(line) / lines,
+        moved_um: [0, 1].map(|axis| f64::from(median(&found, axis)) * um_per_px),
+        error_um: f64::from(ERROR / (found.len() as f32).sqrt()) * um_per_px,
+        line: f64::from(line / before[0].height as f32),
     })
 }
 
-/// A patch of the one picture: its left upper corner, and where it is in the other, less that.
+/// A patch that was found again.
 struct Found {
-    top: usize,
+    /// Its middle line.
+    middle: f32,
     moved: [f32; 2],
+    counts: f32,
 }
 
-/// The median of what the faster half does along an axis, and its mean line.
-fn faster_half(found: &[Found], axis: usize) -> (f32, f32) {
-    let mut all: Vec<(f32, usize)> = found.iter().map(|found| (found.moved[axis], found.top)).collect();
+/// Along an axis; of what counts, half is on either side.
+fn median(found: &[Found], axis: usize) -> f32 {
+    let mut all: Vec<(f32, f32)> = found.iter().map(|found| (found.moved[axis], found.counts)).collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    if all[all.len() / 2].0 < 0.0 {
-        all.reverse();
+    let half = all.iter().map(|(_, counts)| counts).sum::<f32>() / 2.0;
+    let mut below = 0.0;
+    let (mut before, mut then) = (all[0].0, 0.0);
+    for (moved, counts) in all {
+        let middle = below + counts / 2.0;
+        if middle >= half {
+            // Between two of them, so that it does not jump from the one to the other.
+            let part = if middle > then { (half - then) / (middle - then) } else { 1.0 };
+            return before + (moved - before) * part.clamp(0.0, 1.0);
+        }
+        (before, then) = (moved, middle);
+        below += counts;
     }
-    let half = &all[all.len() / 2..];
-    let lines = half.iter().map(|(_, top)| (top + PATCH / 2) as f32).sum::<f32>();
-    (half[half.len() / 2].0, lines / half.len() as f32)
+    before
 }
 
 /// How much a patch varies along the lines, across them, and along both.
@@ -228,10 +248,18 @@ impl Texture {
     }
 }
 
-/// Where there is texture, most of it first: left and top.
-fn patches(grey: &Grey) -> Vec<[usize; 2]> {
+/// Where there is texture.
+#[derive(Clone, Copy)]
+struct Patch {
+    left: usize,
+    top: usize,
+    texture: f32,
+}
+
+/// Those with most texture; and what most patches have, which is noise.
+fn patches(grey: &Grey) -> (Vec<Patch>, f32) {
     let corners = |side: usize| (1..side.saturating_sub(PATCH + 1)).step_by(PATCH);
-    let mut all: Vec<(Texture, [usize; 2])> = vec![];
+    let mut all = vec![];
     for top in corners(grey.height) {
         for left in corners(grey.width) {
             let mut texture = Texture::default();
@@ -249,56 +277,67 @@ fn patches(grey: &Grey) -> Vec<[usize; 2]> {
                     texture.yy += y * y;
                 }
             }
-            all.push((texture, [left, top]));
+            all.push(Patch { left, top, texture: texture.least() });
         }
     }
-    all.sort_by(|(a, _), (b, _)| b.least().total_cmp(&a.least()));
+    all.sort_by(|a, b| b.texture.total_cmp(&a.texture));
     let least = (PATCH * PATCH) as f32 * LEAST_NOISE * LEAST_NOISE;
-    let usual = all.get(all.len() / 2).map_or(least, |(texture, _)| texture.least().max(least));
-    let textured = all.iter().take_while(|(texture, _)| texture.least() > TEXTURE * usual);
-    textured.take(MOST_PATCHES).map(|(_, corner)| *corner).collect()
+    let usual = all.get(all.len() / 2).map_or(least, |patch| patch.texture.max(least));
+    all.truncate(MOST_PATCHES);
+    all.retain(|patch| patch.texture > TEXTURE * usual);
+    (all, usual)
 }
 
 /// A patch there and back again.
-fn followed([left, top]: [usize; 2], before: &[Grey], after: &[Grey]) -> Option<Found> {
-    let from = [left as f32, top as f32];
-    let moved = follow(from, before, after)?;
+fn followed(patch: Patch, before: &[Grey], after: &[Grey], noise: f32) -> Option<Found> {
+    let from = [patch.left as f32, patch.top as f32];
+    let moved = follow(from, before, after, noise)?;
     let to = [from[0] + moved[0], from[1] + moved[1]];
-    let back = follow(to, after, before)?;
+    let back = follow(to, after, before, noise)?;
     let astray = (moved[0] + back[0]).hypot(moved[1] + back[1]);
-    (astray < ASTRAY + ASTRAY_PART * moved[0].hypot(moved[1])).then_some(Found { top, moved })
+    let is_back = astray < ASTRAY + ASTRAY_PART * moved[0].hypot(moved[1]);
+    let middle = from[1] + PATCH as f32 / 2.0;
+    is_back.then_some(Found { middle, moved, counts: patch.texture.sqrt() })
 }
 
 /// Where a patch of the one is in the other, less where it was: in the smallest copies first.
-fn follow(from: [f32; 2], one: &[Grey], other: &[Grey]) -> Option<[f32; 2]> {
+fn follow(from: [f32; 2], one: &[Grey], other: &[Grey], noise: f32) -> Option<[f32; 2]> {
     let mut moved = [0.0; 2];
     for level in (0..LEVELS).rev() {
         let scale = 1.0 / (1 << level) as f32;
         // The middle stays in the middle; pixels are counted from their own middles.
         let middle = from.map(|at| (at + PATCH as f32 / 2.0) * scale - 0.5);
         let corner = middle.map(|at| at - (PATCH as f32 - 1.0) / 2.0);
-        moved = match (aligned(corner, &one[level], &other[level], moved.map(|by: f32| by * scale)), level) {
+        let start = moved.map(|by: f32| by * scale);
+        let close = if level > 0 { 10.0 * CLOSE } else { CLOSE };
+        moved = match (aligned(corner, &one[level], &other[level], start, (noise, close)), level) {
             (Some(moved), _) => moved.map(|by| by / scale),
-            // Near the edge a coarse copy has no room for a patch.
+            // A coarse copy may blur it away.
             (None, 1..) => moved,
             (None, _) => return None,
         };
     }
-    Some(moved)
+    other[0].holds([from[0] + moved[0], from[1] + moved[1]]).then_some(moved)
 }
 
 /// Moves a patch of the one until it differs least from the other.
-fn aligned(corner: [f32; 2], one: &Grey, other: &Grey, start: [f32; 2]) -> Option<[f32; 2]> {
+fn aligned(
+    corner: [f32; 2],
+    one: &Grey,
+    other: &Grey,
+    start: [f32; 2],
+    (noise, close): (f32, f32),
+) -> Option<[f32; 2]> {
     let places: [[f32; 2]; PATCH * PATCH] =
         std::array::from_fn(|n| [corner[0] + (n % PATCH) as f32, corner[1] + (n / PATCH) as f32]);
     let mut patch = [0.0_f32; PATCH * PATCH];
     let mut slopes = [[0.0_f32; 2]; PATCH * PATCH];
     let mut texture = Texture::default();
     for (([x, y], value), slope) in places.iter().zip(&mut patch).zip(&mut slopes) {
-        *value = one.between(*x, *y)?;
+        *value = one.between(*x, *y);
         *slope = [
-            (one.between(x + 1.0, *y)? - one.between(x - 1.0, *y)?) / 2.0,
-            (one.between(*x, y + 1.0)? - one.between(*x, y - 1.0)?) / 2.0,
+            (one.between(x + 1.0, *y) - one.between(x - 1.0, *y)) / 2.0,
+            (one.between(*x, y + 1.0) - one.between(*x, y - 1.0)) / 2.0,
         ];
     }
     let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
@@ -315,7 +354,7 @@ fn aligned(corner: [f32; 2], one: &Grey, other: &Grey, start: [f32; 2]) -> Optio
     let mut seen = [0.0_f32; PATCH * PATCH];
     for _ in 0..MOST_ROUNDS {
         for ([x, y], value) in places.iter().zip(&mut seen) {
-            *value = other.between(x + moved[0], y + moved[1])?;
+            *value = other.between(x + moved[0], y + moved[1]);
         }
         let middle = mean(&seen);
         let (mut x, mut y) = (0.0, 0.0);
@@ -326,12 +365,119 @@ fn aligned(corner: [f32; 2], one: &Grey, other: &Grey, start: [f32; 2]) -> Optio
         }
         let [x, y] = texture.solve(x, y)?;
         moved = [moved[0] + x, moved[1] + y];
-        if x.hypot(y) < CLOSE {
+        if x.hypot(y) < close {
             break;
         }
     }
     let middle = mean(&seen);
     let differs = patch.iter().zip(&seen).map(|(patch, seen)| (patch - (seen - middle)).powi(2)).sum::<f32>();
     let varies = patch.iter().map(|value| value * value).sum::<f32>();
-    (differs < UNLIKE * varies).then_some(moved)
+    (differs < UNLIKE * varies + noise).then_some(moved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::f32::consts::TAU;
+
+    /// Soft dots on water that is brighter in the middle, seen by a sensor with noise.
+    struct Water {
+        /// Left, top, radius, darkness.
+        dots: Vec<[f32; 4]>,
+        noise: f32,
+    }
+
+    const SIZE: (usize, usize) = (500, 380);
+
+    /// As random as need be, and always the same: 0 to 1.
+    fn chance(n: u32) -> f32 {
+        let n = (n ^ 61 ^ (n >> 16)).wrapping_mul(9).wrapping_mul(0x27d4_eb2d);
+        ((n ^ (n >> 15)).wrapping_mul(0x85eb_ca6b) >> 8) as f32 / (1 << 24) as f32
+    }
+
+    impl Water {
+        fn with(dots: u32) -> Self {
+            let at = |n: u32, k: u32| chance(n * 7 + k + 1);
+            let dot = |n| [500.0 * at(n, 0), 380.0 * at(n, 1), 3.0 + 8.0 * at(n, 2), 20.0 + 120.0 * at(n, 3)];
+            Self { dots: (0..dots).map(dot).collect(), noise: 1.6 }
+        }
+
+        /// When each dot has been moved.
+        fn seen(&self, light: f32, roll: u32, moved: impl Fn(usize) -> [f32; 2]) -> Grey {
+            let (width, height) = SIZE;
+            let mut pixels: Vec<f32> = (0..width * height)
+                .map(|n| {
+                    let (x, y) =
+                        ((n % width) as f32 / width as f32 - 0.5, (n / width) as f32 / height as f32 - 0.5);
+                    light * 200.0 * (1.0 - 0.3 * x * x - 0.3 * y * y)
+                })
+                .collect();
+            for (n, [left, top, radius, dark]) in self.dots.iter().enumerate() {
+                let by = moved(n);
+                let (left, top) = (left + by[0], top + by[1]);
+                for y in 0..height {
+                    for x in 0..width {
+                        let far = (x as f32 - left).hypot(y as f32 - top) / radius;
+                        if far < 3.0 {
+                            pixels[y * width + x] *= 1.0 - dark / 200.0 * (-far * far).exp();
+                        }
+                    }
+                }
+            }
+            for (n, pixel) in (0..).zip(&mut pixels) {
+                let normal = (-2.0 * chance(n * 2 + roll).max(1e-6).ln()).sqrt()
+                    * (TAU * chance(n * 2 + roll + 1)).cos();
+                *pixel = (*pixel + self.noise * normal).clamp(0.0, 255.0).round();
+            }
+            Grey { width, height, pixels }
+        }
+    }
+
+    fn between(water: &Water, moved: impl Fn(usize) -> [f32; 2]) -> Option<Shift> {
+        shift(&water.seen(1.0, 1, |_| [0.0; 2]), &water.seen(0.99, 900_001, moved), 1.0)
+    }
+
+    #[test]
+    fn a_motion_is_measured_to_a_small_part_of_a_pixel_under_uneven_light_that_flickers() {
+        let water = Water::with(25);
+        for (x, y) in [(0.0, 0.0), (0.1, 0.0), (-0.35, 0.2), (1.5, -0.5), (7.3, 0.0), (-22.0, 3.0)] {
+            let shift = between(&water, |_| [x, y]).unwrap();
+            for (seen, was) in shift.moved_um.iter().zip([x, y]) {
+                assert!((seen - f64::from(was)).abs() < 0.04, "{seen} instead of {was}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_sticks_to_the_glass_does_not_hide_what_moves() {
+        let water = Water::with(40);
+        let shift = between(&water, |n| if n % 5 == 0 { [0.0; 2] } else { [2.0, 0.0] }).unwrap();
+        assert!((shift.moved_um[0] - 2.0).abs() < 0.05, "{shift:?}");
+    }
+
+    #[test]
+    fn where_nothing_is_or_everything_is_gone_nothing_is_told() {
+        assert_eq!(between(&Water::with(0), |_| [0.0; 2]), None);
+        let water = Water::with(25);
+        // Farther than the coarsest copy can see, but for a few that stick.
+        assert_eq!(between(&water, |n| if n < 5 { [0.0; 2] } else { [171.0, 0.0] }), None);
+        let other = Grey { width: 40, height: 30, pixels: vec![1.0; 1_200] };
+        assert_eq!(shift(&water.seen(1.0, 1, |_| [0.0; 2]), &other, 1.0), None);
+        assert_eq!(shift(&other, &other, 1.0), None);
+    }
+
+    /// Green samples of a mosaic of two by two, whatever its first colour.
+    #[test]
+    fn a_mosaic_is_looked_at_by_its_green_pixels() {
+        use planktor_protocol::camera::{Balance, Pattern};
+        for pattern in [Pattern::Rggb, Pattern::Grbg, Pattern::Gbrg, Pattern::Bggr] {
+            let sample = |n: usize| if pattern.colour(n % 8, n / 8) == 1 { 1_023 } else { 0 };
+            let samples = (0..32).map(sample).collect();
+            let (width, height, balance) = (8, 4, Balance::Picture);
+            let mosaic = Mosaic { width, height, pattern, bits: 10, black: 0, balance, samples };
+            let grey = Grey::of_mosaic(&mosaic).unwrap();
+            assert_eq!((grey.width, grey.height), (4, 2));
+            assert!(grey.pixels.iter().all(|value| (value - 255.0).abs() < 0.1), "{grey:?}");
+        }
+    }
 }

@@ -296,9 +296,7 @@ fn settling(learned: &Learned) -> Event {
         wait_s: learned.wait.as_secs_f64(),
         residual_um: f64::from(learned.residual_nm) / 1e3,
         reached: learned.reached,
-        tails: tails
-            .map(|tail| Tail { left_um: um(tail.left_nm), tau_s: tail.tau.as_secs_f64() })
-            .collect(),
+        tails: tails.map(|tail| Tail { left_um: um(tail.left_nm), tau_s: tail.tau.as_secs_f64() }).collect(),
         drift_um_per_s: um(learned.drift_nm_per_s),
         sway_um: learned.sway_nm as f64 / 1e3,
         sway_period_s: learned.sway_period.as_secs_f64(),
