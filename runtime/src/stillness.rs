@@ -144,17 +144,32 @@ impl Grey {
         &self.pixels[y * self.width..(y + 1) * self.width]
     }
 
-    /// Between four pixels; outside it goes on as at the edge.
-    #[inline]
-    fn between(&self, x: f32, y: f32) -> f32 {
-        let (x, y) = (x.clamp(0.0, self.width as f32 - 1.001), y.clamp(0.0, self.height as f32 - 1.001));
-        let (left, top) = (x as usize, y as usize);
-        let (right, down) = (x - left as f32, y - top as f32);
-        let at = top * self.width + left;
-        let (a, b) = (self.pixels[at], self.pixels[at + 1]);
-        let (c, d) = (self.pixels[at + self.width], self.pixels[at + self.width + 1]);
-        let (upper, lower) = (a + (b - a) * right, c + (d - c) * right);
-        upper + (lower - upper) * down
+    /// A square whose corner lies between pixels; outside it goes on as at the edge.
+    fn square<const SIDE: usize>(&self, corner: [f32; 2]) -> [[f32; SIDE]; SIDE] {
+        let [(left, right), (top, down)] = corner.map(|at| {
+            let whole = at.clamp(-1e6, 1e6).floor();
+            (whole as isize, at - whole)
+        });
+        let within = |from: isize, by: usize, side: usize| {
+            usize::try_from(from.saturating_add_unsigned(by)).unwrap_or(0).min(side - 1)
+        };
+        let line = |y: usize| -> [f32; SIDE] {
+            let line = self.line(within(top, y, self.height));
+            let inside = usize::try_from(left).ok().and_then(|left| line.get(left..=left + SIDE));
+            match inside {
+                Some(pixels) => std::array::from_fn(|x| pixels[x] + (pixels[x + 1] - pixels[x]) * right),
+                None => std::array::from_fn(|x| {
+                    let [here, next] = [x, x + 1].map(|x| line[within(left, x, self.width)]);
+                    here + (next - here) * right
+                }),
+            }
+        };
+        let mut upper = line(0);
+        std::array::from_fn(|y| {
+            let lower = line(y + 1);
+            let upper = std::mem::replace(&mut upper, lower);
+            std::array::from_fn(|x| upper[x] + (lower[x] - upper[x]) * down)
+        })
     }
 
     /// Whether all of a patch lies in it.
@@ -328,17 +343,14 @@ fn aligned(
     start: [f32; 2],
     (noise, close): (f32, f32),
 ) -> Option<[f32; 2]> {
-    let places: [[f32; 2]; PATCH * PATCH] =
-        std::array::from_fn(|n| [corner[0] + (n % PATCH) as f32, corner[1] + (n / PATCH) as f32]);
+    let around = one.square::<{ PATCH + 2 }>(corner.map(|at| at - 1.0));
     let mut patch = [0.0_f32; PATCH * PATCH];
     let mut slopes = [[0.0_f32; 2]; PATCH * PATCH];
     let mut texture = Texture::default();
-    for (([x, y], value), slope) in places.iter().zip(&mut patch).zip(&mut slopes) {
-        *value = one.between(*x, *y);
-        *slope = [
-            (one.between(x + 1.0, *y) - one.between(x - 1.0, *y)) / 2.0,
-            (one.between(*x, y + 1.0) - one.between(*x, y - 1.0)) / 2.0,
-        ];
+    for (n, (value, slope)) in patch.iter_mut().zip(&mut slopes).enumerate() {
+        let (x, y) = (n % PATCH + 1, n / PATCH + 1);
+        *value = around[y][x];
+        *slope = [(around[y][x + 1] - around[y][x - 1]) / 2.0, (around[y + 1][x] - around[y - 1][x]) / 2.0];
     }
     let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
     let middle = mean(&patch);
@@ -351,14 +363,12 @@ fn aligned(
         texture.yy += *y * *y;
     }
     let mut moved = start;
-    let mut seen = [0.0_f32; PATCH * PATCH];
+    let mut seen = [[0.0; PATCH]; PATCH];
     for _ in 0..MOST_ROUNDS {
-        for ([x, y], value) in places.iter().zip(&mut seen) {
-            *value = other.between(x + moved[0], y + moved[1]);
-        }
-        let middle = mean(&seen);
+        seen = other.square([corner[0] + moved[0], corner[1] + moved[1]]);
+        let middle = mean(seen.as_flattened());
         let (mut x, mut y) = (0.0, 0.0);
-        for ((patch, seen), slope) in patch.iter().zip(&seen).zip(&slopes) {
+        for ((patch, seen), slope) in patch.iter().zip(seen.as_flattened()).zip(&slopes) {
             let differs = patch - (seen - middle);
             x += differs * slope[0];
             y += differs * slope[1];
@@ -369,8 +379,9 @@ fn aligned(
             break;
         }
     }
-    let middle = mean(&seen);
-    let differs = patch.iter().zip(&seen).map(|(patch, seen)| (patch - (seen - middle)).powi(2)).sum::<f32>();
+    let seen = seen.as_flattened();
+    let middle = mean(seen);
+    let differs = patch.iter().zip(seen).map(|(patch, seen)| (patch - (seen - middle)).powi(2)).sum::<f32>();
     let varies = patch.iter().map(|value| value * value).sum::<f32>();
     (differs < UNLIKE * varies + noise).then_some(moved)
 }
