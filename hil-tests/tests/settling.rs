@@ -4,6 +4,7 @@
 //! instrument, where the small copy that is looked at has pixels of 3 um; some are played so, too.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(clippy::print_stdout, reason = "how well it does is a table of figures, beside what must hold")]
 
 use planktor_hil_tests::{Played, Scenario, light_on, message, update_config};
 use planktor_runtime::figures::sharp_ul_per_minute;

@@ -64,7 +64,7 @@ pub fn sharp_ul_per_minute(kept: &[Truth], blur_um: f32) -> Option<f64> {
         let side = |pixels: u32| f64::from(pixels) * f64::from(truth.scene.um_per_px);
         side(truth.scene.width) * side(truth.scene.height) * f64::from(truth.scene.depth_of_field_um)
     });
-    Some(sharp.sum::<f64>() / UM3_PER_UL / minutes)
+    Some(sharp.fold(0.0, |all: f64, um3| all + um3) / UM3_PER_UL / minutes)
 }
 
 /// The middle one; `None` of nothing.
