@@ -2,6 +2,7 @@
 //! moves nothing.
 
 use crate::sequence::MARGIN;
+use crate::settling;
 use planktor_drivers::calibration::Calibration;
 use planktor_drivers::devices::{focus as stage, pump as pump_device};
 use planktor_protocol::camera::Mode;
@@ -20,6 +21,9 @@ const DEPTH_UM: u128 = 95;
 const DEPTH_AT_NM: u128 = 750;
 /// Of a JPEG of plankton at quality 95, as long as no frame was measured: 4 MB for 12.3 megapixels.
 const PIXELS_PER_BYTE: u64 = 3;
+
+/// What settling that is learned comes to, as long as nothing was learned: what is usual where nothing is learned.
+const LEARNED: Duration = Duration::from_millis(500);
 
 /// What is asked, and what it depends on.
 #[derive(Clone, Debug)]
@@ -129,6 +133,13 @@ pub fn estimate(query: &Query, free: u64) -> Estimate {
             Step::Settle(time) => {
                 walk.lands();
                 walk.settled += time;
+            }
+            Step::SettleUntilStill(still) => {
+                walk.lands();
+                walk.settled += match frames < settling::STROKES {
+                    true => still.at_most,
+                    false => LEARNED.clamp(still.at_least, still.at_most),
+                };
             }
             Step::Capture { strobe } => {
                 walk.captures(strobe);

@@ -21,6 +21,7 @@ pub mod port;
 pub mod position;
 pub mod recording;
 pub mod sequence;
+pub mod settling;
 pub mod supervisor;
 pub mod timekeeping;
 pub mod timing;

@@ -7,6 +7,7 @@ use crate::beside::Worker;
 use crate::estimate::Query;
 use crate::port::Port;
 use crate::sequence::Flowing;
+use crate::settling::{Learned, Studied, Study, Unlearned};
 use planktor_protocol::acquisition::{self, Formats, Metadata, Refusal};
 use planktor_protocol::camera::{Frame, Mode, Settings};
 use planktor_protocol::library::{Estimate, Name};
@@ -47,6 +48,9 @@ pub struct Facts {
     pub pulse: Option<Pulse>,
     /// What flowed meanwhile.
     pub flow: Option<Flowing>,
+    /// How far what is seen in it moved since the frame before, along the flow, nm; `None` where nobody looked, or nothing
+    /// could be seen.
+    pub moved_nm: Option<i64>,
 }
 
 /// The light of a strobed frame.
@@ -293,6 +297,8 @@ pub struct Opened {
 pub enum Note {
     /// The computer's clock was set.
     ClockStep(Step),
+    /// How long the water needs to come to rest.
+    Settling(Result<Learned, Unlearned>),
 }
 
 /// A frame on disk.
@@ -365,8 +371,10 @@ pub struct Files {
 /// them, while the next one may have begun.
 pub struct Pipeline {
     encoders: Worker<Encode, Encoded>,
+    students: Worker<Study, Studied>,
     recorder: Worker<Record, Recorded>,
     encoded: Port<Encoded>,
+    studied: Port<Studied>,
     recorded: Port<Recorded>,
     batches: Vec<Batch>,
     /// One is with the recorder, the others wait here, so that they never keep a frame out.
@@ -398,15 +406,16 @@ const PANICKED: &str = "the encoder or recorder panicked; please report it with 
 impl Pipeline {
     /// Answers go to these ports.
     pub fn new(
-        encoders: Worker<Encode, Encoded>,
-        recorder: Worker<Record, Recorded>,
-        encoded: Port<Encoded>,
-        recorded: Port<Recorded>,
+        (encoders, encoded): (Worker<Encode, Encoded>, Port<Encoded>),
+        (students, studied): (Worker<Study, Studied>, Port<Studied>),
+        (recorder, recorded): (Worker<Record, Recorded>, Port<Recorded>),
     ) -> Self {
         Self {
             encoders,
+            students,
             recorder,
             encoded,
+            studied,
             recorded,
             batches: Vec::new(),
             errands: VecDeque::new(),
@@ -471,6 +480,17 @@ impl Pipeline {
             (Ok(picture), None) => self.record(Record::Frame { batch, shot, picture }, lost),
             (Ok(picture), Some(formats)) => self.record(Record::Alone { batch, picture, formats }, lost),
             (Err(why), _) => self.recorded.send(lost(why)),
+        }
+    }
+
+    /// Has frames looked at that are perhaps not kept. Nothing depends on it: what finds nobody is answered as unseen.
+    pub fn study(&mut self, study: Study) {
+        let unseen = match study {
+            Study::Compare { run, .. } => Studied::Compared(run, None),
+            Study::Fit { run, .. } => Studied::Fitted(run, Err(Unlearned::NoFit)),
+        };
+        if let Err(unseen) = self.students.begin(study, unseen, &self.studied) {
+            self.studied.send(unseen);
         }
     }
 

@@ -13,9 +13,11 @@
 //!
 //! The next stroke begins when the exposure is *predicted* to be over. Whether a frame was still is decided when it
 //! arrives, by its own time stamp: one that overlaps motion or settling is discarded and taken again. Of a strobed one
-//! the light must not overlap them, and must lie where all its lines are open; in a flow it may overlap that flow.
+//! the light must not overlap them, and must lie where all its lines are open; in a flow it may overlap that flow. Where
+//! settling is learned, frames are looked at meanwhile, which are not kept ([`settling`](crate::settling)).
 
 use crate::recording::{Facts, Pulse};
+use crate::settling::{Learned, Optics, Settling, Studied, Study, Unlearned, Verdict};
 use planktor_protocol::acquisition::Failure;
 use planktor_protocol::camera::Frame;
 use planktor_protocol::plan::{Cursor, POOL, Place, Step};
@@ -40,7 +42,7 @@ pub enum Input {
     /// The instant that was asked for has come.
     Woken,
     /// The camera says which frame it will be, and when its light is to be on if it is strobed.
-    Exposing(Interval, Option<Interval>, Facts),
+    Exposing(Run, Interval, Option<Interval>, Facts),
     /// Within this interval the light of a strobed frame was on.
     Pulsed(Run, Interval),
     /// A frame arrived.
@@ -49,6 +51,8 @@ pub enum Input {
     Missed(Run),
     /// A frame is on disk.
     Saved(Run),
+    /// What came of a [`Study`].
+    Studied(Studied),
     /// Hold at the next safe point ([`Plan::is_safe_before`](planktor_protocol::plan::Plan::is_safe_before)).
     Pause,
     /// Go on.
@@ -89,6 +93,10 @@ pub enum Act {
     Flash(Run, Interval),
     /// Write a frame; answer `Saved`.
     Keep(Run, Frame, Facts),
+    /// Look closer, beside the loop; answer `Studied`.
+    Study(Study),
+    /// How long the water needs to come to rest, or why that is not known: to be written down.
+    Note(Result<Learned, Unlearned>),
     /// The plan is carried out, or cannot be.
     Over(Result<(), Failure>),
 }
@@ -150,6 +158,10 @@ struct Shot {
     facts: Option<Facts>,
     frame: Option<Frame>,
     to_write: bool,
+    /// It is the first after a settling that is learned.
+    is_checked: bool,
+    /// It is being compared with the frame before it.
+    compared: bool,
 }
 
 impl Shot {
@@ -184,12 +196,13 @@ pub struct Sequence {
     missing: u32,
     /// Whether it is to hold.
     pausing: bool,
+    settling: Settling,
     acts: VecDeque<Act>,
 }
 
 impl Sequence {
     /// Begins where the cursor stands, with so many frames on disk; its captures are named by runs from `first` on.
-    pub fn begin(cursor: Cursor, saved: u32, first: Run, now: Instant) -> Self {
+    pub fn begin(cursor: Cursor, saved: u32, first: Run, optics: Optics, now: Instant) -> Self {
         let mut sequence = Self {
             total: cursor.plan().frames(),
             pausing: false,
@@ -202,6 +215,7 @@ impl Sequence {
             lost_in_a_row: 0,
             lost: 0,
             missing: 0,
+            settling: Settling::new(optics),
             acts: VecDeque::with_capacity(8),
         };
         sequence.next(now);
@@ -223,11 +237,17 @@ impl Sequence {
         self.lost
     }
 
-    /// Until when the water settles, while it does and no frame is still with the camera.
+    /// Whether a capture is one of a frame that is to be kept.
+    pub fn takes(&self, run: Run) -> bool {
+        self.shots.iter().any(|shot| shot.run == run)
+    }
+
+    /// Until when the water settles, while it does, nothing is learned of it, and no frame is still with the camera.
     pub fn settles_until(&self) -> Option<Instant> {
         // What has gone to be written has neither.
         let with_camera = self.shots.iter().any(|shot| shot.frame.is_none() && shot.facts.is_some());
-        (matches!(self.phase, Phase::Settling) && !with_camera).then_some(self.still.settled)
+        let settles = matches!(self.phase, Phase::Settling) && !self.settling.is_learning();
+        (settles && !with_camera).then_some(self.still.settled)
     }
 
     /// Whether it waits because as many frames as may be are not on disk yet.
@@ -244,6 +264,11 @@ impl Sequence {
         }
     }
 
+    /// Whether it learns how long the water needs to come to rest.
+    pub fn is_learning(&self) -> bool {
+        self.settling.is_learning()
+    }
+
     /// Takes what happened.
     pub fn on(&mut self, now: Instant, input: Input) {
         match (&self.phase, input) {
@@ -254,9 +279,23 @@ impl Sequence {
                 self.next(now);
             }
             (_, Input::Moved(end)) if self.still.flow.is_some() => self.landed(end, now),
-            (Phase::Settling | Phase::Exposing, Input::Woken) => self.next(now),
-            (Phase::Aiming, Input::Exposing(interval, pulse, facts)) => self.exposing(interval, pulse, facts),
+            (Phase::Settling, Input::Woken) => {
+                self.settling.over();
+                self.next(now);
+            }
+            (Phase::Exposing, Input::Woken) => self.next(now),
+            (_, Input::Exposing(run, interval, ..)) if self.settling.exposing(run, interval) => self.look(),
+            (Phase::Aiming, Input::Exposing(_, interval, pulse, facts)) => {
+                self.exposing(interval, pulse, facts);
+            }
             (_, Input::Pulsed(run, pulse)) => self.pulsed(run, pulse, now),
+            (_, Input::Frame(run, frame)) if self.settling.awaited(run) => {
+                let study = self.settling.looked(run, &frame);
+                self.acts.extend(study.map(Act::Study));
+                self.look();
+            }
+            (_, Input::Missed(run)) if self.settling.awaited(run) => self.look(),
+            (_, Input::Studied(studied)) => self.studied(studied, now),
             (_, Input::Frame(run, frame)) => self.arrived(run, frame, now),
             (_, Input::Missed(run)) => self.lost(run, now),
             (_, Input::Saved(run)) => {
@@ -342,6 +381,12 @@ impl Sequence {
                 }
                 self.wake(self.still.settled, Phase::Settling);
             }
+            Step::SettleUntilStill(order) => {
+                let wait = self.settling.begin(place, order, self.still.settled);
+                self.still.settled = self.still.settled + wait;
+                self.wake(self.still.settled, Phase::Settling);
+                self.look();
+            }
             Step::Capture { strobe } if self.shots.len() >= POOL as usize => {
                 self.phase = Phase::Crowded(place, strobe);
             }
@@ -367,6 +412,37 @@ impl Sequence {
         for shot in &mut self.shots {
             shot.disturbed.get_or_insert(now);
         }
+        self.settling.interrupted();
+    }
+
+    /// Asks for the next frame that is only looked at.
+    fn look(&mut self) {
+        if let Some(not_before) = self.settling.wants() {
+            let run = self.new_run();
+            self.settling.asked(run);
+            self.acts.push_back(Act::Capture { run, not_before, strobe: None });
+        }
+    }
+
+    fn studied(&mut self, studied: Studied, now: Instant) {
+        match studied {
+            Studied::Compared(run, shift) => match self.settling.compared(run, shift) {
+                Verdict::Still(moved_nm) => self.accept(run, moved_nm),
+                Verdict::Moved => self.lost(run, now),
+            },
+            Studied::Fitted(run, result) => {
+                let news = self.settling.fitted(run, result);
+                self.acts.extend(news.map(Act::Note));
+            }
+        }
+        let run = self.new_run();
+        self.acts.extend(self.settling.fit(run).map(Act::Study));
+    }
+
+    fn new_run(&mut self) -> Run {
+        let run = self.next_run;
+        self.next_run = Run(run.0 + 1);
+        run
     }
 
     fn wake(&mut self, then: Instant, phase: Phase) {
@@ -375,9 +451,8 @@ impl Sequence {
     }
 
     fn aim(&mut self, place: Place, strobe: Option<Duration>, now: Instant) {
-        let run = self.next_run;
-        self.next_run = Run(run.0 + 1);
-        let settled = self.still.settled;
+        let run = self.new_run();
+        let (settled, is_checked) = (self.still.settled, self.settling.disarm());
         let flows = self.still.flow.is_some();
         let shot = Shot {
             run,
@@ -389,6 +464,8 @@ impl Sequence {
             facts: None,
             frame: None,
             to_write: false,
+            is_checked,
+            compared: false,
         };
         self.shots.push(shot);
         self.acts.push_back(Act::Capture { run, not_before: settled.max(now), strobe });
@@ -433,22 +510,41 @@ impl Sequence {
         self.judge(run, now);
     }
 
-    /// Whether a frame is as it must be, as soon as all is known of it.
+    /// Whether a frame is as it must be, as soon as all is known of it; then it may have to be compared with the one before.
     fn judge(&mut self, run: Run, now: Instant) {
-        let Some(shot) = self.shots.iter().find(|shot| shot.run == run) else { return };
+        let Some(shot) = self.shots.iter_mut().find(|shot| shot.run == run) else { return };
         match shot.is_good() {
             None => {}
             Some(false) => self.lost(run, now),
             Some(true) => {
-                self.lost_in_a_row = 0;
-                self.release();
+                let is_checked = std::mem::take(&mut shot.is_checked);
+                let frame = shot.frame.as_ref().filter(|_| is_checked);
+                match frame.and_then(|frame| self.settling.check(run, frame)) {
+                    Some(study) => {
+                        shot.compared = true;
+                        self.acts.push_back(Act::Study(study));
+                    }
+                    None => self.accept(run, None),
+                }
             }
         }
     }
 
+    /// A frame is good; a name that is none of theirs was only looked at.
+    fn accept(&mut self, run: Run, moved_nm: Option<i64>) {
+        let Some(shot) = self.shots.iter_mut().find(|shot| shot.run == run) else { return };
+        shot.compared = false;
+        if let Some(facts) = &mut shot.facts {
+            facts.moved_nm = moved_nm;
+        }
+        self.lost_in_a_row = 0;
+        self.release();
+    }
+
     /// Frames that are here and to be written go.
     fn release(&mut self) {
-        for shot in self.shots.iter_mut().filter(|shot| shot.to_write && shot.is_good() == Some(true)) {
+        let good = |shot: &&mut Shot| shot.to_write && !shot.compared && shot.is_good() == Some(true);
+        for shot in self.shots.iter_mut().filter(good) {
             if let (Some(frame), Some(facts)) = (shot.frame.take(), shot.facts.take()) {
                 self.acts.push_back(Act::Keep(shot.run, frame, facts));
             }
@@ -528,6 +624,7 @@ mod tests {
         most_out: usize,
     }
 
+    const OPTICS: Optics = Optics { pixel_nm: 750, width: 4_056 };
     const STROKE: Duration = Duration::from_millis(400);
     const SETTLE: Duration = Duration::from_millis(500);
     const EXPOSURE: Duration = Duration::from_millis(87);
@@ -562,6 +659,7 @@ mod tests {
             mode: Some(MODE),
             pulse: None,
             flow,
+            moved_nm: None,
         }
     }
 
@@ -571,7 +669,7 @@ mod tests {
         }
 
         fn lit_late(plan: Plan, missing: Vec<usize>, late: Vec<usize>) -> Self {
-            let sequence = Sequence::begin(Cursor::new(plan), 0, Run(1), Instant::ZERO);
+            let sequence = Sequence::begin(Cursor::new(plan), 0, Run(1), OPTICS, Instant::ZERO);
             let mut bench = Self {
                 sequence,
                 now: Instant::ZERO,
@@ -616,8 +714,8 @@ mod tests {
                     let from = Instant::ZERO + ms(101 * n);
                     let interval = Interval { from, to: from + MODE.takes };
                     let light = Interval { from: open(n), to: open(n) + pulse };
-                    self.due
-                        .push((now, Input::Exposing(interval, Some(light), facts(self.sequence.still()))));
+                    let facts = facts(self.sequence.still());
+                    self.due.push((now, Input::Exposing(run, interval, Some(light), facts)));
                     let frame = Frame { seq: n, interval, picture: Arc::new(Blank) };
                     self.captures += 1;
                     self.due.push((interval.to + ms(8), Input::Frame(run, frame)));
@@ -631,7 +729,7 @@ mod tests {
                 Act::Capture { run, not_before, strobe: None } => {
                     self.log.push('c');
                     let interval = Interval { from: not_before, to: not_before + EXPOSURE };
-                    self.due.push((now, Input::Exposing(interval, None, facts(self.sequence.still()))));
+                    self.due.push((now, Input::Exposing(run, interval, None, facts(self.sequence.still()))));
                     let arrives = interval.to + ms(8);
                     let frame = Frame { seq: run.0, interval, picture: Arc::new(Blank) };
                     let missing = self.missing.contains(&self.captures);
@@ -644,6 +742,7 @@ mod tests {
                     self.kept.push((frame.interval, facts));
                     self.due.push((now + ms(250), Input::Saved(run)));
                 }
+                Act::Study(_) | Act::Note(_) => unreachable!("nothing is learned here"),
                 Act::Over(result) => self.log.push(if result.is_ok() { '.' } else { '!' }),
             }
         }
@@ -651,7 +750,7 @@ mod tests {
 
     fn stop_flow(frames: u32) -> Plan {
         let stroke = pump::Move { volume: Nanolitres(6_000), flow: NanolitresPerSecond(50_000) };
-        Plan::stop_flow(frames, stroke, SETTLE).unwrap()
+        Plan::stop_flow(frames, stroke, Step::Settle(SETTLE)).unwrap()
     }
 
     #[test]
@@ -701,7 +800,7 @@ mod tests {
 
     #[test]
     fn a_frame_that_was_exposed_in_motion_is_discarded() {
-        let mut sequence = Sequence::begin(Cursor::new(stop_flow(1)), 0, Run(1), Instant::ZERO);
+        let mut sequence = Sequence::begin(Cursor::new(stop_flow(1)), 0, Run(1), OPTICS, Instant::ZERO);
         let at = |t| Instant::ZERO + ms(t);
         assert!(matches!(sequence.act(), Some(Act::Pump(_))));
         sequence.on(at(400), Input::Moved(at(400)));
@@ -710,7 +809,7 @@ mod tests {
         assert!(matches!(sequence.act(), Some(Act::Capture { run: Run(1), .. })));
         let predicted = Interval { from: at(900), to: at(987) };
         let facts = facts(sequence.still());
-        sequence.on(at(900), Input::Exposing(predicted, None, facts));
+        sequence.on(at(900), Input::Exposing(Run(1), predicted, None, facts));
         let early =
             Frame { seq: 1, interval: Interval { from: at(899), to: at(986) }, picture: Arc::new(Blank) };
         sequence.on(at(995), Input::Frame(Run(1), early));

@@ -36,6 +36,7 @@ use crate::outlet::Outlet;
 use crate::port::{Mail, Port};
 use crate::recording::{Encoded, Memory, Note, Opened, Pipeline, Recorded};
 use crate::sequence::{self, Hold, Sequence};
+use crate::settling::Studied;
 use crate::timing::Timings;
 use actix::{Actor, AsyncContext, Context, Handler, Recipient};
 use care::Care;
@@ -92,6 +93,8 @@ pub enum Input {
     Camera(Report<camera::Event>),
     /// From an encoder.
     Encoded(Encoded),
+    /// From whoever looks at frames while the water comes to rest.
+    Studied(Studied),
     /// From the recorder.
     Recorded(Recorded),
     /// From a host.
@@ -124,7 +127,7 @@ macro_rules! inputs {
 inputs! {
     Admitted => Command, Stop => Stop, Ticket => Alarm, Report<pump::Event> => Pump, Report<focus::Event> => Focus,
     Report<light::Event> => Light, Report<bubbler::Event> => Bubbler, Report<display::Event> => Display,
-    Report<eeprom::Event> => Eeprom, Report<camera::Event> => Camera, Encoded => Encoded, Recorded => Recorded,
+    Report<eeprom::Event> => Eeprom, Report<camera::Event> => Camera, Encoded => Encoded, Studied => Studied, Recorded => Recorded,
     Noted => Noted, Fix => Fix, Anchor => Anchor, Step => Stepped,
 }
 
@@ -434,6 +437,11 @@ impl Supervisor {
                 state
             }
             (state, Input::Recorded(recorded)) => self.recorded(state, recorded),
+            (State::Running(a, running), Input::Studied(studied)) => {
+                self.feed(a, running, sequence::Input::Studied(studied))
+            }
+            // Of an acquisition that was ended meanwhile.
+            (state, Input::Studied(_)) => state,
 
             (state, Input::Fix(fix)) => {
                 // A receiver that has lost its fix says no place: the last one that it knew stays, and grows old.
@@ -691,6 +699,7 @@ impl State {
             Self::Opening(a, ..) | Self::Creating(a) | Self::Ready(a, ..) => (Progress::Starting, 0, a.total),
             Self::Running(a, running) => {
                 let progress = match running.sequence.hold() {
+                    Hold::No if running.sequence.is_learning() => Progress::Learning,
                     Hold::No => Progress::Acquiring,
                     Hold::Soon => Progress::Pausing,
                     Hold::Now => Progress::Paused,

@@ -192,6 +192,8 @@ stages! {
     Alarm "alarm";
     /// A frame through an encoder: develop, compress, digest.
     Encode "encode";
+    /// A look at two frames while the water comes to rest, or what follows from all of them.
+    Study "study";
     /// A job of the recorder: write, sync, rename.
     Record "record";
     /// A picture for viewers.

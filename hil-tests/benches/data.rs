@@ -17,7 +17,7 @@ use planktor_drivers::disk::FileSystem;
 use planktor_hil_tests::began;
 use planktor_protocol::acquisition::Formats;
 use planktor_protocol::camera::{self, Frame, Image, Mode, Picture, Pixels};
-use planktor_protocol::plan::Plan;
+use planktor_protocol::plan::{Plan, Step};
 use planktor_protocol::pump;
 use planktor_protocol::timekeeping::{Anchor, Source};
 use planktor_protocol::units::{Fraction, Micrometres, Nanolitres, NanolitresPerSecond};
@@ -148,7 +148,7 @@ fn begin(name: &str, frames: u32) -> Begin {
         fix: None,
         mode: mode(),
         settings: camera::Settings::default(),
-        plan: Plan::stop_flow(frames, stroke, Duration::from_millis(500)).expect("a plan"),
+        plan: Plan::stop_flow(frames, stroke, Step::Settle(Duration::from_millis(500))).expect("a plan"),
         frame_bytes: None,
         hardware: None,
     }
@@ -184,6 +184,7 @@ fn job(picture: &Arc<Fixed>, n: u32) -> Encode {
             mode: Some(mode()),
             pulse: None,
             flow: None,
+            moved_nm: None,
         },
         formats: Formats { jpeg: true, dng: false },
     }

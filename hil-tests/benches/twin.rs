@@ -84,6 +84,7 @@ fn job(frame: &Frame) -> Encode {
         mode: None,
         pulse: None,
         flow: None,
+        moved_nm: None,
     };
     Encode {
         batch: Run(1),

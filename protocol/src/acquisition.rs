@@ -54,6 +54,8 @@ pub enum Progress {
     Idle,
     /// Camera and data set are made ready.
     Starting,
+    /// It takes frames, and learns from them how long the water needs to come to rest.
+    Learning,
     /// It takes frames.
     Acquiring,
     /// It will hold before the next stroke.

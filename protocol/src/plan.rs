@@ -25,6 +25,30 @@ const MOST_DONE: u64 = 2_000_000;
 /// A series every hour is the longest pause anybody has asked for; a day leaves room.
 const LONGEST_SETTLE: Duration = Duration::from_secs(24 * 3600);
 
+/// Water that is not still after so long has something that waiting does not cure. It also bounds what is looked at to
+/// learn: some hundred frames a stroke.
+const LONGEST_UNTIL_STILL: Duration = Duration::from_secs(30);
+/// A micrometre is more than a pixel of any preset; ten of them are no picture.
+const MOST_RESIDUAL_NM: u32 = 100_000;
+
+/// How still the water is to be, and within which times that is to be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UntilStill {
+    /// How far the pump may still move the water while a frame is exposed, nm; half a pixel if nothing is said.
+    pub residual_nm: Option<u32>,
+    /// Not less is waited, however still it is.
+    pub at_least: Duration,
+    /// Not longer is waited, however much it moves; so long, too, while nothing has been learned.
+    pub at_most: Duration,
+}
+
+impl Default for UntilStill {
+    /// Half a pixel; a tenth of a second to three seconds.
+    fn default() -> Self {
+        Self { residual_nm: None, at_least: Duration::from_millis(100), at_most: Duration::from_secs(3) }
+    }
+}
+
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -37,6 +61,8 @@ pub enum Step {
     },
     /// Leave everything alone for so long, counted from the real end of the last motion.
     Settle(Duration),
+    /// The same for as long as the water needs: learned from how the first strokes die away. Right after a stroke only.
+    SettleUntilStill(UntilStill),
     /// Move the stage.
     Focus {
         /// Where to.
@@ -132,18 +158,13 @@ impl Plan {
         }
     }
 
-    /// The plan that the `image` command means: stop-flow.
+    /// The plan that the `image` command means: stop-flow, with a step of settling.
     ///
     /// # Errors
     /// As [`Plan::new`].
-    pub fn stop_flow(frames: u32, stroke: pump::Move, settle: Duration) -> Result<Self, Flaw> {
+    pub fn stop_flow(frames: u32, stroke: pump::Move, settle: Step) -> Result<Self, Flaw> {
         let pump::Move { volume, flow } = stroke;
-        let steps = vec![
-            Step::Pump { volume, flow },
-            Step::Settle(settle),
-            Step::Capture { strobe: None },
-            Step::Write,
-        ];
+        let steps = vec![Step::Pump { volume, flow }, settle, Step::Capture { strobe: None }, Step::Write];
         Self::new(vec![Step::Repeat { times: frames, steps }])
     }
 
@@ -172,7 +193,7 @@ impl Plan {
         match step {
             Step::Pump { .. } | Step::Flow { .. } => true,
             Step::Focus { .. } | Step::Capture { .. } => self.strokes().next().is_none(),
-            Step::Settle(_) | Step::Write | Step::Repeat { .. } => false,
+            Step::Settle(_) | Step::SettleUntilStill(_) | Step::Write | Step::Repeat { .. } => false,
         }
     }
 
@@ -273,6 +294,13 @@ fn flatten(steps: &[Step], path: &str, depth: usize, ops: &mut Vec<Op>) -> Resul
             return Err(Flaw::new(&path, format!("is beyond the {MOST_STEPS} steps that a plan may have")));
         }
         single(step).map_err(|what| Flaw::new(&path, what))?;
+        if matches!(step, Step::SettleUntilStill(_)) && !matches!(ops.last(), Some(Op::Do(Step::Pump { .. })))
+        {
+            return Err(Flaw::new(
+                &path,
+                "learns how the water comes to rest; put it right after a pump step",
+            ));
+        }
         match step {
             Step::Repeat { times, steps } => {
                 let begin = ops.len();
@@ -304,6 +332,17 @@ fn single(step: &Step) -> Result<(), String> {
         Step::Settle(time) if *time > LONGEST_SETTLE => {
             Err(format!("settles for more than {} s", LONGEST_SETTLE.as_secs()))
         }
+        Step::SettleUntilStill(UntilStill { at_least, at_most, .. }) if at_least > at_most => {
+            Err("waits at least longer than at most; swap the two".into())
+        }
+        Step::SettleUntilStill(UntilStill { at_most, .. }) if *at_most > LONGEST_UNTIL_STILL => {
+            Err(format!("waits for more than {} s; a plain settle step can", LONGEST_UNTIL_STILL.as_secs()))
+        }
+        Step::SettleUntilStill(UntilStill { residual_nm: Some(nm), .. })
+            if !(1..=MOST_RESIDUAL_NM).contains(nm) =>
+        {
+            Err(format!("allows a residual motion of {nm} nm; 1 to {MOST_RESIDUAL_NM} are possible"))
+        }
         Step::Pump { volume: Nanolitres(0), .. } | Step::Flow { volume: Nanolitres(0), .. } => {
             Err("pumps no volume".into())
         }
@@ -329,6 +368,7 @@ fn single(step: &Step) -> Result<(), String> {
         | Step::Flow { .. }
         | Step::Focus { .. }
         | Step::Settle(_)
+        | Step::SettleUntilStill(_)
         | Step::Capture { .. }
         | Step::Write
         | Step::Repeat { .. } => Ok(()),
@@ -363,7 +403,11 @@ fn count(steps: &[Step], path: &str, held: u32) -> Result<Count, Flaw> {
                 count.steps = count.steps.saturating_add(body.steps);
                 count.held = body.held;
             }
-            Step::Pump { .. } | Step::Flow { .. } | Step::Focus { .. } | Step::Settle(_) => {}
+            Step::Pump { .. }
+            | Step::Flow { .. }
+            | Step::Focus { .. }
+            | Step::Settle(_)
+            | Step::SettleUntilStill(_) => {}
         }
     }
     Ok(count)
@@ -439,8 +483,12 @@ impl Cursor {
             match step {
                 Step::Capture { .. } => taken += 1,
                 Step::Pump { .. } | Step::Flow { .. } => strokes = vec![step],
-                Step::Settle(_) if strokes.len() == 1 => strokes.push(step),
-                Step::Settle(_) | Step::Focus { .. } | Step::Write | Step::Repeat { .. } => {}
+                Step::Settle(_) | Step::SettleUntilStill(_) if strokes.len() == 1 => strokes.push(step),
+                Step::Settle(_)
+                | Step::SettleUntilStill(_)
+                | Step::Focus { .. }
+                | Step::Write
+                | Step::Repeat { .. } => {}
             }
         }
         if frames == walk.plan.frames() {
@@ -623,7 +671,7 @@ mod tests {
         while let Some((place, step)) = cursor.advance() {
             text.push(match step {
                 Step::Pump { .. } | Step::Flow { .. } => 'p',
-                Step::Settle(_) => 's',
+                Step::Settle(_) | Step::SettleUntilStill(_) => 's',
                 Step::Focus { .. } => 'f',
                 Step::Capture { .. } => 'c',
                 Step::Write => 'w',
@@ -637,6 +685,32 @@ mod tests {
             }
         }
         text
+    }
+
+    #[test]
+    fn a_settling_that_is_learned_follows_a_stroke_within_its_limits() {
+        let still = |at_least, at_most, residual_nm| {
+            let (at_least, at_most) = (Duration::from_secs(at_least), Duration::from_secs(at_most));
+            Step::SettleUntilStill(UntilStill { residual_nm, at_least, at_most })
+        };
+        let flaw = |steps: &[Step]| {
+            let rest = [Step::Capture { strobe: None }, Step::Write];
+            Plan::new([steps, &rest].concat()).map_err(|flaw| flaw.to_string()).err()
+        };
+        assert_eq!(flaw(&[pump(6), still(0, 3, None)]), None);
+        for (steps, what) in [
+            (
+                vec![still(0, 3, None)],
+                "plan[0]: learns how the water comes to rest; put it right after a pump step",
+            ),
+            (vec![pump(6), up(), still(0, 3, None)], "plan[2]: learns how the water"),
+            (vec![pump(6), still(4, 3, None)], "plan[1]: waits at least longer than at most"),
+            (vec![pump(6), still(0, 31, None)], "plan[1]: waits for more than 30 s"),
+            (vec![pump(6), still(0, 3, Some(0))], "plan[1]: allows a residual motion of 0 nm"),
+        ] {
+            let found = flaw(&steps).unwrap();
+            assert!(found.starts_with(what), "{found}");
+        }
     }
 
     #[test]
@@ -704,7 +778,7 @@ mod tests {
         let mut cursor = Cursor::after(Plan::new(steps).unwrap(), frames);
         let letter = |step| match step {
             Step::Pump { .. } | Step::Flow { .. } => 'p',
-            Step::Settle(_) => 's',
+            Step::Settle(_) | Step::SettleUntilStill(_) => 's',
             Step::Focus { .. } => 'f',
             Step::Capture { .. } => 'c',
             Step::Write | Step::Repeat { .. } => 'w',

@@ -223,7 +223,7 @@ export function acquire(act, { protocol }) {
     bar.hidden = hold.hidden = !running;
     hold.value = state === "paused" || state === "pausing" ? "resume" : "pause";
     hold.textContent = t(`acquire.${hold.value}`);
-    hold.disabled = !["acquiring", "pausing", "paused"].includes(state);
+    hold.disabled = !["learning", "acquiring", "pausing", "paused"].includes(state);
   }
 
   function heard({ topic, message }) {

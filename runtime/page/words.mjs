@@ -137,6 +137,7 @@ const WORDS = {
   "acquire.next": ["Next acquisition of this sample", "Acquisition suivante de cet échantillon"],
   "state.idle": ["No acquisition is running.", "Aucune acquisition en cours."],
   "state.starting": ["Starting", "Démarrage"],
+  "state.learning": ["Acquiring, learning to settle", "Acquisition, apprend le repos"],
   "state.acquiring": ["Acquiring", "Acquisition en cours"],
   "state.pausing": ["Pausing before the next stroke", "Pause avant le prochain pompage"],
   "state.paused": ["Paused", "En pause"],

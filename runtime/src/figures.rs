@@ -22,6 +22,9 @@ pub struct Parts {
     pub missed: u32,
 }
 
+/// Cubic micrometres in a microlitre.
+const UM3_PER_UL: f64 = 1e9;
+
 /// Of every frame but the first.
 pub fn parts(truths: &[Truth], settling: Duration) -> Vec<Parts> {
     let pair = |pair: &[Truth]| part(pair[0].exposure.to, &pair[1], settling);
@@ -44,6 +47,19 @@ fn part(before: planktor_protocol::Instant, truth: &Truth, settling: Duration) -
         overhead: period.saturating_sub(necessary),
         missed,
     })
+}
+
+/// Water that is in focus in frames in which nothing in focus moved by more than `blur_um`, for each minute, uL: the area of
+/// the view times the depth of field, of every frame but the first, from the end of its exposure to the end of the last one.
+/// `None` of fewer than two frames.
+pub fn sharp_ul_per_minute(kept: &[Truth], blur_um: f32) -> Option<f64> {
+    let (first, rest) = kept.split_first()?;
+    let minutes = (rest.last()?.exposure.to - first.exposure.to).as_secs_f64() / 60.0;
+    let sharp = rest.iter().filter(|truth| truth.worst_displacement_um() <= blur_um).map(|truth| {
+        let side = |pixels: u32| f64::from(pixels) * f64::from(truth.scene.um_per_px);
+        side(truth.scene.width) * side(truth.scene.height) * f64::from(truth.scene.depth_of_field_um)
+    });
+    Some(sharp.fold(0.0, |all: f64, um3| all + um3) / UM3_PER_UL / minutes)
 }
 
 /// The middle one; `None` of nothing.
@@ -108,5 +124,32 @@ mod tests {
             (parts_late[0].cadence, parts_late[0].overhead, parts_late[0].missed),
             (ms(20), ms(103), 1)
         );
+    }
+
+    #[test]
+    fn only_frames_in_which_nothing_moved_too_far_count_as_sharp() {
+        use planktor_sim::scene::{Look, Particle};
+        // 1 mm^2 times 100 um is a tenth of a microlitre; a frame every half second.
+        let frame = |n: u64, moved_um: f32| {
+            let mut truth = truth((0, 0), (500 * n, 500 * n + 87));
+            let scene = Arc::make_mut(&mut truth.scene);
+            (scene.width, scene.height, scene.um_per_px, scene.depth_of_field_um) = (100, 100, 10.0, 100.0);
+            scene.drift_um[8] = moved_um;
+            scene.particles = vec![Particle {
+                look: Look::Bubble,
+                x_um: 0.0,
+                y_um: 0.0,
+                follows: 1.5,
+                sinks_um: 0.0,
+                scale: 1.0,
+                orientation: 0,
+                defocus_um: 0.0,
+            }];
+            truth
+        };
+        let frames = [frame(0, 0.0), frame(1, 0.0), frame(2, 0.3), frame(3, 0.2), frame(4, 0.0)];
+        let sharp = sharp_ul_per_minute(&frames, 0.375).unwrap();
+        assert!((sharp - 3.0 * 0.1 / 2.0 * 60.0).abs() < 1e-3, "{sharp}");
+        assert_eq!(sharp_ul_per_minute(&frames[..1], 0.375), None);
     }
 }

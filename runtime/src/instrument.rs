@@ -8,6 +8,7 @@ use crate::dataset;
 use crate::machine;
 use crate::metrics::Metrics;
 use crate::shelf::{Loaded, Shelf};
+use crate::stillness::Student;
 use actix::{Actor, Arbiter, ArbiterHandle, AsyncContext, Recipient};
 use planktor_actors::alarm::{self, Alarms, VirtualClock};
 use planktor_actors::beside::{Hand, Model, Worker};
@@ -24,6 +25,7 @@ use planktor_actors::outlet::{Answers, Outlet, outlet};
 use planktor_actors::port::Port;
 use planktor_actors::position::Position;
 use planktor_actors::recording::{Encode, Encoded, Pipeline, Record, Recorded};
+use planktor_actors::settling::{Studied, Study};
 use planktor_actors::supervisor::{Parts, Supervisor};
 use planktor_actors::timekeeping::{Clocks, Known, Timekeeping};
 use planktor_actors::timing::{Stage, Timings};
@@ -77,6 +79,8 @@ pub enum Time {
 pub struct Models {
     /// Rendering and encoding.
     pub encoding: Model<Encode>,
+    /// A look at frames that are perhaps not kept.
+    pub studying: Model<Study>,
     /// A job of the recorder.
     pub recording: Model<Record>,
 }
@@ -84,7 +88,11 @@ pub struct Models {
 impl Default for Models {
     /// It takes no time.
     fn default() -> Self {
-        Self { encoding: Arc::new(|_| Duration::ZERO), recording: Arc::new(|_| Duration::ZERO) }
+        Self {
+            encoding: Arc::new(|_| Duration::ZERO),
+            studying: Arc::new(|_| Duration::ZERO),
+            recording: Arc::new(|_| Duration::ZERO),
+        }
     }
 }
 
@@ -293,6 +301,11 @@ fn build(
     };
     let encoders = (0..config.encoders).map(|_| encoder(config.metrics.clone())).collect();
     let encoders = Worker::start("encoder", JOBS, config.models.encoding, encoders)?;
+    let studying = config.metrics.clone();
+    let mut student = Student::default();
+    let study: Hand<Study, Studied> =
+        Box::new(move |job| studying.timed(Stage::Study, || student.study(job)));
+    let students = Worker::start("student", JOBS, config.models.studying, vec![study])?;
     let metrics = config.metrics;
     let mut recorder =
         dataset::Recorder::new(config.disk, config.data, instrument.clone(), shelf, config.kept_free)
@@ -426,7 +439,11 @@ fn build(
             eeprom: Port::of(&eeprom),
             camera: Port::of(&camera),
             reopen: BTreeMap::from(reopen),
-            pipeline: Pipeline::new(encoders, recorder, Port::of(&me), Port::of(&me)),
+            pipeline: Pipeline::new(
+                (encoders, Port::of(&me)),
+                (students, Port::of(&me)),
+                (recorder, Port::of(&me)),
+            ),
             calibration: current,
             memory,
             name: config.name,

@@ -22,5 +22,6 @@ pub mod scenario;
 pub mod service;
 pub mod shelf;
 pub mod stage;
+pub mod stillness;
 pub mod trouble;
 pub mod web;

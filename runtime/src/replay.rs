@@ -165,6 +165,7 @@ fn as_it_took(lines: &[Line], clock: &VirtualClock) -> Models {
     // Every encoder's job has a hand of its own; the recorder begins one when it has done the one before.
     Models {
         encoding: until_told(lines, "Encoded", clock, false),
+        studying: until_told(lines, "Studied", clock, true),
         recording: until_told(lines, "Recorded", clock, true),
     }
 }

@@ -11,6 +11,7 @@ use planktor_actors::alarm::{Alarms, Bell, Ticket, VirtualClock};
 use planktor_actors::outlet::Answers;
 use planktor_actors::port::{Mail, Port};
 use planktor_actors::recording::Record;
+use planktor_actors::settling::Study;
 use planktor_drivers::{Clock, Disk};
 use planktor_protocol::{Axis, Instant, Utc};
 use planktor_sim::Twin;
@@ -183,14 +184,20 @@ impl Play {
 
 /// Pixels of a full frame: work takes as long as it would for one, whatever is rendered.
 const PIXELS: u64 = 4_056 * 3_040;
+/// Some thousand fits, on a core of a Pi 4 (assumption: ten times what a desk computer takes).
+const FITTING: Duration = Duration::from_millis(300);
 /// What it is compressed to.
 const BYTES: u64 = 4_000_000;
 
 /// How long the twin's computer and disk take.
 fn models(twin: &Twin) -> Models {
-    let (computer, disk) = (twin.clone(), twin.clone());
+    let (computer, looks, disk) = (twin.clone(), twin.clone(), twin.clone());
     Models {
         encoding: Arc::new(move |_| computer.world().encoding_takes(PIXELS)),
+        studying: Arc::new(move |job| match job {
+            Study::Compare { .. } => looks.world().encoding_takes(PIXELS / 4),
+            Study::Fit { .. } => FITTING,
+        }),
         recording: Arc::new(move |job| {
             disk.world().writing_takes(match job {
                 Record::Frame { .. } | Record::Alone { .. } => BYTES,

@@ -3,8 +3,9 @@
 use super::phase::Phase;
 use super::timed::Watched;
 use super::{Acquisition, Answered, Running, State, Supervisor, What, Who};
-use crate::recording::{Begin, Encode, Ending, Facts, Opened, Recorded, Resume, Saved};
+use crate::recording::{Begin, Encode, Ending, Facts, Note, Opened, Recorded, Resume, Saved};
 use crate::sequence::{self, Act, Sequence, Stillness};
+use crate::settling::Optics;
 use planktor_drivers::devices::pump as pump_device;
 use planktor_protocol::acquisition::{self, Failure, Formats, Refusal};
 use planktor_protocol::instrument::{CommandId, Device, Event};
@@ -91,6 +92,7 @@ impl Supervisor {
     }
 
     pub(super) fn open_data_set(&mut self, a: Acquisition, what: What, mode: camera::Mode) -> State {
+        self.mode = Some(mode);
         let (batch, anchor, frame_bytes) = (a.batch, a.anchor, self.frame_bytes);
         match what {
             What::New(plan, metadata) => {
@@ -154,18 +156,13 @@ impl Supervisor {
         self.keep_the_time();
         self.tell(Some(a.id), Event::Acquisition(acquisition::Event::Started));
         let Opened { folder, cursor, frames: saved, names: _ } = opened;
-        let sequence = Sequence::begin(cursor, saved, Run(a.batch.0 + 1), self.bell.now());
-        self.act(
-            a,
-            Box::new(Running {
-                sequence,
-                folder,
-                wake: None,
-                saved,
-                watched: Watched::default(),
-                phase: Phase::default(),
-            }),
-        )
+        let optics = Optics {
+            pixel_nm: self.calibration.get().pixel_nm,
+            width: self.mode.map_or(0, |mode| mode.width),
+        };
+        let sequence = Sequence::begin(cursor, saved, Run(a.batch.0 + 1), optics, self.bell.now());
+        let (watched, phase) = (Watched::default(), Phase::default());
+        self.act(a, Box::new(Running { sequence, folder, wake: None, saved, watched, phase }))
     }
 
     pub(super) fn feed(
@@ -226,6 +223,8 @@ impl Supervisor {
                     let formats = Formats { jpeg: true, dng: false };
                     self.pipeline.keep(Encode { batch: a.batch, shot, begun, frame, facts, formats });
                 }
+                Act::Study(study) => self.pipeline.study(study),
+                Act::Note(learned) => self.pipeline.note(Note::Settling(learned)),
                 Act::Over(Ok(())) => {
                     self.close_camera(&a);
                     self.pipeline.end(a.batch, Ending::Complete);
@@ -279,10 +278,12 @@ impl Supervisor {
     ) -> State {
         match event {
             camera::Event::Exposing { interval, pulse } => {
-                self.time_exposure(&mut running, pulse.unwrap_or(interval).to);
-                running.phase.exposed(interval.to);
+                if running.sequence.takes(run) {
+                    self.time_exposure(&mut running, pulse.unwrap_or(interval).to);
+                    running.phase.exposed(interval.to);
+                }
                 let facts = self.facts(running.sequence.still());
-                self.feed(a, running, sequence::Input::Exposing(interval, pulse, facts))
+                self.feed(a, running, sequence::Input::Exposing(run, interval, pulse, facts))
             }
             camera::Event::Frame(frame) => {
                 self.works(Device::Camera);
@@ -309,6 +310,7 @@ impl Supervisor {
             mode: self.mode,
             pulse: None,
             flow,
+            moved_nm: None,
         }
     }
 

@@ -6,7 +6,7 @@ use super::{Status, library, plan, quality, status_of};
 use crate::acquisition::{self, Event, Failure, Formats, Progress, Refusal};
 use crate::camera::{GAIN_AT_ISO_100, Settings};
 use crate::instrument::Command;
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 use crate::units::NanolitresPerSecond;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,9 @@ pub struct StopFlow {
     pub nb_frame: Whole<1, 1_000_000>,
     /// Settling before each frame.
     pub sleep: Settling,
+    /// Instead of `sleep`: as long as the water needs, learned from the first strokes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settle_until_still: Option<plan::UntilStill>,
     /// 2 mL/min if it is missing, and `pump_flowrate`, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flowrate: Option<FlowRate>,
@@ -191,7 +194,11 @@ pub(super) fn command(command: ImagerCommand) -> Result<Command, Misread> {
 fn stop_flow(order: &StopFlow) -> Result<Plan, Misread> {
     let flow = order.flowrate.or(order.pump_flowrate).unwrap_or(DEFAULT_FLOW);
     let stroke = stroke(order.pump_direction, order.volume, NanolitresPerSecond::from(flow));
-    let plan = Plan::stop_flow(order.nb_frame.0, stroke, Duration::from_secs_f64(order.sleep.0));
+    let settle = match &order.settle_until_still {
+        Some(still) => Step::SettleUntilStill(still.clone().into()),
+        None => Step::Settle(Duration::from_secs_f64(order.sleep.0)),
+    };
+    let plan = Plan::stop_flow(order.nb_frame.0, stroke, settle);
     plan.map_err(|flaw| Misread::new("", flaw.to_string()))
 }
 
@@ -304,6 +311,8 @@ words! {
         "idle" => Idle,
         /// Camera and data set are made ready.
         "starting" => Starting,
+        /// It takes frames, and learns how long the water needs to come to rest.
+        "learning" => Learning,
         /// It takes frames.
         "acquiring" => Acquiring,
         /// It will hold before the next stroke.
@@ -367,6 +376,7 @@ pub(super) fn status(event: &Event) -> Vec<Status> {
             let state = match progress {
                 Progress::Idle => ProgressWord::Idle,
                 Progress::Starting => ProgressWord::Starting,
+                Progress::Learning => ProgressWord::Learning,
                 Progress::Acquiring => ProgressWord::Acquiring,
                 Progress::Pausing => ProgressWord::Pausing,
                 Progress::Paused => ProgressWord::Paused,

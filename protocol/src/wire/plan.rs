@@ -34,6 +34,10 @@ const DEFAULT_SPEED: Speed = Speed(5.0);
 quantity! {
     /// A volume; negative is backwards.
     Microlitres: -1000000.0 to 1000000.0 "uL";
+    /// How far the pump may still move the water during an exposure.
+    Residual: 0.001 to 100.0 "um";
+    /// How long to wait for still water.
+    Patience: 0.0 to 30.0 "s";
     /// A distance or a height of the stage; up is positive.
     Height: -1000000.0 to 1000000.0 "um";
     /// How long a pulse of light is.
@@ -47,6 +51,9 @@ tagged! {
         "pump" => Pump(PumpStep),
         /// Leave everything alone for so long, counted from the end of the last motion.
         "settle" => Settle(SettleStep),
+        /// The same for as long as the water needs: learned from how it comes to rest after the first strokes. Right after a
+        /// pump step only.
+        "settle_until_still" => SettleUntilStill(UntilStill),
         /// Move the stage by a distance.
         "focus_by" => FocusBy(FocusStep),
         /// Move the stage to a height above where it was switched on.
@@ -101,6 +108,20 @@ pub struct SettleStep {
     pub seconds: Settling,
 }
 
+/// How still, and how long that may take.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UntilStill {
+    /// How far the pump may still move the water while a frame is exposed; half a pixel if it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub residual_um: Option<Residual>,
+    /// Not less is waited, however still it is; 0.1 if it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least_s: Option<Patience>,
+    /// Not longer is waited, however much it moves; so long while it is learned, too. 3 if it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most_s: Option<Patience>,
+}
+
 /// A move of the stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FocusStep {
@@ -150,6 +171,13 @@ impl From<plan::Step> for Step {
                 })
             }
             plan::Step::Settle(time) => Self::Settle(SettleStep { seconds: Settling(time.as_secs_f64()) }),
+            plan::Step::SettleUntilStill(plan::UntilStill { residual_nm, at_least, at_most }) => {
+                Self::SettleUntilStill(UntilStill {
+                    residual_um: residual_nm.map(|nm| Residual(f64::from(nm) / 1e3)),
+                    at_least_s: Some(Patience(at_least.as_secs_f64())),
+                    at_most_s: Some(Patience(at_most.as_secs_f64())),
+                })
+            }
             plan::Step::Focus { target, speed: MicrometresPerSecond(um_per_s) } => {
                 let step = |um: Micrometres| FocusStep {
                     um: Height(um.0 as f64),
@@ -196,6 +224,7 @@ impl From<Step> for plan::Step {
                 Self::Pump { volume: Nanolitres(volume_ul.scaled(1e3)), flow: flow_ml_per_min.into() }
             }
             Step::Settle(SettleStep { seconds }) => Self::Settle(Duration::from_secs_f64(seconds.0)),
+            Step::SettleUntilStill(still) => Self::SettleUntilStill(still.into()),
             Step::FocusBy(step) => focus(Target::By, step),
             Step::FocusTo(step) => focus(Target::To, step),
             Step::Flow(FlowStep { volume_ul, flow_ml_per_min, cell_um, cell_width_um }) => {
@@ -214,6 +243,18 @@ impl From<Step> for plan::Step {
     }
 }
 
+impl From<UntilStill> for plan::UntilStill {
+    fn from(UntilStill { residual_um, at_least_s, at_most_s }: UntilStill) -> Self {
+        let usual = Self::default();
+        let time = |given: Option<Patience>, usual| given.map_or(usual, |s| Duration::from_secs_f64(s.0));
+        Self {
+            residual_nm: residual_um.and_then(|um| u32::try_from(um.scaled(1e3)).ok()),
+            at_least: time(at_least_s, usual.at_least),
+            at_most: time(at_most_s, usual.at_most),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,11 +264,13 @@ mod tests {
         let text = r#"[{"step": "pump", "volume_ul": -6.5, "flow_ml_per_min": 3}, {"step": "settle", "seconds": 0.75},
             {"step": "repeat", "times": 4, "steps": [{"step": "focus_to", "um": -60},
                 {"step": "repeat", "times": 2, "steps": [{"step": "focus_by", "um": 30, "mm_per_s": 0.5}, {"step": "capture"}]},
-                {"step": "write"}]}, {"step": "focus_by", "um": 7}]"#;
+                {"step": "write"}]}, {"step": "focus_by", "um": 7},
+            {"step": "repeat", "times": 2, "steps": [{"step": "pump", "volume_ul": 6, "flow_ml_per_min": 3},
+                {"step": "settle_until_still", "residual_um": 0.3, "at_most_s": 2}, {"step": "capture"}, {"step": "write"}]}]"#;
         let plan = again(serde_json::from_str(text).unwrap()).unwrap();
         let written = serde_json::to_string(&steps(&plan)).unwrap();
         assert_eq!(again(serde_json::from_str(&written).unwrap()).unwrap(), plan);
-        assert_eq!(plan.frames(), 8);
+        assert_eq!(plan.frames(), 10);
         assert!(!written.contains("strobe"), "what has no strobe is written as ever: {written}");
     }
 

@@ -111,6 +111,7 @@ pub(super) fn frame(n: i64, bytes: &[u8], worst: Flag) -> Frame {
             .unwrap()
         }),
         time: Some(Time { source: "gps".into(), utc: utc(n), age_s: 0.0, error_s: Some(0.01) }),
+        moved_um: Some(0.02),
         quality: Some(Quality {
             brightness: 0.6,
             sharpness: 120.0,

@@ -18,6 +18,7 @@ use super::whole_lines;
 use planktor_actors::blur;
 use planktor_actors::recording::{self, Begin, Ending, Note, Picture};
 use planktor_actors::sequence::Flowing;
+use planktor_actors::settling::Learned;
 use planktor_protocol::acquisition::Metadata;
 use planktor_protocol::camera::{GAIN_AT_ISO_100, Mode, Settings};
 use planktor_protocol::quality;
@@ -133,6 +134,10 @@ pub struct Frame {
     /// What flowed meanwhile, if it was taken in a flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<Flow>,
+    /// How far what is seen in it moved since the frame before it, along the flow; `null` where nobody looked, or nothing could
+    /// be seen.
+    #[serde(default)]
+    pub moved_um: Option<f64>,
     /// What the frame is worth.
     #[serde(default)]
     pub quality: Option<Quality>,
@@ -213,6 +218,41 @@ pub enum Event {
         /// By how much; negative is back.
         by_s: f64,
     },
+    /// How long the water needs to come to rest, as it was learned after the first strokes.
+    SettlingLearned {
+        /// What is waited from now on.
+        wait_s: f64,
+        /// How far the pump may still move the water during an exposure.
+        residual_um: f64,
+        /// Whether the wait is long enough for that; if not, more would be needed than may be waited.
+        reached: bool,
+        /// What the pump leaves behind, fast and slow.
+        tails: Vec<Tail>,
+        /// What does not die away.
+        drift_um_per_s: f64,
+        /// How far the water sways to either side, as with a ship; 0 if that was not seen.
+        sway_um: f64,
+        /// From one sway to the next; 0 if that was not seen.
+        sway_period_s: f64,
+        /// How far apart the fit and what was seen are.
+        noise_um: f64,
+        /// Pairs of frames that it follows from.
+        pairs: u32,
+    },
+    /// The longest wait is waited, because nothing was learned.
+    SettlingUnknown {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What the pump leaves behind at the end of a stroke, and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Tail {
+    /// How far it would still move the water; the sign says which way in the picture.
+    pub left_um: f64,
+    /// The time constant with which it dies away.
+    pub tau_s: f64,
 }
 
 /// It goes on, after an end or where it was cut off.
@@ -296,6 +336,7 @@ pub(super) fn frame(picture: &Picture, quality: Option<&quality::Quality>, ancho
             Pulse { asked_ns: nanos(asked), from_ns, to_ns }
         }),
         flow: facts.flow.map(|flowing| flow(&flowing, facts.pulse, anchor)),
+        moved_um: facts.moved_nm.map(|nm| nm as f64 / 1e3),
         quality: quality.map(Quality::from),
     })
 }
@@ -318,7 +359,25 @@ pub(super) fn note(note: &Note, anchor: &Anchor) -> String {
         Note::ClockStep(step) => {
             Event::ClockStep { at_ns: since(anchor, step.at), by_s: step.by_us as f64 / 1e6 }
         }
+        Note::Settling(Ok(learned)) => settling(learned),
+        Note::Settling(Err(why)) => Event::SettlingUnknown { reason: why.to_string() },
     })
+}
+
+fn settling(learned: &Learned) -> Event {
+    let um = |nm: i64| nm as f64 / 1e3;
+    let tails = learned.tails.iter().filter(|tail| tail.left_nm != 0);
+    Event::SettlingLearned {
+        wait_s: learned.wait.as_secs_f64(),
+        residual_um: f64::from(learned.residual_nm) / 1e3,
+        reached: learned.reached,
+        tails: tails.map(|tail| Tail { left_um: um(tail.left_nm), tau_s: tail.tau.as_secs_f64() }).collect(),
+        drift_um_per_s: um(learned.drift_nm_per_s),
+        sway_um: learned.sway_nm as f64 / 1e3,
+        sway_period_s: learned.sway_period.as_secs_f64(),
+        noise_um: learned.noise_nm as f64 / 1e3,
+        pairs: learned.pairs,
+    }
 }
 
 /// The last line.

@@ -11,7 +11,7 @@ use planktor_actors::recording::{Begin, Encode, Ending, Facts, Picture, Record, 
 use planktor_drivers::disk::{Disk, FileSystem};
 use planktor_protocol::acquisition::{Formats, Metadata, Refusal};
 use planktor_protocol::camera::{self, Frame, Image, Mode, Picture as Seen, Pixels};
-use planktor_protocol::plan::Plan;
+use planktor_protocol::plan::{Plan, Step};
 use planktor_protocol::position::{Fix, Place};
 use planktor_protocol::pump;
 use planktor_protocol::timekeeping::{Anchor, Source};
@@ -54,7 +54,7 @@ fn at(seconds: u64) -> Instant {
 
 fn plan(frames: u32) -> Plan {
     let stroke = pump::Move { volume: Nanolitres(6_000), flow: NanolitresPerSecond(50_000) };
-    Plan::stop_flow(frames, stroke, Duration::from_millis(500)).unwrap()
+    Plan::stop_flow(frames, stroke, Step::Settle(Duration::from_millis(500))).unwrap()
 }
 
 fn fix(latitude: i64, longitude: i64) -> Fix {
@@ -129,6 +129,7 @@ fn facts() -> Facts {
         mode: Some(begin().mode),
         pulse: None,
         flow: None,
+        moved_nm: None,
     }
 }
 

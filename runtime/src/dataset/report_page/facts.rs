@@ -170,7 +170,10 @@ fn steps(set: &Set) -> Vec<Step> {
     let mut steps = Vec::new();
     for (n, part) in set.parts.iter().enumerate() {
         for event in &part.events {
-            let Event::ClockStep { at_ns, by_s } = event;
+            let (at_ns, by_s) = match event {
+                Event::ClockStep { at_ns, by_s } => (at_ns, by_s),
+                Event::SettlingLearned { .. } | Event::SettlingUnknown { .. } => continue,
+            };
             let after = |shot: &Shot| {
                 let from = shot.record.as_ref().map(|record| record.exposure.from_ns);
                 shot.part > n || (shot.part == n && from.is_some_and(|from| from >= *at_ns))
