@@ -10,6 +10,7 @@ pub mod camera;
 pub mod display;
 pub mod eeprom;
 pub mod estimate;
+pub mod heart;
 pub mod host;
 pub mod intake;
 pub mod journal;

@@ -5,6 +5,7 @@ use crate::chrony::{self, Chrony};
 use crate::eyepiece::Eyepiece;
 use crate::gateway::{self, Gateway};
 use crate::gpsd;
+use crate::guard::Pulse;
 use crate::instrument::{Config, Instrument, StartError};
 use crate::metrics::{Metrics, Reading, Stage};
 use crate::mqtt::broker::BrokerError;
@@ -69,6 +70,8 @@ pub struct Options {
     pub trouble: Option<Troublemaker>,
     /// The page, if there is to be one.
     pub web: Option<web::Options>,
+    /// A guard that wants to hear that the hardware thread lives, and that everything is safe at the end.
+    pub pulse: Option<Pulse>,
 }
 
 impl Options {
@@ -82,6 +85,7 @@ impl Options {
             say: Arc::new(|_| {}),
             trouble: None,
             web: None,
+            pulse: None,
         }
     }
 }
@@ -245,6 +249,10 @@ fn outside_thread(
         let newest = newest.tracking.clone();
         config.tracking = Some(Box::new(move || Box::new(newest)));
     }
+    let pulse = options.pulse.take();
+    if let Some(pulse) = pulse.clone() {
+        config.heart = Some(Box::new(move || pulse.beat()));
+    }
     let (journal, client_id) = (config.journal.clone(), client_id(&config.name));
     let (instrument, answers) = match Instrument::start(config) {
         Ok(both) => both,
@@ -269,6 +277,9 @@ fn outside_thread(
             never = broker_goes_and_comes(twin, again, broker) => never,
         }
     });
+    if let (Ok(()), Some(pulse)) = (&ended, pulse) {
+        pulse.farewell();
+    }
     match ended {
         // Its threads hang: joining them would hang, too.
         Err(ServiceError::NoEnd) => std::mem::forget(instrument),
