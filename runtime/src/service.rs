@@ -5,7 +5,7 @@ use crate::chrony::{self, Chrony};
 use crate::eyepiece::Eyepiece;
 use crate::gateway::{self, Gateway};
 use crate::gpsd;
-use crate::guard::Pulse;
+use crate::guard::Guarded;
 use crate::instrument::{Config, Instrument, StartError};
 use crate::metrics::{Metrics, Reading, Stage};
 use crate::mqtt::broker::BrokerError;
@@ -70,8 +70,8 @@ pub struct Options {
     pub trouble: Option<Troublemaker>,
     /// The page, if there is to be one.
     pub web: Option<web::Options>,
-    /// A guard that wants to hear that the hardware thread lives, and that everything is safe at the end.
-    pub pulse: Option<Pulse>,
+    /// The guard of this program, which wants to hear that the hardware thread lives, and that everything is safe at the end.
+    pub guarded: Option<Guarded>,
 }
 
 impl Options {
@@ -85,7 +85,7 @@ impl Options {
             say: Arc::new(|_| {}),
             trouble: None,
             web: None,
-            pulse: None,
+            guarded: None,
         }
     }
 }
@@ -249,7 +249,7 @@ fn outside_thread(
         let newest = newest.tracking.clone();
         config.tracking = Some(Box::new(move || Box::new(newest)));
     }
-    let pulse = options.pulse.take();
+    let pulse = options.guarded.as_ref().map(|guarded| guarded.pulse.clone());
     if let Some(pulse) = pulse.clone() {
         config.heart = Some(Box::new(move || pulse.beat()));
     }
@@ -320,6 +320,9 @@ async fn outside(
             }
         }
     };
+    if let Some(why) = options.guarded.as_ref().and_then(|guarded| guarded.again.as_ref()) {
+        say(&format!("started again by its guard: {why}"));
+    }
     send_all(gateway::ready());
     let link = link::serve(
         link::Options {

@@ -17,8 +17,8 @@ const GAVE_UP: u8 = 3;
 
 impl Guard {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        if self.run.is_hurried() {
-            return Err("a hurried run has no instrument to guard; use planktor run --twin --hurry".into());
+        if let Some(why) = self.run.unguarded() {
+            return Err(why.into());
         }
         let board = self.run.board(&self.run.data()?)?.map(|chosen| chosen.description);
         // Its program has it from the guard, and nobody else comes between two of them.

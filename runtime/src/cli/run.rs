@@ -118,7 +118,7 @@ impl Run {
             say: say(),
             trouble: instrument.trouble,
             web: self.page.options(users)?,
-            pulse: guarded.as_ref().map(|guarded| guarded.pulse.clone()),
+            guarded,
         };
         let root = Path::new("/");
         let config = Config {
@@ -130,9 +130,6 @@ impl Run {
             name: machine::name(root),
             ..Config::new(instrument.board, instrument.name, Time::Real, instrument.disk, data.clone())
         };
-        if let Some(why) = guarded.and_then(|guarded| guarded.again) {
-            eprintln!("planktor: started again by its guard: {why}");
-        }
         let service = Service::start(config, options)?;
         let [websockets, tls] = service.other_doors();
         let door =
@@ -196,9 +193,15 @@ impl Run {
         Ok(Some(chosen.with_camera(self.camera.as_deref())))
     }
 
-    /// What a guard must know of it.
-    pub(super) fn is_hurried(&self) -> bool {
-        self.hurry
+    /// Why it is nothing for a guard, if so.
+    pub(super) fn unguarded(&self) -> Option<&'static str> {
+        match (self.hurry, &self.journal) {
+            (true, _) => Some("a hurried run has no instrument to guard; use planktor run"),
+            (_, Some(_)) => {
+                Some("a program that is started again would overwrite its journal; use planktor run")
+            }
+            (false, None) => None,
+        }
     }
 
     /// The folder of all data sets, which exists then.

@@ -111,7 +111,7 @@ pub fn guard(ward: &Ward) -> Result<Ended, GuardError> {
         if watch.is_asked_to_end() {
             return Ok(Ended::InOrder(FAILURE));
         }
-        let Some(pause) = restarts.again(Monotonic.now()).filter(|_| !incident.remains) else {
+        let Some(pause) = restarts.again(Monotonic.now()).filter(|_| !incident.safe.remains) else {
             return Ok(Ended::GaveUp(told));
         };
         if guard.is_told_to_end_within(pause) {
@@ -135,10 +135,14 @@ enum End {
 }
 
 /// What happened to a program, and what was done.
-#[derive(Debug)]
 struct Incident {
     trouble: Trouble,
-    /// From noticing it until the motors had no current; `None` if there was nothing to switch.
+    safe: Safe,
+}
+
+/// How everything was made safe.
+struct Safe {
+    /// From noticing until the motors had no current; `None` if there was nothing to switch.
     motors: Option<Duration>,
     /// Until everything was safe and the process gone.
     all: Duration,
@@ -150,19 +154,15 @@ struct Incident {
 
 impl fmt::Display for Incident {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = |time: Duration| time.as_secs_f64() * 1e3;
-        write!(f, "{}", self.trouble)?;
-        match self.motors {
-            Some(motors) => write!(
-                f,
-                "; the guard had the motors off {:.1} ms later, and all of it dark and gone {:.1} ms later",
-                ms(motors),
-                ms(self.all)
-            ),
-            None => write!(f, "; gone {:.1} ms later", ms(self.all)),
-        }?;
-        self.faults.iter().try_for_each(|fault| write!(f, "; not switched off: {fault}"))?;
-        if self.remains {
+        let Self { trouble, safe: Safe { motors, all, faults, remains } } = self;
+        let ms = |time: &Duration| time.as_secs_f64() * 1e3;
+        write!(f, "{trouble}")?;
+        if let Some(motors) = motors {
+            write!(f, "; the guard had the motors off {:.1} ms later", ms(motors))?;
+        }
+        write!(f, "; all of it was off and gone after {:.1} ms", ms(all))?;
+        faults.iter().try_for_each(|fault| write!(f, "; not switched off: {fault}"))?;
+        if *remains {
             write!(f, "; the kernel does not let go of its process: switch the computer off and on")?;
         }
         Ok(())
@@ -202,7 +202,7 @@ impl Guard {
     /// Watches it to its end; everything is safe then.
     fn watch(&mut self, mut child: Child, mut listener: Listener) -> io::Result<(Watch, End)> {
         let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-        let urgent = Urgent::now();
+        let _urgent = Urgent::now();
         let mut watch = Watch::new(Monotonic.now());
         let trouble = loop {
             let is_gone = self.wait(&process, &listener, watch.due());
@@ -223,31 +223,34 @@ impl Guard {
                 break Some(trouble);
             }
         };
-        let noticed = Monotonic.now();
-        self.off();
-        let motors = self.switches.as_ref().map(|_| Monotonic.now() - noticed);
-        // A process that is stopped dies of it, too. One that is gone already is not reached any more.
-        let _ = pidfd_send_signal(&process, Signal::KILL);
-        let is_gone = is_readable(&process, TO_DIE);
-        // What it was about to do when it was killed has been done by now.
-        self.off();
-        let faults = self.switches.as_ref().map_or(vec![], |switches| switches.settled(TO_DIM));
-        let all = Monotonic.now() - noticed;
-        drop(urgent);
-        let broken = |trouble| End::Broken(Incident { trouble, motors, all, faults, remains: !is_gone });
+        let safe = self.make_safe(&process);
         let end = match trouble {
             Some(trouble) => {
-                if is_gone {
+                if !safe.remains {
                     child.wait()?;
                 }
-                broken(trouble)
+                End::Broken(Incident { trouble, safe })
             }
             None => match child.wait()? {
                 status if watch.leaves() || status.success() => End::InOrder(status),
-                status => broken(Trouble::Died(status)),
+                status => End::Broken(Incident { trouble: Trouble::Died(status), safe }),
             },
         };
         Ok((watch, end))
+    }
+
+    /// First what takes microseconds, then what may take longer. A process that is stopped dies of a kill, too, and one that
+    /// is gone is not reached by it.
+    fn make_safe(&self, process: &OwnedFd) -> Safe {
+        let noticed = Monotonic.now();
+        self.off();
+        let motors = self.switches.as_ref().map(|_| Monotonic.now() - noticed);
+        let _ = pidfd_send_signal(process, Signal::KILL);
+        let remains = !is_readable(process, TO_DIE);
+        // What it was about to do when it was killed has been done by now.
+        self.off();
+        let faults = self.switches.as_ref().map_or(vec![], |switches| switches.settled(TO_DIM));
+        Safe { motors, all: Monotonic.now() - noticed, faults, remains }
     }
 
     fn heard(&mut self, word: Word, watch: &mut Watch) {
@@ -284,7 +287,7 @@ impl Guard {
         let until = Monotonic.now() + time;
         while Monotonic.now() < until {
             self.systemd.awake(Monotonic.now());
-            if is_readable(&self.signals.0, (until - Monotonic.now()).min(LOOK)) && self.signals.came() {
+            if is_readable(&self.signals.0, (until - Monotonic.now()).min(LOOK)) {
                 self.systemd.stopping();
                 return true;
             }
@@ -294,12 +297,18 @@ impl Guard {
 }
 
 fn is_readable(file: &impl AsFd, within: Duration) -> bool {
-    let mut happens = [PollFd::new(file, PollFlags::IN)];
-    polled(&mut happens, within);
-    !happens[0].revents().is_empty()
+    let until = Monotonic.now() + within;
+    loop {
+        let mut happens = [PollFd::new(file, PollFlags::IN)];
+        polled(&mut happens, until - Monotonic.now());
+        let is_readable = !happens[0].revents().is_empty();
+        if is_readable || Monotonic.now() >= until {
+            return is_readable;
+        }
+    }
 }
 
-/// Whoever is interrupted looks again.
+/// Whoever is interrupted by a signal looks again.
 fn polled(happens: &mut [PollFd<'_>], at_most: Duration) {
     let at_most = Timespec::try_from(at_most).expect("a short time");
     let _ = poll(happens, Some(&at_most));

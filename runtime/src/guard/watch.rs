@@ -26,7 +26,7 @@ pub const RESTARTS: usize = 3;
 pub const WITHIN: Duration = Duration::from_secs(600);
 /// Waited before each of them: a cable that slipped is back at once, a computer without memory is not.
 const PAUSES: [Duration; RESTARTS] =
-    [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(8)];
+    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
 /// What is wrong with a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,7 +198,7 @@ mod tests {
         let mut restarts = Restarts::default();
         assert!(restarts.is_first());
         let pauses = [0, 1, 2, 3].map(|n| restarts.again(at(n * 1_000)).map(|pause| pause.as_millis()));
-        assert_eq!(pauses, [Some(500), Some(2_000), Some(8_000), None]);
+        assert_eq!(pauses, [Some(500), Some(1_000), Some(2_000), None]);
         assert!(!restarts.is_first());
         assert_eq!(restarts.again(at(599_999)), None);
         assert_eq!(
