@@ -9,6 +9,7 @@
 mod pulse;
 mod switches;
 mod systemd;
+mod thread;
 mod urgent;
 mod watch;
 
@@ -36,6 +37,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 use switches::Switches;
 use systemd::Systemd;
+use thread::Thread;
 use urgent::Urgent;
 use watch::{Restarts, Trouble, Watch};
 
@@ -203,15 +205,18 @@ impl Guard {
     fn watch(&mut self, mut child: Child, mut listener: Listener) -> io::Result<(Watch, End)> {
         let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
         let _urgent = Urgent::now();
-        let mut watch = Watch::new(Monotonic.now());
+        let (mut watch, mut hardware) = (Watch::new(Monotonic.now()), None);
         let trouble = loop {
             let is_gone = self.wait(&process, &listener, watch.due());
             while let Some(word) = listener.next() {
+                if let Word::Beat(thread) = word {
+                    // Without it, a thread that starves is taken for one that hangs.
+                    hardware = hardware.or_else(|| Thread::of(child.id(), thread).ok());
+                }
                 self.heard(word, &mut watch);
             }
-            if self.signals.came() {
+            if self.signals.came() && watch.ask_to_end(Monotonic.now()) {
                 self.systemd.stopping();
-                watch.ask_to_end(Monotonic.now());
                 let _ = pidfd_send_signal(&process, Signal::TERM);
             }
             let now = Monotonic.now();
@@ -220,7 +225,10 @@ impl Guard {
                 break None;
             }
             if let Some(trouble) = watch.judge(now) {
-                break Some(trouble);
+                let starves = hardware.as_ref().is_some_and(Thread::wants_a_processor);
+                if !(starves && watch.starves(now)) {
+                    break Some(trouble);
+                }
             }
         };
         let safe = self.make_safe(&process);
@@ -255,7 +263,7 @@ impl Guard {
 
     fn heard(&mut self, word: Word, watch: &mut Watch) {
         match word {
-            Word::Beat => {
+            Word::Beat(_) => {
                 self.systemd.ready();
                 watch.beat(Monotonic.now());
             }

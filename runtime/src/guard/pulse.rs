@@ -2,7 +2,8 @@
 //! standard input. So no number of a descriptor is believed, and nobody has it who was not given it.
 //!
 //! Before it starts, one packet waits for the program: lines of the GPIO character device that it may use, and why it is
-//! started again, if it is. Back come packets of one byte: it beats, or it says farewell.
+//! started again, if it is. Back come small packets from its hardware
+//! thread, with that thread's number: it beats; and at the end a farewell.
 
 use planktor_drivers::linux::pins::Lent;
 use rustix::io::Errno;
@@ -11,6 +12,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair, sockopt,
 };
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::thread::gettid;
 use std::io::{self, IoSlice, IoSliceMut, stdin};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -32,8 +34,8 @@ const FAREWELL: u8 = 2;
 /// What a program says to its guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
-    /// The hardware thread lives.
-    Beat,
+    /// The hardware thread lives; its number.
+    Beat(u32),
     /// Everything is safe, and it ends.
     Farewell,
 }
@@ -92,7 +94,8 @@ impl Pulse {
     }
 
     fn say(&self, word: u8) {
-        let _ = send(&self.0, &[word], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        let [a, b, c, d] = gettid().as_raw_pid().to_ne_bytes();
+        let _ = send(&self.0, &[word, a, b, c, d], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     }
 }
 
@@ -156,15 +159,21 @@ impl Listener {
 
     /// The next thing that was said and not heard yet. Never waits.
     pub(super) fn next(&mut self) -> Option<Word> {
-        let mut byte = [0];
+        let mut packet = [0; 5];
         loop {
-            match rustix::io::read(&self.socket, &mut byte) {
-                Ok(1) if byte == [BEAT] => return Some(Word::Beat),
-                Ok(1) if byte == [FAREWELL] => return Some(Word::Farewell),
-                Ok(1) | Err(Errno::INTR) => {}
+            match rustix::io::read(&self.socket, &mut packet) {
+                Ok(5) => {
+                    let [word, thread @ ..] = packet;
+                    match word {
+                        BEAT => return Some(Word::Beat(u32::from_ne_bytes(thread))),
+                        FAREWELL => return Some(Word::Farewell),
+                        _ => {}
+                    }
+                }
+                Ok(1..) | Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return None,
                 // Nobody speaks there any more: its process is about to end, or silent from now on.
-                Ok(_) | Err(_) => {
+                Ok(0) | Err(_) => {
                     self.hears = false;
                     return None;
                 }
@@ -206,13 +215,11 @@ mod tests {
         pulse.beat();
         pulse.beat();
         pulse.farewell();
-        assert_eq!(
-            [(); 4].map(|()| guard.next()),
-            [Some(Word::Beat), Some(Word::Beat), Some(Word::Farewell), None]
-        );
+        let me = Some(Word::Beat(gettid().as_raw_pid().cast_unsigned()));
+        assert_eq!([(); 4].map(|()| guard.next()), [me, me, Some(Word::Farewell), None]);
         // Nobody listens: ten thousand beats are as good as one.
         (0..10_000).for_each(|_| pulse.beat());
-        assert_eq!(guard.next(), Some(Word::Beat));
+        assert_eq!(guard.next(), me);
         drop(pulse);
         while guard.next().is_some() {}
         assert!(guard.socket().is_none(), "it is known that nobody speaks any more");

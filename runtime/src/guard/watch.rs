@@ -3,7 +3,8 @@
 //! ```text
 //!            first beat            farewell
 //! Starting ──────────────► Beating ─────────► Leaving ──► the process ends
-//!    │ 30 s                   │ 150 ms           │ 12 s, and 12 s after it was asked to end
+//!    │ 30 s                   │ 150 ms; 2 s      │ 12 s, and 12 s after it was asked to end
+//!    │                        │ if it starves    │
 //!    └────────────────────────┴──────────────────┴──────► Trouble
 //! ```
 
@@ -17,6 +18,13 @@ use std::time::Duration;
 pub(super) const TO_BEGIN: Duration = Duration::from_secs(30);
 /// Two beats may be missing. What is left of 200 ms is for being scheduled, for the kill and for a write on I2C.
 pub const SILENCE: Duration = Duration::from_millis(150);
+/// A thread that wants to run and has no processor is not hung, but on a computer that has too much to do, or stood still as a
+/// whole. It is killed only if that never ends: a handler that runs for ever looks the same.
+pub(super) const STARVED: Duration = Duration::from_secs(2);
+/// How soon such a thread is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// A signal that comes twice within this is one: whoever ends a group of processes may say it to each and to all.
+const ONE_SIGNAL: Duration = Duration::from_secs(1);
 /// The program's own deadline is 8 s, and then it says what hangs.
 pub(super) const TO_END: Duration = Duration::from_secs(12);
 
@@ -59,6 +67,8 @@ impl fmt::Display for Trouble {
 pub(super) struct Watch {
     began: Instant,
     last: Option<Instant>,
+    /// Not before then, because it starves.
+    excused: Option<Instant>,
     asked: Option<Instant>,
     leaves: Option<Instant>,
 }
@@ -66,12 +76,22 @@ pub(super) struct Watch {
 impl Watch {
     /// It was started.
     pub(super) fn new(began: Instant) -> Self {
-        Self { began, last: None, asked: None, leaves: None }
+        Self { began, last: None, excused: None, asked: None, leaves: None }
     }
 
     /// Its hardware thread lives.
     pub(super) fn beat(&mut self, now: Instant) {
         self.last = Some(now);
+        self.excused = None;
+    }
+
+    /// Its hardware thread is silent and waits for a processor: whether that excuses it.
+    pub(super) fn starves(&mut self, now: Instant) -> bool {
+        let excused = self.last.is_some_and(|last| now < last + STARVED) && !self.leaves();
+        if excused {
+            self.excused = Some(now + LOOK_AGAIN);
+        }
+        excused
     }
 
     /// It has made safe, and ends: its threads fall silent in order.
@@ -79,9 +99,11 @@ impl Watch {
         self.leaves.get_or_insert(now);
     }
 
-    /// It was asked to end. Until its farewell it is watched as before.
-    pub(super) fn ask_to_end(&mut self, now: Instant) {
-        self.asked.get_or_insert(now);
+    /// A signal that asks it to end: whether it is to be passed on. Until its farewell it is watched as before.
+    pub(super) fn ask_to_end(&mut self, now: Instant) -> bool {
+        let is_first = self.asked.is_none();
+        let since = *self.asked.get_or_insert(now);
+        is_first || now >= since + ONE_SIGNAL
     }
 
     /// Whether it has ever been heard.
@@ -103,7 +125,7 @@ impl Watch {
     pub(super) fn due(&self) -> Instant {
         let alive = match (self.leaves, self.last) {
             (Some(leaves), _) => leaves + TO_END,
-            (None, Some(last)) => last + SILENCE,
+            (None, Some(last)) => self.excused.map_or(last + SILENCE, |until| until.min(last + STARVED)),
             (None, None) => self.began + TO_BEGIN,
         };
         self.asked.map_or(alive, |asked| alive.min(asked + TO_END))
@@ -163,6 +185,27 @@ mod tests {
         assert_eq!(watch.due(), at(last + 150));
         assert_eq!(watch.judge(at(last + 149)), None);
         assert_eq!(watch.judge(at(last + 151)), Some(Trouble::Silent(Duration::from_millis(151))));
+    }
+
+    #[test]
+    fn who_has_no_processor_is_excused_for_two_seconds_and_looked_at_again_and_again() {
+        let mut watch = Watch::new(at(0));
+        watch.beat(at(1_000));
+        let mut now = at(1_150);
+        while watch.judge(now).is_some() && watch.starves(now) {
+            assert_eq!(watch.judge(now), None);
+            now = watch.due();
+        }
+        assert_eq!(now, at(3_000));
+        watch.beat(at(3_001));
+        assert_eq!(watch.due(), at(3_151), "what was excused once is not excused again");
+    }
+
+    #[test]
+    fn a_signal_is_passed_on_once_and_again_if_somebody_insists() {
+        let mut watch = Watch::new(at(0));
+        let passed = [5_000, 5_001, 5_999, 6_000, 7_000].map(|now| watch.ask_to_end(at(now)));
+        assert_eq!(passed, [true, false, false, true, true]);
     }
 
     #[test]
