@@ -78,7 +78,7 @@ accel=${ACCEL:-tcg}
 [ "$accel" != tcg ] || counted=(-icount "shift=0,sleep=off" -rtc clock=vm)
 rm -rf "${work:?}/out"
 mkdir -p "$work/out"
-timeout "$((900 + 30 * ${ROUNDS:-0}))" qemu-system-x86_64 -machine "q35,accel=$accel" -cpu max -smp 1 -m 768 ${counted[@]+"${counted[@]}"} \
+timeout "$((900 + 90 * ${ROUNDS:-0}))" qemu-system-x86_64 -machine "q35,accel=$accel" -cpu max -smp 1 -m 768 ${counted[@]+"${counted[@]}"} \
     -nodefaults -no-reboot -display none -serial stdio \
     -kernel "$kernel/boot/vmlinuz-$version" -initrd "$work/initramfs" \
     -append "console=ttyS0 loglevel=3 panic=-1 ROUNDS=${ROUNDS:-1} run=\"vm $*\"" \
