@@ -2,8 +2,7 @@
 //! standard input. So no number of a descriptor is believed, and nobody has it who was not given it.
 //!
 //! Before it starts, one packet waits for the program: lines of the GPIO character device that it may use, and why it is
-//! started again, if it is. Back come small packets from its hardware
-//! thread, with that thread's number: it beats; and at the end a farewell.
+//! started again, if it is. Back come beats of its hardware thread, with that thread's number, and at the end a farewell.
 
 use planktor_drivers::linux::pins::Lent;
 use rustix::io::Errno;
