@@ -11,6 +11,7 @@ pub mod camera;
 pub mod display;
 pub mod eeprom;
 pub mod estimate;
+pub mod heart;
 pub mod host;
 pub mod intake;
 pub mod journal;

@@ -9,6 +9,7 @@ pub mod description;
 #[cfg(any(feature = "csi", feature = "v4l"))]
 pub mod front;
 pub mod pins;
+pub mod safety;
 pub mod v4l;
 
 use crate::board::{
@@ -21,7 +22,7 @@ use crate::devices::position::{Nowhere, PositionSource};
 pub use description::Description;
 use description::{Converter, Eeprom, Light, MotorDriver, Panel, RtcChip};
 use embedded_hal::i2c::I2c as _;
-use pins::{Pin, Pins};
+use pins::{Lent, Pin, Pins};
 use planktor_protocol::Fault;
 use rustix::io::Errno;
 use std::io::{self, ErrorKind};
@@ -32,12 +33,19 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Linux {
     description: Arc<Description>,
+    lent: Lent,
 }
 
 impl Linux {
     /// Touches nothing.
     pub fn new(description: Description) -> Self {
-        Self { description: Arc::new(description) }
+        Self { description: Arc::new(description), lent: Lent::default() }
+    }
+
+    /// The same, of which somebody else has these lines and shares them.
+    #[must_use]
+    pub fn with(self, lent: Lent) -> Self {
+        Self { lent, ..self }
     }
 
     /// The EEPROM for whoever only reads it: nothing is known yet of what the board's pins are for.
@@ -50,7 +58,7 @@ impl Linux {
     }
 
     fn pins(&self) -> Pins {
-        Pins::new(self.description.gpio.clone())
+        Pins::new(self.description.gpio.clone()).with(self.lent.clone())
     }
 }
 
@@ -98,6 +106,8 @@ impl Driver {
 
 /// An enable line's level without current: it is active low.
 const OFF: bool = true;
+/// The level at which the board's LED is not selected.
+const UNSELECTED: bool = false;
 
 impl Hardware for Half {
     fn pump_spi(&self) -> Result<Spi, Fault> {
@@ -138,7 +148,7 @@ impl SlowBuses for Linux {
                 LampLine::Converter(ConverterLine { i2c: buses::i2c(i2c)?, address })
             }
             Light::Lm36011 { i2c, select, .. } => {
-                let select = self.pins().output(select, false);
+                let select = self.pins().output(select, UNSELECTED);
                 select.hold()?;
                 LampLine::Driver { i2c: buses::i2c(i2c)?, select: Output::new(select) }
             }

@@ -15,6 +15,9 @@ use thread_priority::{
 /// SCHED_FIFO, 1 to 99. As threads of interrupts have it where those are threads (PREEMPT_RT).
 pub const PRIORITY: u8 = 50;
 
+/// A nice value of 0, as the library counts.
+const USUAL: u8 = 50;
+
 /// What a thread was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RealTime {
@@ -82,17 +85,23 @@ impl fmt::Display for Scheduled {
 /// # Errors
 /// [`Denied::Priority`]: then nothing is changed.
 pub fn real_time(priority: u8) -> Result<RealTime, Denied> {
-    let value = ThreadPriorityValue::try_from(priority).map_err(Denied::Priority)?;
-    let fifo = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
-    set(ThreadPriority::Crossplatform(value), fifo).map_err(Denied::Priority)?;
+    urgent(priority)?;
     Ok(RealTime { priority, core: pin() })
+}
+
+/// Gives this thread real-time priority, on whichever core.
+///
+/// # Errors
+/// [`Denied::Priority`]: then nothing is changed.
+pub fn urgent(priority: u8) -> Result<(), Denied> {
+    set(priority, ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo))
+        .map_err(Denied::Priority)
 }
 
 /// Makes this thread an ordinary one on all cores, whoever has started it: children have what their parents have.
 pub fn ordinary() {
-    let other = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
     // It was allowed more than that: giving it up is always allowed.
-    let _ = set(ThreadPriority::Crossplatform(ThreadPriorityValue::default()), other);
+    let _ = set(USUAL, ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other));
     let _ = sched_getaffinity(Some(getpid())).and_then(|cores| sched_setaffinity(None, &cores));
 }
 
@@ -118,7 +127,8 @@ pub fn may_lock_memory() -> Result<(), Denied> {
     Ok(())
 }
 
-fn set(priority: ThreadPriority, policy: ThreadSchedulePolicy) -> Result<(), String> {
+fn set(priority: u8, policy: ThreadSchedulePolicy) -> Result<(), String> {
+    let priority = ThreadPriority::Crossplatform(ThreadPriorityValue::try_from(priority)?);
     set_thread_priority_and_policy(thread_native_id(), priority, policy).map_err(|error| match error {
         thread_priority::Error::OS(number) => io::Error::from_raw_os_error(number).to_string(),
         other => format!("{other:?}"),
@@ -148,9 +158,11 @@ mod tests {
             let granted = real_time(PRIORITY);
             let child = std::thread::spawn(move || {
                 ordinary();
-                (thread_priority::thread_schedule_policy().unwrap(), cores())
+                let nice = rustix::process::nice(0).unwrap();
+                (thread_priority::thread_schedule_policy().unwrap(), nice, cores())
             });
-            let (policy, cores) = child.join().unwrap();
+            let (policy, nice, cores) = child.join().unwrap();
+            assert_eq!(nice, 0);
             assert_eq!(policy, ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other));
             assert_eq!(cores, all);
             granted

@@ -5,6 +5,7 @@
 #
 #   hil-tests/vm/vm.sh                       # everything
 #   hil-tests/vm/vm.sh i2c                   # only checks with this in their name
+#   ROUNDS=50 hil-tests/vm/vm.sh guard       # the guard's, with four kills or hangs a round on each board; usual is 1
 #
 # PLANKTOR_CACHE: where the kernel's packages are kept unpacked (default: ~/.cache/planktor); nothing is lost if it is
 # emptied. WORK: where the rest is put (default: target/vm). ACCEL: kvm where it works (default: tcg, everywhere).
@@ -77,10 +78,10 @@ accel=${ACCEL:-tcg}
 [ "$accel" != tcg ] || counted=(-icount "shift=0,sleep=off" -rtc clock=vm)
 rm -rf "${work:?}/out"
 mkdir -p "$work/out"
-timeout 900 qemu-system-x86_64 -machine "q35,accel=$accel" -cpu max -smp 1 -m 768 ${counted[@]+"${counted[@]}"} \
+timeout "$((900 + 90 * ${ROUNDS:-0}))" qemu-system-x86_64 -machine "q35,accel=$accel" -cpu max -smp 1 -m 768 ${counted[@]+"${counted[@]}"} \
     -nodefaults -no-reboot -display none -serial stdio \
     -kernel "$kernel/boot/vmlinuz-$version" -initrd "$work/initramfs" \
-    -append "console=ttyS0 loglevel=3 panic=-1 run=\"vm $*\"" \
+    -append "console=ttyS0 loglevel=3 panic=-1 ROUNDS=${ROUNDS:-1} run=\"vm $*\"" \
     -virtfs "local,path=$work/out,mount_tag=out,security_model=mapped-xattr" \
     </dev/null | sed -u 's/\r$//' | tee "$work/console.txt" || true
 code=$(cat "$work/out/code" 2>/dev/null) || {

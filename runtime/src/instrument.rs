@@ -16,6 +16,7 @@ use planktor_actors::bubbler::Bubbles;
 use planktor_actors::camera::Eye;
 use planktor_actors::display::Sign;
 use planktor_actors::eeprom::Nameplate;
+use planktor_actors::heart::{Beat, Heart};
 use planktor_actors::host::{Host, Noted, Reopen};
 use planktor_actors::intake::{Gate, Intake, intake};
 use planktor_actors::journal::Journal;
@@ -142,6 +143,8 @@ pub struct Config {
     pub journal: Journal,
     /// Whether the hardware thread asks for real-time priority; not in virtual time.
     pub real_time: bool,
+    /// Who wants to know that the hardware thread lives; in real time.
+    pub heart: Option<Beat>,
 }
 
 impl Config {
@@ -174,6 +177,7 @@ impl Config {
             viewfinder: Viewfinder::default(),
             journal: Journal::default(),
             real_time: false,
+            heart: None,
         }
     }
 }
@@ -314,6 +318,9 @@ fn build(
         Box::new(move |job| metrics.timed(Stage::Record, || recorder.record(job)));
     let recorder = Worker::start_in_the_world("recorder", JOBS, config.models.recording, record)?;
 
+    if let Some(beat) = config.heart {
+        Heart::create(|ctx| Heart::new(ctx, beat));
+    }
     let hardware: Rc<dyn Hardware> = config.board.hardware().into();
     let current: Current = Rc::new(Cell::new(calibration));
     let (board, height) = (config.board, Height::default());

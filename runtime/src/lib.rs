@@ -12,6 +12,7 @@ pub mod eyepiece;
 pub mod figures;
 pub mod gateway;
 pub mod gpsd;
+pub mod guard;
 pub mod instrument;
 pub mod journal;
 pub mod machine;

@@ -5,6 +5,7 @@ use crate::chrony::{self, Chrony};
 use crate::eyepiece::Eyepiece;
 use crate::gateway::{self, Gateway};
 use crate::gpsd;
+use crate::guard::Guarded;
 use crate::instrument::{Config, Instrument, StartError};
 use crate::metrics::{Metrics, Reading};
 use crate::mqtt::broker::BrokerError;
@@ -70,6 +71,8 @@ pub struct Options {
     pub trouble: Option<Troublemaker>,
     /// The page, if there is to be one.
     pub web: Option<web::Options>,
+    /// The guard of this program, which wants to hear that the hardware thread lives, and that everything is safe at the end.
+    pub guarded: Option<Guarded>,
 }
 
 impl Options {
@@ -83,6 +86,7 @@ impl Options {
             say: Arc::new(|_| {}),
             trouble: None,
             web: None,
+            guarded: None,
         }
     }
 }
@@ -246,6 +250,10 @@ fn outside_thread(
         let newest = newest.tracking.clone();
         config.tracking = Some(Box::new(move || Box::new(newest)));
     }
+    let pulse = options.guarded.as_ref().map(|guarded| guarded.pulse.clone());
+    if let Some(pulse) = pulse.clone() {
+        config.heart = Some(Box::new(move || pulse.beat()));
+    }
     let (journal, client_id) = (config.journal.clone(), client_id(&config.name));
     let (instrument, answers) = match Instrument::start(config) {
         Ok(both) => both,
@@ -273,6 +281,9 @@ fn outside_thread(
             never = broker_goes_and_comes(twin, again, broker) => never,
         }
     });
+    if let (Ok(()), Some(pulse)) = (&ended, pulse) {
+        pulse.farewell();
+    }
     match ended {
         // Its threads hang: joining them would hang, too.
         Err(ServiceError::NoEnd) => std::mem::forget(instrument),
@@ -313,6 +324,9 @@ async fn outside(
             }
         }
     };
+    if let Some(why) = options.guarded.as_ref().and_then(|guarded| guarded.again.as_ref()) {
+        say(&format!("started again by its guard: {why}"));
+    }
     send_all(gateway::ready());
     let link = link::serve(
         link::Options {

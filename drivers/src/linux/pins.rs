@@ -9,10 +9,15 @@ use linux_embedded_hal::gpio_cdev::{self, LineRequestFlags};
 use planktor_protocol::Fault;
 use rppal::gpio;
 use rppal::system::DeviceInfo;
+use rustix::io::Errno;
+use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Whoever asks the kernel who has a line is told this.
 const CONSUMER: &str = "planktor";
@@ -26,6 +31,24 @@ pub fn on_a_pi() -> bool {
 #[derive(Clone, Debug)]
 pub struct Pins {
     labels: Vec<String>,
+    lent: Lent,
+}
+
+/// Outputs of the GPIO character device that another program has and shares with this one ([`Pin::shared`]). The kernel gives
+/// a line to one program only; but that one may hand on what it was given, and then both can set it.
+#[derive(Clone, Debug, Default)]
+pub struct Lent(Arc<BTreeMap<u8, OwnedFd>>);
+
+impl Lent {
+    /// Lines by their numbers. What is no line is noticed when it is first set.
+    pub fn new(lines: BTreeMap<u8, OwnedFd>) -> Self {
+        Self(Arc::new(lines))
+    }
+
+    /// Which lines.
+    pub fn numbers(&self) -> impl Iterator<Item = u8> {
+        self.0.keys().copied()
+    }
 }
 
 /// An output. Clones are the same pin. Until it is held it obeys nobody: it may be another program's. After the program's end
@@ -44,12 +67,20 @@ struct Line {
 enum Held {
     Pi(gpio::OutputPin),
     Other(CdevPin),
+    Lent(OwnedFd),
 }
 
 impl Pins {
     /// Lines of the first GPIO chip with one of these labels; on a Pi rppal knows by itself.
     pub fn new(labels: Vec<String>) -> Self {
-        Self { labels }
+        Self { labels, lent: Lent::default() }
+    }
+
+    /// The same, but these lines are not asked for: another program has them and shares them. On a Raspberry Pi it changes
+    /// nothing.
+    #[must_use]
+    pub fn with(self, lent: Lent) -> Self {
+        Self { lent, ..self }
     }
 
     /// An output with the level that it is to have from the first moment on.
@@ -74,6 +105,10 @@ impl Pins {
     fn take(&self, number: u8, first: bool) -> Result<Held, Fault> {
         if on_a_pi() {
             return taken_by_rppal(number, first).map(Held::Pi);
+        }
+        if let Some(line) = self.lent.0.get(&number) {
+            let ours = line.try_clone().and_then(|ours| Ok(set_line(&ours, first).map(|()| ours)?));
+            return ours.map(Held::Lent).map_err(|_| Fault::Unusable(name(number)));
         }
         self.requested(number, LineRequestFlags::OUTPUT, first.into()).map(Held::Other)
     }
@@ -151,16 +186,58 @@ impl Pin {
         Ok(())
     }
 
+    /// Gives it the level again that it had first.
+    ///
+    /// # Errors
+    /// It is not held, or does not obey.
+    pub fn rest(&self) -> Result<(), digital::ErrorKind> {
+        let first = self.0.borrow().first;
+        self.set(first)
+    }
+
+    /// The same line for another program; `None` if there is nothing to share: it is not held, or this is a Raspberry Pi,
+    /// where every program can set every pin.
+    ///
+    /// # Errors
+    /// There are too many open files.
+    pub fn shared(&self) -> io::Result<Option<OwnedFd>> {
+        match &self.0.borrow().held {
+            None | Some(Held::Pi(_)) => Ok(None),
+            Some(Held::Lent(line)) => line.try_clone().map(Some),
+            Some(Held::Other(pin)) => line(pin).try_clone_to_owned().map(Some),
+        }
+    }
+
     fn set(&self, high: bool) -> Result<(), digital::ErrorKind> {
         match &mut self.0.borrow_mut().held {
             Some(Held::Pi(pin)) => pin.write(if high { gpio::Level::High } else { gpio::Level::Low }),
             Some(Held::Other(pin)) => {
                 return pin.set_state(high.into()).map_err(|e| digital::Error::kind(&e));
             }
+            Some(Held::Lent(line)) => return set_line(line, high).map_err(|_| digital::ErrorKind::Other),
             None => return Err(digital::ErrorKind::Other),
         }
         Ok(())
     }
+}
+
+#[expect(unsafe_code, reason = "gpio-cdev tells a line's file by its number only")]
+fn line(pin: &CdevPin) -> BorrowedFd<'_> {
+    // SAFETY: the pin owns this file, and is borrowed as long as the answer.
+    unsafe { BorrowedFd::borrow_raw(pin.0.as_raw_fd()) }
+}
+
+/// Most lines of one handle (`GPIOHANDLES_MAX` of linux/gpio.h); ours have one.
+const LINES: usize = 64;
+/// `GPIOHANDLE_SET_LINE_VALUES_IOCTL` of linux/gpio.h: a byte a line.
+const SET_LEVELS: Opcode = opcode::read_write::<[u8; LINES]>(0xB4, 0x09);
+
+#[expect(unsafe_code, reason = "gpio-cdev sets only lines that it has asked for itself")]
+fn set_line(line: &OwnedFd, high: bool) -> Result<(), Errno> {
+    let mut levels = [0; LINES];
+    levels[0] = high.into();
+    // SAFETY: this request takes so many bytes, and the kernel refuses it for any file that is no line.
+    unsafe { ioctl(line, Updater::<SET_LEVELS, _>::new(&mut levels)) }
 }
 
 impl digital::ErrorType for Pin {
@@ -216,4 +293,20 @@ fn name(number: u8) -> &'static str {
         "GPIO21", "GPIO22", "GPIO23", "GPIO24", "GPIO25", "GPIO26", "GPIO27",
     ];
     NAMES.get(usize::from(number)).unwrap_or(&"a GPIO line beyond the header's")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Off a Raspberry Pi. That a lent line obeys is tried where there are lines.
+    #[test]
+    fn what_is_lent_and_is_no_line_is_named() {
+        let lent = Lent::new(BTreeMap::from([(23, File::open("/dev/null").unwrap().into())]));
+        let pins = Pins::new(vec!["nowhere".into()]).with(lent);
+        assert_eq!(pins.output(23, true).hold(), Err(Fault::Unusable("GPIO23")));
+        let other = pins.output(5, true);
+        assert_eq!(other.hold(), Err(Fault::Missing(CHIP)), "it was not lent");
+        assert!(other.rest().is_err() && other.shared().is_ok_and(|line| line.is_none()));
+    }
 }

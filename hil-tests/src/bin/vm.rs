@@ -4,14 +4,14 @@
 #![expect(clippy::print_stdout, reason = "the answer")]
 
 use planktor_hil_tests::vm::table::Line;
-use planktor_hil_tests::vm::{chips, kernel, whole};
+use planktor_hil_tests::vm::{chips, guarded, kernel, whole};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let names: Vec<String> = std::env::args().skip(1).collect();
     let named = |what: &str| names.is_empty() || names.iter().any(|name| what.contains(name.as_str()));
-    let checks =
-        chips::CHECKS.into_iter().chain(kernel::CHECKS).chain(whole::CHECKS).filter(|(what, _)| named(what));
+    let all = chips::CHECKS.into_iter().chain(kernel::CHECKS).chain(whole::CHECKS).chain(guarded::CHECKS);
+    let checks = all.filter(|(what, _)| named(what));
     let (mut passed, mut failed) = (0, 0);
     for check in checks {
         let line = Line::of(check);

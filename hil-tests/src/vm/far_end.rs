@@ -90,6 +90,8 @@ struct Seen {
     clockings: BTreeMap<Clocking, u64>,
     happenings: u64,
     meddled: BTreeMap<Wire, Answers>,
+    /// When somebody first waited in vain, since a wire was last meddled with.
+    in_vain: Option<Instant>,
 }
 
 /// Somebody at the far end, until it is dropped.
@@ -148,7 +150,14 @@ impl FarEnd {
 
     /// From now on this comes back.
     pub fn meddle(&self, wire: Wire, answers: Answers) {
-        lock(&self.seen).meddled.insert(wire, answers);
+        let mut seen = lock(&self.seen);
+        seen.meddled.insert(wire, answers);
+        seen.in_vain = None;
+    }
+
+    /// When somebody first waited in vain for an answer, since a wire was last meddled with.
+    pub fn in_vain(&self) -> Option<Instant> {
+        lock(&self.seen).in_vain
     }
 }
 
@@ -235,7 +244,11 @@ fn note(seen: &mut Seen, what: &Happening) -> Answers {
         seen.recent.pop_front();
     }
     seen.recent.push_back(what.clone());
-    wire.and_then(|wire| seen.meddled.get(&wire).copied()).unwrap_or(Answers::Theirs)
+    let answers = wire.and_then(|wire| seen.meddled.get(&wire).copied()).unwrap_or(Answers::Theirs);
+    if answers == Answers::Never {
+        seen.in_vain.get_or_insert_with(|| Monotonic.now());
+    }
+    answers
 }
 
 /// What a wire gives back.

@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod chips;
 pub mod far_end;
+pub mod guarded;
 pub mod kernel;
 pub mod programs;
 pub mod table;

@@ -3,6 +3,7 @@
 use crossbeam_channel::{Receiver, bounded};
 use planktor_drivers::clock::{Computer, WallClock as _};
 use planktor_runtime::mqtt::Address;
+use planktor_sim::Hat;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -64,14 +65,38 @@ impl Running {
         }
     }
 
+    /// Waits until it says this, from now on; the whole line.
+    ///
+    /// # Panics
+    /// If it never does.
+    pub fn will_say(&self, words: &str) -> String {
+        loop {
+            let line = self.says.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("it does not say {words:?}"));
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
     /// Asks it to end, and waits until it has.
     ///
     /// # Panics
     /// If it does not.
-    pub fn end(mut self) -> ExitStatus {
+    pub fn end(self) -> ExitStatus {
         let pid = Pid::from_child(&self.child);
         let process = pidfd_open(pid, PidfdFlags::empty()).expect("it is there");
         pidfd_send_signal(&process, Signal::TERM).expect("it is ours");
+        self.ends()
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn ends(mut self) -> ExitStatus {
+        let pid = Pid::from_child(&self.child);
+        let process = pidfd_open(pid, PidfdFlags::empty()).expect("nobody has waited for it");
         let at_most = Timespec::try_from(PATIENCE).expect("two minutes");
         let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&at_most));
         assert_eq!(ended, Ok(1), "it did not end");
@@ -109,32 +134,47 @@ pub fn mosquitto() -> Running {
 /// # Panics
 /// If it cannot be started.
 pub fn planktor(data: &str, more: &[&str]) -> Running {
-    let shipped = include_str!("../../../drivers/boards/hat-3.3.toml");
-    let [theirs, ours] = ["driver = \"csi\"\ndevice = \"imx477\"", CAMERA];
-    assert!(shipped.contains(theirs), "a board with its own camera is used with another");
-    // Nobody is behind a second SPI bus: there is no display.
-    let (before, display) = shipped.split_once("[display]").expect("a board with a display");
-    let (_, after) = display.split_once("\n\n").expect("its end");
-    let board = format!("{before}{after}").replace(theirs, ours);
+    let (board, camera) = without_display(Hat::V3_3);
+    assert!(camera.contains("imx477"), "a board with its own camera is used with another");
+    started("run", &format!("{board}{CAMERA}"), data, more)
+}
+
+/// The same below its guard, without a camera.
+///
+/// # Panics
+/// If it cannot be started.
+pub fn guard(hat: Hat, data: &str) -> Running {
+    started("guard", &without_display(hat).0, data, &["--gpsd", "off"])
+}
+
+/// A shipped board's description, and what it says of its camera, which comes last. Nobody is behind a second SPI bus: there
+/// is no display.
+fn without_display(hat: Hat) -> (String, &'static str) {
+    let shipped = match hat {
+        Hat::V1_2 => include_str!("../../../drivers/boards/hat-1.2.toml"),
+        Hat::V3_3 => include_str!("../../../drivers/boards/hat-3.3.toml"),
+    };
+    let (board, camera) = shipped.split_once("[camera]").expect("a board with a camera");
+    let board = match board.split_once("[display]") {
+        None => board.into(),
+        Some((before, display)) => {
+            format!("{before}{}", display.split_once("\n\n").expect("the display's end").1)
+        }
+    };
+    (board, camera)
+}
+
+fn started(verb: &str, board: &str, data: &str, more: &[&str]) -> Running {
     fs::write(BOARD, board).expect("the board's description");
     let mut command = Command::new("planktor");
-    command.args([
-        "run",
-        "--board",
-        BOARD,
-        "--broker",
-        &broker().to_string(),
-        "--chrony",
-        "off",
-        "--data",
-        data,
-    ]);
+    let broker = broker().to_string();
+    command.args([verb, "--board", BOARD, "--broker", &broker, "--chrony", "off", "--data", data]);
     Running::start("planktor", command.args(more).env("PLANKTOR_HTTP", "off"))
 }
 
 const BOARD: &str = "/tmp/board.toml";
 /// Small: an emulated processor makes its pictures.
-const CAMERA: &str = "driver = \"v4l\"\ndevice = \"vivid\"\nsize = [640, 360]";
+const CAMERA: &str = "[camera]\ndriver = \"v4l\"\ndevice = \"vivid\"\nsize = [640, 360]";
 
 /// The kernel's simulated camera, one webcam; unplugged when it is dropped.
 pub struct Camera;

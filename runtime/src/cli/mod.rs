@@ -7,6 +7,7 @@ mod contract;
 mod demo;
 mod doctor;
 mod export;
+mod guard;
 mod hurry;
 mod list;
 mod page;
@@ -40,6 +41,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Run the instrument until it is told to end (Ctrl-C, SIGTERM)
     Run(run::Run),
+    /// Run the instrument and watch over it: if it is killed or hangs, switch motors and lamp off, and start it again
+    Guard(guard::Guard),
     /// Run a whole acquisition on a simulated instrument and show what came of it
     Demo(demo::Demo),
     /// Look at everything that an instrument needs, and say what to do where something is wrong; moves and lights nothing
@@ -77,6 +80,7 @@ impl Cli {
     pub(crate) fn run(self) -> ExitCode {
         let result = match self.command {
             Command::Run(run) => run.run(),
+            Command::Guard(guard) => guard.run(),
             Command::Demo(demo) => demo.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Top(top) => top.run(),

@@ -13,6 +13,7 @@ use planktor_drivers::linux::description::Instrument as Model;
 use planktor_drivers::{Board, Clock, Disk};
 use planktor_runtime::board::{self, Chosen, Only};
 use planktor_runtime::chrony::Chrony;
+use planktor_runtime::guard::Guarded;
 use planktor_runtime::instrument::{Config, KEPT_FREE, Time};
 use planktor_runtime::journal::{Head, Writer};
 use planktor_runtime::machine;
@@ -83,10 +84,12 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let data = self.data.clone().create()?;
-        let mut instrument = match &self.twin {
-            Some(file) => {
-                let mut scenario = file.as_deref().map_or_else(|| Ok(Scenario::default()), read)?;
+        let guarded = Guarded::found()?;
+        let data = self.data()?;
+        let mut instrument = match self.board(&data)? {
+            None => {
+                let file = self.twin.as_ref().and_then(Option::as_deref);
+                let mut scenario = file.map_or_else(|| Ok(Scenario::default()), read)?;
                 scenario.seed = self.seed.unwrap_or(scenario.seed);
                 if self.hurry {
                     if self.page.is_asked_for() {
@@ -98,7 +101,7 @@ impl Run {
                 }
                 self.simulated(scenario, &data)?
             }
-            None => self.real(&data)?,
+            Some(chosen) => self.real(chosen, &data, guarded.as_ref())?,
         };
         let users = self.embedded.users()?;
         let broker = match self.external.asked()? {
@@ -118,6 +121,7 @@ impl Run {
             say: say(),
             trouble: instrument.trouble,
             web: self.page.options(users)?,
+            guarded,
         };
         let root = Path::new("/");
         let config = Config {
@@ -182,12 +186,41 @@ impl Run {
         })
     }
 
-    /// With gpsd and chrony where they usually are: on a ship they are what makes the data worth keeping.
-    fn real(&self, data: &Path) -> Result<Instrument, Failure> {
+    /// The board, and who said so; `None` if it is simulated.
+    pub(super) fn board(&self, data: &Path) -> Result<Option<Chosen>, Failure> {
+        if self.twin.is_some() {
+            return Ok(None);
+        }
         let usual = data.join(board::HARDWARE);
         let hardware = self.hardware.as_deref().unwrap_or(&usual);
         let chosen = board::choose(self.board.as_deref(), hardware)?;
-        let Chosen { description, by } = chosen.with_camera(self.camera.as_deref());
+        Ok(Some(chosen.with_camera(self.camera.as_deref())))
+    }
+
+    /// Why it is nothing for a guard, if so.
+    pub(super) fn unguarded(&self) -> Option<&'static str> {
+        match (self.hurry, &self.journal) {
+            (true, _) => Some("a hurried run has no instrument to guard; use planktor run"),
+            (_, Some(_)) => {
+                Some("a program that is started again would overwrite its journal; use planktor run")
+            }
+            (false, None) => None,
+        }
+    }
+
+    /// The folder of all data sets, which exists then.
+    pub(super) fn data(&self) -> Result<PathBuf, Failure> {
+        self.data.clone().create()
+    }
+
+    /// With gpsd and chrony where they usually are: on a ship they are what makes the data worth keeping. The instrument is
+    /// the guard's, if there is one.
+    fn real(
+        &self,
+        Chosen { description, by }: Chosen,
+        data: &Path,
+        guarded: Option<&Guarded>,
+    ) -> Result<Instrument, Failure> {
         let gpsd = match &self.gpsd {
             None => Some(GPSD.into()),
             Some(Gps::At(address)) => Some(address.clone()),
@@ -203,10 +236,8 @@ impl Run {
             },
             ..Scenario::default()
         };
-        let only = Only::take().map_err(|error| match error.kind() {
-            ErrorKind::AddrInUse => "another planktor has this computer's instrument; end that one, or give it commands: planktor status".to_owned(),
-            _ => format!("it cannot be known whether another planktor has the instrument: {error}"),
-        })?;
+        let only = if guarded.is_none() { Some(only()?) } else { None };
+        let lent = guarded.map(|guarded| guarded.lent.clone()).unwrap_or_default();
         Ok(Instrument {
             is: format!("{} ({by})", description.name),
             name: description.name,
@@ -216,11 +247,19 @@ impl Run {
             chrony: self.chrony.clone().unwrap_or(Keeper::At(None)).asked(),
             trouble: None,
             head: Head { board: Some(description.name.into()), ..head(scenario, data.into()) },
-            board: Arc::new(Linux::new(description)),
+            board: Arc::new(Linux::new(description).with(lent)),
             _its_gpsd: None,
-            _only: Some(only),
+            _only: only,
         })
     }
+}
+
+/// The instrument is this program's.
+pub(super) fn only() -> Result<Only, Failure> {
+    Only::take().map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => "another planktor has this computer's instrument; end that one, or give it commands: planktor status".into(),
+        _ => format!("it cannot be known whether another planktor has the instrument: {error}").into(),
+    })
 }
 
 /// What differs between a real instrument and a simulated one.
@@ -271,7 +310,7 @@ fn warn(broker: &BrokerChoice) {
 /// Lines that may wait for a slow terminal; what comes then is lost, and nobody waits.
 const LINES: usize = 256;
 
-fn say() -> Say {
+pub(super) fn say() -> Say {
     let (line, lines) = crossbeam_channel::bounded::<String>(LINES);
     let print = move || lines.iter().for_each(|line| eprintln!("planktor: {line}"));
     // Without a thread for it nothing is said.
