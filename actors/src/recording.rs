@@ -9,6 +9,7 @@ use crate::port::Port;
 use planktor_protocol::acquisition::{self, Formats, Metadata, Refusal};
 use planktor_protocol::camera::{Frame, Mode, Settings};
 use planktor_protocol::library::{Estimate, Name};
+use planktor_protocol::motion::ChipClocks;
 use planktor_protocol::plan::{Cursor, Plan};
 use planktor_protocol::position::Fix;
 use planktor_protocol::quality::Quality;
@@ -42,6 +43,8 @@ pub struct Facts {
     pub time: Option<Anchor>,
     /// How the camera streams.
     pub mode: Option<Mode>,
+    /// The clocks of the motors' drivers, from which the end of that motion was foreseen.
+    pub clocks: ChipClocks,
 }
 
 /// To an encoder.

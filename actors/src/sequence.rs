@@ -367,6 +367,7 @@ impl Sequence {
 mod tests {
     use super::*;
     use planktor_protocol::camera::{Picture, Pixels};
+    use planktor_protocol::motion::ChipClocks;
     use planktor_protocol::plan::Plan;
     use planktor_protocol::units::{Micrometres, NanolitresPerSecond};
     use std::sync::Arc;
@@ -413,6 +414,7 @@ mod tests {
             fix: None,
             time: None,
             mode: None,
+            clocks: ChipClocks::default(),
         }
     }
 

@@ -46,6 +46,7 @@ use phase::Phase;
 use planktor_drivers::board::Enable;
 use planktor_drivers::calibration::Current;
 use planktor_drivers::devices::focus::Height;
+use planktor_drivers::devices::oscillator::Oscillator;
 use planktor_protocol::acquisition::{self, Failure, Formats, Metadata, Progress, Refusal};
 use planktor_protocol::instrument::{Admitted, Answer, Command, CommandId, Denial, Device, Event};
 use planktor_protocol::lease as lease_of;
@@ -132,10 +133,14 @@ pub struct Parts {
     pub pump: Port<Order<pump::Command>>,
     /// The pump's enable line.
     pub pump_enable: Enable,
+    /// The clock of the pump's driver.
+    pub pump_clock: Oscillator,
     /// The stage's actor.
     pub focus: Port<Order<focus::Command>>,
     /// The stage's enable line.
     pub focus_enable: Enable,
+    /// The clock of the stage's driver.
+    pub focus_clock: Oscillator,
     /// Where the stage is.
     pub height: Height,
     /// The lamp's actor.
@@ -228,8 +233,10 @@ pub struct Supervisor {
     state: State,
     pump: Ledger<pump::Move>,
     pump_enable: Enable,
+    pump_clock: Oscillator,
     focus: Ledger<focus::Move>,
     focus_enable: Enable,
+    focus_clock: Oscillator,
     height: Height,
     light: Port<Order<light::Command>>,
     bubbler: Port<Order<bubbler::Command>>,
@@ -292,8 +299,10 @@ impl Supervisor {
             state: State::Idle,
             pump: Ledger::new(parts.pump),
             pump_enable: parts.pump_enable,
+            pump_clock: parts.pump_clock,
             focus: Ledger::new(parts.focus),
             focus_enable: parts.focus_enable,
+            focus_clock: parts.focus_clock,
             height: parts.height,
             light: parts.light,
             bubbler: parts.bubbler,
@@ -349,7 +358,7 @@ impl Supervisor {
                 let answered = self.pump.answer(run, &event);
                 self.time_motor(answered, &event);
                 if matches!(event, motion::Event::Done(_)) {
-                    self.works(Device::Pump);
+                    self.motor_works(Axis::Pump);
                 }
                 self.tell_both(answered, Event::Pump(event));
                 let refused = |why| (why != pump::Refusal::Stopped).then_some(Failure::Pump(why));
@@ -359,7 +368,7 @@ impl Supervisor {
                 let answered = self.focus.answer(run, &event);
                 self.time_motor(answered, &event);
                 if matches!(event, motion::Event::Done(_)) {
-                    self.works(Device::Focus);
+                    self.motor_works(Axis::Focus);
                 }
                 self.tell_both(answered, Event::Focus(event));
                 let refused = |why| (why != focus::Refusal::Stopped).then_some(Failure::Focus(why));

@@ -17,6 +17,7 @@ use planktor_drivers::disk::FileSystem;
 use planktor_hil_tests::began;
 use planktor_protocol::acquisition::Formats;
 use planktor_protocol::camera::{self, Frame, Image, Mode, Picture, Pixels};
+use planktor_protocol::motion::ChipClocks;
 use planktor_protocol::plan::Plan;
 use planktor_protocol::pump;
 use planktor_protocol::timekeeping::{Anchor, Source};
@@ -182,6 +183,7 @@ fn job(picture: &Arc<Fixed>, n: u32) -> Encode {
             fix: None,
             time: Some(anchor()),
             mode: Some(mode()),
+            clocks: ChipClocks::default(),
         },
         formats: Formats { jpeg: true, dng: false },
     }

@@ -13,6 +13,7 @@ use planktor_drivers::clock::Monotonic;
 use planktor_hil_tests::began;
 use planktor_protocol::acquisition::Formats;
 use planktor_protocol::camera::{Frame, Pixels};
+use planktor_protocol::motion::ChipClocks;
 use planktor_protocol::units::{Micrometres, Nanolitres};
 use planktor_protocol::{Instant, Run, Utc};
 use planktor_runtime::dataset::{self, Instrument};
@@ -82,6 +83,7 @@ fn job(frame: &Frame) -> Encode {
         fix: None,
         time: None,
         mode: None,
+        clocks: ChipClocks::default(),
     };
     Encode {
         batch: Run(1),

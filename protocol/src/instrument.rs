@@ -1,5 +1,6 @@
 //! The whole instrument: every command that can go in, every event that can come out.
 
+use crate::motion::ChipClock;
 use crate::survey::Survey;
 use crate::{
     Axis, Epochs, Instant, acquisition, bubbler, display, focus, lease, library, light, operating_time,
@@ -314,6 +315,8 @@ impl std::fmt::Display for Device {
 pub enum Health {
     /// It answers.
     Present,
+    /// It works, but the clock of its driver is beyond what the datasheet allows.
+    OddClock(ChipClock),
     /// It does not; it was made safe and is tried again.
     Lost(Fault),
     /// It failed too often; it stays off until the program is started again.
@@ -324,11 +327,20 @@ impl std::fmt::Display for Health {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Present => write!(f, "present"),
+            Self::OddClock(clock) => write!(f, "present, but {}", odd_clock(*clock)),
             Self::Lost(fault) => write!(f, "lost: {fault}; it is tried again"),
             Self::GivenUp(Fault::NotFitted) => write!(f, "not fitted"),
             Self::GivenUp(fault) => write!(f, "given up until the next start: {fault}"),
         }
     }
+}
+
+/// What is to be said of a clock that is beyond its datasheet.
+pub fn odd_clock(clock: ChipClock) -> String {
+    format!(
+        "its driver's clock runs at {clock}, where the datasheet allows 10.8 to 13.2 MHz; moves end as they should, but \
+         check the chip and its supply"
+    )
 }
 
 /// What can go wrong with hardware, and where to look.

@@ -295,6 +295,7 @@ impl Supervisor {
             fix: self.fix,
             time: self.anchor,
             mode: self.mode,
+            clocks: self.clocks(),
         }
     }
 

@@ -5,6 +5,7 @@ use crate::calibration::{Calibration, Current};
 use crate::chips::tmc5160::{Ramp, velocity};
 use crate::devices::axis::Axis;
 use crate::devices::motor::{Expected, Look, Motor, StartError};
+use crate::devices::oscillator::Oscillator;
 use crate::stop::{StopLine, Stopped};
 use planktor_protocol::pump::{Move, Refusal};
 use planktor_protocol::{self as protocol, Epochs, Fault, Instant};
@@ -24,8 +25,14 @@ pub struct Pump {
 
 impl Pump {
     /// Touches nothing; opening does.
-    pub fn new(spi: Spi, enable: Enable, stop: StopLine, calibration: Current) -> Self {
-        let axis = Axis::new(spi, enable, stop, protocol::Axis::Pump, RAMP);
+    pub fn new(
+        spi: Spi,
+        enable: Enable,
+        stop: StopLine,
+        calibration: Current,
+        oscillator: Oscillator,
+    ) -> Self {
+        let axis = Axis::new(spi, enable, stop, protocol::Axis::Pump, RAMP, oscillator);
         Self { axis, calibration }
     }
 }

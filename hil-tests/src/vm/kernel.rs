@@ -18,6 +18,7 @@ use planktor_drivers::calibration::Calibration;
 use planktor_drivers::clock::Monotonic;
 use planktor_drivers::devices::light::Light;
 use planktor_drivers::devices::motor::{Look, Motor as _};
+use planktor_drivers::devices::oscillator::Oscillator;
 use planktor_drivers::devices::pump::Pump;
 use planktor_drivers::linux::description::{self, Description, MotorDriver};
 use planktor_drivers::linux::pins::Pins;
@@ -389,6 +390,7 @@ fn pump_on(spi: Spi, bench: &KernelBench) -> Pump {
         bench.hardware.pump_enable(),
         StopLine::default(),
         std::rc::Rc::new(Calibration::V3_0.into()),
+        Oscillator::default(),
     )
 }
 

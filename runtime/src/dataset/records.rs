@@ -18,6 +18,7 @@ use super::whole_lines;
 use planktor_actors::recording::{Begin, Ending, Note, Picture};
 use planktor_protocol::acquisition::Metadata;
 use planktor_protocol::camera::{GAIN_AT_ISO_100, Mode, Settings};
+use planktor_protocol::motion::ChipClock;
 use planktor_protocol::quality;
 use planktor_protocol::timekeeping::Anchor;
 use planktor_protocol::wire::plan::{Step, steps};
@@ -123,9 +124,30 @@ pub struct Frame {
     pub fix: Option<Position>,
     /// The exposure's start by the newest knowledge.
     pub time: Option<Time>,
+    /// The clock of the pump's driver, from which the end of its motion was foreseen; `null` before its first move.
+    #[serde(default)]
+    pub pump_clock: Option<MotorClock>,
+    /// The same of the stage's.
+    #[serde(default)]
+    pub focus_clock: Option<MotorClock>,
     /// What the frame is worth.
     #[serde(default)]
     pub quality: Option<Quality>,
+}
+
+/// The clock of a motor's driver, as its moves have shown it: nominally 12 MHz, within 10 %.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MotorClock {
+    /// Its frequency.
+    pub hz: u32,
+    /// More or less.
+    pub within_hz: u32,
+}
+
+impl From<ChipClock> for MotorClock {
+    fn from(ChipClock { hz, within_hz }: ChipClock) -> Self {
+        Self { hz, within_hz }
+    }
 }
 
 /// When a frame was exposed.
@@ -237,6 +259,8 @@ pub(super) fn frame(picture: &Picture, quality: Option<&quality::Quality>, ancho
         light: facts.light.map(|light| f64::from(light.millionths()) / 1e6),
         fix: Position::of(facts.fix.as_ref(), start),
         time: facts.time.map(|time| Time::of(&time, start)),
+        pump_clock: facts.clocks.pump.map(Into::into),
+        focus_clock: facts.clocks.focus.map(Into::into),
         quality: quality.map(Quality::from),
     })
 }

@@ -11,6 +11,7 @@ use planktor_actors::recording::{Begin, Encode, Ending, Facts, Picture, Record, 
 use planktor_drivers::disk::{Disk, FileSystem};
 use planktor_protocol::acquisition::{Formats, Metadata, Refusal};
 use planktor_protocol::camera::{self, Frame, Image, Mode, Picture as Seen, Pixels};
+use planktor_protocol::motion::ChipClocks;
 use planktor_protocol::plan::Plan;
 use planktor_protocol::position::{Fix, Place};
 use planktor_protocol::pump;
@@ -127,6 +128,7 @@ fn facts() -> Facts {
         fix: None,
         time: Some(Anchor { source: Source::Computer, ..begin().anchor }),
         mode: Some(begin().mode),
+        clocks: ChipClocks::default(),
     }
 }
 
