@@ -12,6 +12,7 @@ use planktor_protocol::library::{Estimate, Name};
 use planktor_protocol::motion::ChipClocks;
 use planktor_protocol::plan::{Cursor, Plan};
 use planktor_protocol::position::Fix;
+use planktor_protocol::pump::Ramp;
 use planktor_protocol::quality::Quality;
 use planktor_protocol::timekeeping::{self, Anchor, Step};
 use planktor_protocol::units::{Fraction, Micrometres, Nanolitres};
@@ -194,6 +195,8 @@ pub enum Errand {
 pub enum Shelve {
     /// Full steps of the pump for a millilitre, thousandths: into `hardware.json`.
     PumpSteps(u32),
+    /// The ramp that the pump bears, and when that was found: into `hardware.json`.
+    PumpRamp(Ramp, Utc),
     /// What the instrument remembers.
     Memory(Memory),
     /// A protocol.

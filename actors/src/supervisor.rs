@@ -130,7 +130,7 @@ inputs! {
 /// What it is wired to.
 pub struct Parts {
     /// The pump's actor.
-    pub pump: Port<Order<pump::Command>>,
+    pub pump: Port<Order<motion::Command<pump::Stroke>>>,
     /// The pump's enable line.
     pub pump_enable: Enable,
     /// The clock of the pump's driver.
@@ -231,7 +231,7 @@ struct SlowOrder {
 pub struct Supervisor {
     bell: Bell,
     state: State,
-    pump: Ledger<pump::Move>,
+    pump: Ledger<pump::Stroke>,
     pump_enable: Enable,
     pump_clock: Oscillator,
     focus: Ledger<focus::Move>,
@@ -474,14 +474,11 @@ impl Supervisor {
         }
         match command {
             Command::Pump(motion::Command::Move(order)) => {
-                let (busy, acquiring) = (pump::Refusal::Busy, pump::Refusal::Acquiring);
-                match self.free_for(&state, Axis::Pump, self.pump.moving(), busy, acquiring) {
-                    Ok(()) => {
-                        let run = self.new_run();
-                        self.pump.order(run, epochs, order, Who::Client(Caller { id, arrived }));
-                    }
-                    Err(event) => self.tell(Some(id), Event::Pump(event)),
-                }
+                self.order_pump(&state, Caller { id, arrived }, epochs, pump::Stroke::Usual(order));
+                state
+            }
+            Command::Trial(trial) => {
+                self.order_pump(&state, Caller { id, arrived }, epochs, pump::Stroke::Trial(trial));
                 state
             }
             Command::Focus(motion::Command::Move(order)) => {
@@ -532,6 +529,17 @@ impl Supervisor {
             Command::Pump(motion::Command::Stop)
             | Command::Focus(motion::Command::Stop)
             | Command::Shutdown => unreachable!("the intake delivers stops as stops"),
+        }
+    }
+
+    fn order_pump(&mut self, state: &State, by: Caller, epochs: Epochs, order: pump::Stroke) {
+        let (busy, acquiring) = (pump::Refusal::Busy, pump::Refusal::Acquiring);
+        match self.free_for(state, Axis::Pump, self.pump.moving(), busy, acquiring) {
+            Ok(()) => {
+                let run = self.new_run();
+                self.pump.order(run, epochs, order, Who::Client(by));
+            }
+            Err(event) => self.tell(Some(by.id), Event::Pump(event)),
         }
     }
 

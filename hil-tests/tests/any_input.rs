@@ -26,6 +26,15 @@ fn right() -> Vec<(&'static str, Value)> {
         ("actuator/pump", json!({"action": "stop"})),
         ("actuator/pump", json!({"action": "set-configuration", "pump_steps_per_ml": 3220})),
         ("actuator/pump", json!({"action": "get-configuration"})),
+        (
+            "actuator/pump",
+            json!({"action": "try", "direction": "FORWARD", "volume": 0.01, "flowrate": 3, "amax": 3000}),
+        ),
+        ("actuator/pump", json!({"action": "get-ramp"})),
+        (
+            "actuator/pump",
+            json!({"action": "set-ramp", "amax": 3000, "fastest_amax": 4000, "timid_ml": 1, "fast_ml": 1}),
+        ),
         ("actuator/focus", json!({"action": "move", "direction": "UP", "distance": 0.05, "speed": 5})),
         ("actuator/focus", json!({"action": "stop"})),
         ("light", json!({"action": "on", "value": 0.5})),

@@ -15,6 +15,8 @@ pub enum Command {
     Pump(pump::Command),
     /// The stage.
     Focus(focus::Command),
+    /// The pump, with another ramp.
+    Trial(pump::Trial),
     /// The pump's calibration.
     Calibration(pump::Calibration),
     /// The lamp.
@@ -48,6 +50,7 @@ impl Command {
             Self::Acquisition(acquisition::Command::Stop) | Self::Shutdown => &[Axis::Pump, Axis::Focus],
             Self::Pump(_)
             | Self::Focus(_)
+            | Self::Trial(_)
             | Self::Calibration(_)
             | Self::Light(_)
             | Self::Bubbler(_)
@@ -66,7 +69,7 @@ impl Command {
     pub fn operates(&self) -> bool {
         match self {
             Self::Pump(_) | Self::Focus(_) | Self::Acquisition(_) => self.stops().is_empty(),
-            Self::Calibration(pump::Calibration::Get)
+            Self::Calibration(pump::Calibration::Get | pump::Calibration::GetRamp)
             | Self::Light(light::Command::Report)
             | Self::Bubbler(bubbler::Command::Report)
             | Self::OperatingTime(operating_time::Command::Get)
@@ -80,7 +83,8 @@ impl Command {
             | Self::Preview(_)
             | Self::Survey
             | Self::Shutdown => false,
-            Self::Calibration(_)
+            Self::Trial(_)
+            | Self::Calibration(_)
             | Self::Light(_)
             | Self::Bubbler(_)
             | Self::Display(_)
@@ -368,6 +372,9 @@ pub enum Fault {
     /// The end of a move was not reached in time.
     #[error("the motor did not reach its target in time; check motor, supply and enable line")]
     Late,
+    /// The motor lost its step and was stopped.
+    #[error("the motor stalled and was stopped; this ramp or load is too much for it")]
+    Stalled,
     /// A move ended, but not where it was to end.
     #[error(
         "the motor driver stands at another position than it was told; its bus is disturbed: check the cable"

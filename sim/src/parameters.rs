@@ -176,6 +176,9 @@ parameters! {
     disk_mb_per_s: 20.0 in 2.0..=100.0, "assumption: memory cards of class 10 and better, and worse ones";
     /// What is free on it at the start, MB.
     disk_free_mb: 16000.0 in 1.0..=256000.0, "assumption: a memory card of 32 GB";
+
+    /// The fastest acceleration that the pump's motor follows with its tubing, full steps/s2.
+    pump_most_steps_per_s2: 2400.0 in 900.0..=7000.0, "assumption: today's ramp has 512 and no pump is known to stall with it";
 }
 
 impl Parameters {

@@ -191,7 +191,7 @@ impl Supervisor {
                         return self.fail(a, Failure::Motor(Axis::Pump, fault));
                     }
                     let run = self.new_run();
-                    self.pump.order(run, a.epochs, order, Who::Acquisition);
+                    self.pump.order(run, a.epochs, order.into(), Who::Acquisition);
                 }
                 Act::Focus(order) => {
                     if let Some(fault) = self.fault(Device::Focus) {

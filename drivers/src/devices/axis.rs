@@ -4,7 +4,7 @@
 //! shown it ([`Oscillator`]). So the first look comes ever closer to the true end.
 
 use crate::board::{Enable, Spi};
-use crate::chips::tmc5160::{self, Ramp, Register, Tmc5160};
+use crate::chips::tmc5160::{self, Progress, Ramp, Register, Tmc5160};
 use crate::devices::motor::{Expected, Look, StartError};
 use crate::devices::oscillator::Oscillator;
 use crate::stop::{StopLine, Stopped};
@@ -12,10 +12,8 @@ use embedded_hal::spi::ErrorKind;
 use planktor_protocol::{self as protocol, Epochs, Fault, Instant};
 use std::time::Duration;
 
-/// Registers besides the ramp's, as today's instruments have them: GCONF with fast standstill detection, StealthChop and
-/// step filter; the chopper; hold 1, run 5, delay 8 (IHOLD_IRUN); power down after 0.2 s; StealthChop below TPWMTHRS.
-const SET_UP: [(Register, u32); 5] = [
-    (Register::Gconf, 0x0E),
+/// Registers besides the ramp's and those of stalls, as today's instruments have them: the chopper; hold 1, run 5, delay 8 (IHOLD_IRUN); power down after 0.2 s; StealthChop below TPWMTHRS.
+const SET_UP: [(Register, u32); 4] = [
     (Register::Chopconf, 0x0001_00C3),
     (Register::IholdIrun, 0x0008_0501),
     (Register::Tpowerdown, 10),
@@ -42,6 +40,7 @@ pub struct Axis {
     going: Option<Going>,
     opened: usize,
     was_reset: bool,
+    stops_at_stall: bool,
 }
 
 struct Going {
@@ -73,6 +72,7 @@ impl Axis {
             going: None,
             opened: 0,
             was_reset: false,
+            stops_at_stall: false,
         }
     }
 
@@ -85,10 +85,11 @@ impl Axis {
         let step = self.opened;
         self.opened += 1;
         let ramp = Tmc5160::<Spi>::ramp_registers(&self.ramp);
+        let stalls = Tmc5160::<Spi>::stall_registers(false);
         match step {
             0 => self.chip.stop().map_err(fault)?,
             1 => self.was_reset = self.chip.probe().map_err(fault)?,
-            _ => match SET_UP.iter().chain(&ramp).nth(step - 2) {
+            _ => match stalls.iter().chain(&SET_UP).chain(&ramp).nth(step - 2) {
                 Some((register, value)) => self.chip.set(*register, *value).map_err(fault)?,
                 None => {
                     self.position = self.chip.position().map_err(fault)?;
@@ -117,6 +118,25 @@ impl Axis {
     /// How far it was told to move, in microsteps, if it has not been seen to stand since.
     pub fn going_by(&self) -> Option<u32> {
         self.going.as_ref().map(|going| going.target.abs_diff(self.position))
+    }
+
+    /// How the next moves are made: with which ramp, and whether a stall ends them. To be said while it stands.
+    ///
+    /// # Errors
+    /// [`Fault`]: nobody answers.
+    pub fn shape(&mut self, ramp: Ramp, stops_at_stall: bool) -> Result<(), Fault> {
+        let old = Tmc5160::<Spi>::ramp_registers(&self.ramp);
+        for (new, old) in Tmc5160::<Spi>::ramp_registers(&ramp).into_iter().zip(old) {
+            if new != old {
+                self.chip.set(new.0, new.1).map_err(fault)?;
+            }
+        }
+        self.ramp = ramp;
+        if stops_at_stall != self.stops_at_stall {
+            self.chip.stop_at_stall(stops_at_stall).map_err(fault)?;
+            self.stops_at_stall = stops_at_stall;
+        }
+        Ok(())
     }
 
     /// Starts a move by `usteps` at `usteps_per_s`; says when it is expected to end.
@@ -160,11 +180,14 @@ impl Axis {
     /// Whether the move is over.
     ///
     /// # Errors
-    /// [`Fault::Late`] well after the latest possible end; or the chip's own.
+    /// [`Fault::Late`] well after the latest possible end, [`Fault::Stalled`] if that was to be seen; or the chip's own.
     pub fn look(&mut self, now: Instant) -> Result<Look, Fault> {
         let Some(going) = &mut self.going else { return Ok(Look::Reached(Duration::ZERO)) };
-        let reached = self.chip.position_reached().map_err(fault)? || going.nominal.is_zero();
-        if reached {
+        let progress = self.chip.progress().map_err(fault)?;
+        if progress == Progress::Stalled {
+            return Err(Fault::Stalled);
+        }
+        if progress == Progress::Reached || going.nominal.is_zero() {
             // A target that was disturbed on its way is reached, too.
             if self.chip.position().map_err(fault)? != going.target {
                 return Err(Fault::Elsewhere);

@@ -19,7 +19,7 @@ const MARGIN: f64 = 0.01;
 const DRIFT: f64 = 2e-4;
 /// Known less well than that, as a part of it, nothing is said about a clock.
 const KNOWN: f64 = 0.01;
-/// One move can be disturbed on its way to the driver; so many in a row that agree are a clock.
+/// So many moves in a row that agree are believed to show a clock beyond its datasheet.
 const AGREE: u8 = 2;
 /// A register read takes 0.1 to 0.3 ms with everything around it: looking more often would keep the thread busy.
 const CLOSEST_LOOKS: Duration = Duration::from_micros(300);
@@ -34,6 +34,8 @@ pub struct Oscillator(Rc<Cell<Known>>);
 struct Known {
     period: Period,
     moves: u32,
+    /// Whether the last move contradicted that.
+    contradicted: bool,
     /// Moves in a row that say that the clock is beyond its datasheet.
     beyond: u8,
 }
@@ -84,10 +86,17 @@ impl Oscillator {
             return;
         }
         let seen = Period { least: not_yet.as_secs_f64() / nominal, most: reached.as_secs_f64() / nominal };
-        let Known { period, moves, beyond } = self.0.get();
-        let period = period.narrowed(&seen);
+        let Known { period, moves, contradicted, beyond } = self.0.get();
+        // One move may have been disturbed on its way to the driver; after another one, what was just seen is the truth.
+        // What no clock can be means that something else was wrong, and then nothing is known.
+        let narrowed = period.narrowed(&seen);
+        let (period, contradicted) = match narrowed {
+            Some(narrowed) => (narrowed, false),
+            None if contradicted => (seen.within(&Period::POSSIBLE).unwrap_or_default(), false),
+            None => (period, true),
+        };
         let beyond = if period.is_beyond() { beyond.saturating_add(1) } else { 0 };
-        self.0.set(Known { period, moves: moves.saturating_add(1), beyond });
+        self.0.set(Known { period, moves: moves.saturating_add(1), contradicted, beyond });
     }
 }
 
@@ -126,15 +135,12 @@ impl Period {
         (both.least <= both.most).then_some(both)
     }
 
-    /// What is known after a move that was seen to last so long.
-    fn narrowed(&self, seen: &Self) -> Self {
+    /// What is known after a move that was seen to last so long; `None` if that contradicts what was known.
+    fn narrowed(&self, seen: &Self) -> Option<Self> {
         // Who stands at the first look may have stood before: then the clock is faster than was thought.
         let earlier = if seen.least <= 0.0 { 2.0 * (self.most - self.least).max(DRIFT) } else { 0.0 };
         let known = Self { least: (self.least - earlier) * (1.0 - DRIFT), most: self.most * (1.0 + DRIFT) };
-        // A contradiction means that the clock has drifted: what was just seen is the truth. What no clock can be means
-        // that something else was wrong, and then nothing is known.
-        let possible = seen.within(&Self::POSSIBLE);
-        possible.map_or_else(Self::default, |seen| known.within(&seen).unwrap_or(seen))
+        known.within(&seen.within(&Self::POSSIBLE)?)
     }
 }
 

@@ -334,6 +334,8 @@ enum Response {
     },
     /// The pump's configuration, to who asked for it.
     Configured(motion::PumpConfigured),
+    /// The pump's ramp, to who asked for it or set it.
+    Ramp(motion::PumpRampIs),
     /// It is done; what the status says, too, or nothing.
     Done(serde_json::Map<String, Value>),
 }
