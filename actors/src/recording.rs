@@ -11,8 +11,10 @@ use crate::settling::{Learned, Studied, Study, Unlearned};
 use planktor_protocol::acquisition::{self, Formats, Metadata, Refusal};
 use planktor_protocol::camera::{Frame, Mode, Settings};
 use planktor_protocol::library::{Estimate, Name};
+use planktor_protocol::motion::ChipClocks;
 use planktor_protocol::plan::{Cursor, Plan};
 use planktor_protocol::position::Fix;
+use planktor_protocol::pump::Ramp;
 use planktor_protocol::quality::Quality;
 use planktor_protocol::timekeeping::{self, Anchor, Step};
 use planktor_protocol::units::{Fraction, Micrometres, Nanolitres};
@@ -51,6 +53,8 @@ pub struct Facts {
     /// How far what is seen in it moved since the frame before, along the flow, nm; `None` where nobody looked, or nothing
     /// could be seen.
     pub moved_nm: Option<i64>,
+    /// The clocks of the motors' drivers, from which the end of that motion was foreseen.
+    pub clocks: ChipClocks,
 }
 
 /// The light of a strobed frame.
@@ -209,6 +213,8 @@ pub enum Errand {
 pub enum Shelve {
     /// Full steps of the pump for a millilitre, thousandths: into `hardware.json`.
     PumpSteps(u32),
+    /// The ramp that the pump bears, and when that was found: into `hardware.json`.
+    PumpRamp(Ramp, Utc),
     /// What the instrument remembers.
     Memory(Memory),
     /// A protocol.

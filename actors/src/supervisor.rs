@@ -48,6 +48,7 @@ use phase::Phase;
 use planktor_drivers::board::{Enable, Output};
 use planktor_drivers::calibration::Current;
 use planktor_drivers::devices::focus::Height;
+use planktor_drivers::devices::oscillator::Oscillator;
 use planktor_protocol::acquisition::{self, Failure, Formats, Metadata, Progress, Refusal};
 use planktor_protocol::instrument::{Admitted, Answer, Command, CommandId, Denial, Device, Event};
 use planktor_protocol::lease as lease_of;
@@ -134,13 +135,17 @@ inputs! {
 /// What it is wired to.
 pub struct Parts {
     /// The pump's actor.
-    pub pump: Port<Order<pump::Command>>,
+    pub pump: Port<Order<motion::Command<pump::Stroke>>>,
     /// The pump's enable line.
     pub pump_enable: Enable,
+    /// The clock of the pump's driver.
+    pub pump_clock: Oscillator,
     /// The stage's actor.
     pub focus: Port<Order<focus::Command>>,
     /// The stage's enable line.
     pub focus_enable: Enable,
+    /// The clock of the stage's driver.
+    pub focus_clock: Oscillator,
     /// Where the stage is.
     pub height: Height,
     /// The lamp's actor.
@@ -233,10 +238,12 @@ struct SlowOrder {
 pub struct Supervisor {
     bell: Bell,
     state: State,
-    pump: Ledger<pump::Move>,
+    pump: Ledger<pump::Stroke>,
     pump_enable: Enable,
+    pump_clock: Oscillator,
     focus: Ledger<focus::Move>,
     focus_enable: Enable,
+    focus_clock: Oscillator,
     height: Height,
     light: Port<Order<light::Command>>,
     strobe_pin: Option<Output>,
@@ -301,8 +308,10 @@ impl Supervisor {
             state: State::Idle,
             pump: Ledger::new(parts.pump),
             pump_enable: parts.pump_enable,
+            pump_clock: parts.pump_clock,
             focus: Ledger::new(parts.focus),
             focus_enable: parts.focus_enable,
+            focus_clock: parts.focus_clock,
             height: parts.height,
             light: parts.light,
             strobe_pin: parts.strobe_pin,
@@ -360,7 +369,7 @@ impl Supervisor {
                 let answered = self.pump.answer(run, &event);
                 self.time_motor(answered, &event);
                 if matches!(event, motion::Event::Done(_)) {
-                    self.works(Device::Pump);
+                    self.motor_works(Axis::Pump);
                 }
                 self.tell_both(answered, Event::Pump(event));
                 let refused = |why| (why != pump::Refusal::Stopped).then_some(Failure::Pump(why));
@@ -370,7 +379,7 @@ impl Supervisor {
                 let answered = self.focus.answer(run, &event);
                 self.time_motor(answered, &event);
                 if matches!(event, motion::Event::Done(_)) {
-                    self.works(Device::Focus);
+                    self.motor_works(Axis::Focus);
                 }
                 self.tell_both(answered, Event::Focus(event));
                 let refused = |why| (why != focus::Refusal::Stopped).then_some(Failure::Focus(why));
@@ -487,14 +496,11 @@ impl Supervisor {
         }
         match command {
             Command::Pump(motion::Command::Move(order)) => {
-                let (busy, acquiring) = (pump::Refusal::Busy, pump::Refusal::Acquiring);
-                match self.free_for(&state, Axis::Pump, self.pump.moving(), busy, acquiring) {
-                    Ok(()) => {
-                        let run = self.new_run();
-                        self.pump.order(run, epochs, order, Who::Client(Caller { id, arrived }));
-                    }
-                    Err(event) => self.tell(Some(id), Event::Pump(event)),
-                }
+                self.order_pump(&state, Caller { id, arrived }, epochs, pump::Stroke::Usual(order));
+                state
+            }
+            Command::Trial(trial) => {
+                self.order_pump(&state, Caller { id, arrived }, epochs, pump::Stroke::Trial(trial));
                 state
             }
             Command::Focus(motion::Command::Move(order)) => {
@@ -545,6 +551,17 @@ impl Supervisor {
             Command::Pump(motion::Command::Stop)
             | Command::Focus(motion::Command::Stop)
             | Command::Shutdown => unreachable!("the intake delivers stops as stops"),
+        }
+    }
+
+    fn order_pump(&mut self, state: &State, by: Caller, epochs: Epochs, order: pump::Stroke) {
+        let (busy, acquiring) = (pump::Refusal::Busy, pump::Refusal::Acquiring);
+        match self.free_for(state, Axis::Pump, self.pump.moving(), busy, acquiring) {
+            Ok(()) => {
+                let run = self.new_run();
+                self.pump.order(run, epochs, order, Who::Client(by));
+            }
+            Err(event) => self.tell(Some(by.id), Event::Pump(event)),
         }
     }
 

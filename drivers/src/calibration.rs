@@ -1,5 +1,6 @@
 //! What differs between instruments of the same kind: `hardware.json`, in integers.
 
+use planktor_protocol::pump::Amax;
 use planktor_protocol::units::{MicrometresPerSecond, NanolitresPerSecond};
 
 /// Constants of one instrument as they are now: a calibration by an operator is in force from the next move on.
@@ -12,6 +13,8 @@ pub struct Calibration {
     pub pump_millisteps_per_ml: u32,
     /// The fastest flow the pump can do.
     pub pump_max_flow: NanolitresPerSecond,
+    /// How fast the pump accelerates and brakes; from the next stroke on.
+    pub pump_amax: Amax,
     /// Full steps of the stage for a millimetre, in thousandths.
     pub focus_millisteps_per_mm: u32,
     /// The fastest the stage can go.
@@ -29,6 +32,7 @@ impl Calibration {
     pub const V3_0: Self = Self {
         pump_millisteps_per_ml: 3_220_000,
         pump_max_flow: NanolitresPerSecond(20_000_000 / 60),
+        pump_amax: Amax::TIMID,
         focus_millisteps_per_mm: 40_000,
         focus_max_speed: MicrometresPerSecond(5_000),
         microsteps: 256,

@@ -33,6 +33,7 @@ pub mod devices {
     pub mod focus;
     pub mod light;
     pub mod motor;
+    pub mod oscillator;
     pub mod position;
     pub mod pump;
     pub mod rtc;

@@ -3,7 +3,7 @@
 //! What is not permitted is said, and everything works without it, later. `docs/planktor.service` permits it.
 
 use rustix::mm::{MlockAllFlags, mlockall};
-use rustix::process::{Resource, geteuid, getpid, getrlimit};
+use rustix::process::{Resource, geteuid, getpid, getrlimit, setpriority_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::fmt;
 use std::io;
@@ -15,8 +15,8 @@ use thread_priority::{
 /// SCHED_FIFO, 1 to 99. As threads of interrupts have it where those are threads (PREEMPT_RT).
 pub const PRIORITY: u8 = 50;
 
-/// A nice value of 0, as the library counts.
-const USUAL: u8 = 50;
+/// A nice value of about 0, as the library counts; the kernel's own count is set after it.
+const USUAL: u8 = 49;
 
 /// What a thread was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +102,7 @@ pub fn urgent(priority: u8) -> Result<(), Denied> {
 pub fn ordinary() {
     // It was allowed more than that: giving it up is always allowed.
     let _ = set(USUAL, ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other));
+    let _ = setpriority_process(None, 0);
     let _ = sched_getaffinity(Some(getpid())).and_then(|cores| sched_setaffinity(None, &cores));
 }
 

@@ -17,6 +17,7 @@ use planktor_drivers::disk::FileSystem;
 use planktor_hil_tests::began;
 use planktor_protocol::acquisition::Formats;
 use planktor_protocol::camera::{self, Frame, Image, Mode, Picture, Pixels};
+use planktor_protocol::motion::ChipClocks;
 use planktor_protocol::plan::{Plan, Step};
 use planktor_protocol::pump;
 use planktor_protocol::timekeeping::{Anchor, Source};
@@ -185,6 +186,7 @@ fn job(picture: &Arc<Fixed>, n: u32) -> Encode {
             pulse: None,
             flow: None,
             moved_nm: None,
+            clocks: ChipClocks::default(),
         },
         formats: Formats { jpeg: true, dng: false },
     }

@@ -13,6 +13,7 @@ use planktor_drivers::clock::Monotonic;
 use planktor_hil_tests::began;
 use planktor_protocol::acquisition::Formats;
 use planktor_protocol::camera::{Frame, Pixels};
+use planktor_protocol::motion::ChipClocks;
 use planktor_protocol::units::{Micrometres, Nanolitres};
 use planktor_protocol::{Instant, Run, Utc};
 use planktor_runtime::dataset::{self, Instrument};
@@ -85,6 +86,7 @@ fn job(frame: &Frame) -> Encode {
         pulse: None,
         flow: None,
         moved_nm: None,
+        clocks: ChipClocks::default(),
     };
     Encode {
         batch: Run(1),

@@ -1,5 +1,6 @@
 //! The whole instrument: every command that can go in, every event that can come out.
 
+use crate::motion::ChipClock;
 use crate::survey::Survey;
 use crate::{
     Axis, Epochs, Instant, acquisition, bubbler, display, focus, lease, library, light, operating_time,
@@ -14,6 +15,8 @@ pub enum Command {
     Pump(pump::Command),
     /// The stage.
     Focus(focus::Command),
+    /// The pump, with another ramp.
+    Trial(pump::Trial),
     /// The pump's calibration.
     Calibration(pump::Calibration),
     /// The lamp.
@@ -47,6 +50,7 @@ impl Command {
             Self::Acquisition(acquisition::Command::Stop) | Self::Shutdown => &[Axis::Pump, Axis::Focus],
             Self::Pump(_)
             | Self::Focus(_)
+            | Self::Trial(_)
             | Self::Calibration(_)
             | Self::Light(_)
             | Self::Bubbler(_)
@@ -65,7 +69,7 @@ impl Command {
     pub fn operates(&self) -> bool {
         match self {
             Self::Pump(_) | Self::Focus(_) | Self::Acquisition(_) => self.stops().is_empty(),
-            Self::Calibration(pump::Calibration::Get)
+            Self::Calibration(pump::Calibration::Get | pump::Calibration::GetRamp)
             | Self::Light(light::Command::Report)
             | Self::Bubbler(bubbler::Command::Report)
             | Self::OperatingTime(operating_time::Command::Get)
@@ -79,7 +83,8 @@ impl Command {
             | Self::Preview(_)
             | Self::Survey
             | Self::Shutdown => false,
-            Self::Calibration(_)
+            Self::Trial(_)
+            | Self::Calibration(_)
             | Self::Light(_)
             | Self::Bubbler(_)
             | Self::Display(_)
@@ -314,6 +319,8 @@ impl std::fmt::Display for Device {
 pub enum Health {
     /// It answers.
     Present,
+    /// It works, but the clock of its driver is beyond what the datasheet allows.
+    OddClock(ChipClock),
     /// It does not; it was made safe and is tried again.
     Lost(Fault),
     /// It failed too often; it stays off until the program is started again.
@@ -324,11 +331,20 @@ impl std::fmt::Display for Health {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Present => write!(f, "present"),
+            Self::OddClock(clock) => write!(f, "present, but {}", odd_clock(*clock)),
             Self::Lost(fault) => write!(f, "lost: {fault}; it is tried again"),
             Self::GivenUp(Fault::NotFitted) => write!(f, "not fitted"),
             Self::GivenUp(fault) => write!(f, "given up until the next start: {fault}"),
         }
     }
+}
+
+/// What is to be said of a clock that is beyond its datasheet.
+pub fn odd_clock(clock: ChipClock) -> String {
+    format!(
+        "its driver's clock runs at {clock}, where the datasheet allows 10.8 to 13.2 MHz; moves end as they should, but \
+         check the chip and its supply"
+    )
 }
 
 /// What can go wrong with hardware, and where to look.
@@ -356,6 +372,9 @@ pub enum Fault {
     /// The end of a move was not reached in time.
     #[error("the motor did not reach its target in time; check motor, supply and enable line")]
     Late,
+    /// The motor lost its step and was stopped.
+    #[error("the motor stalled and was stopped; this ramp or load is too much for it")]
+    Stalled,
     /// A move ended, but not where it was to end.
     #[error(
         "the motor driver stands at another position than it was told; its bus is disturbed: check the cable"

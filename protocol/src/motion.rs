@@ -11,6 +11,30 @@ pub enum Command<M> {
     Stop,
 }
 
+/// The clock of a motor's driver, as its moves have shown it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChipClock {
+    /// Nominally 12 MHz.
+    pub hz: u32,
+    /// More or less.
+    pub within_hz: u32,
+}
+
+impl std::fmt::Display for ChipClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.3} MHz", f64::from(self.hz) / 1e6)
+    }
+}
+
+/// Those of both motors; `None` before the first move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChipClocks {
+    /// The pump's.
+    pub pump: Option<ChipClock>,
+    /// The stage's.
+    pub focus: Option<ChipClock>,
+}
+
 /// What came of it. A move ends in exactly one of `Done`, `Interrupted`, `Refused`, `Failed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<R> {

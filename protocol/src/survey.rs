@@ -3,6 +3,7 @@
 use crate::Instant;
 use crate::camera::Mode;
 use crate::eeprom::Identity;
+use crate::motion::ChipClocks;
 use crate::position::Fix;
 use crate::timekeeping::Anchor;
 use crate::units::{Fraction, Micrometres};
@@ -27,6 +28,8 @@ pub struct Survey {
     pub light: Option<Fraction>,
     /// How the camera takes pictures, as it last said.
     pub camera: Option<Mode>,
+    /// The clocks of the motors' drivers.
+    pub clocks: ChipClocks,
     /// Which instrument it is.
     pub who: Who,
 }

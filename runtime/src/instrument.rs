@@ -39,6 +39,7 @@ use planktor_drivers::devices::display::Display;
 use planktor_drivers::devices::eeprom::Eeprom;
 use planktor_drivers::devices::focus::{Focus, Height};
 use planktor_drivers::devices::light::Light;
+use planktor_drivers::devices::oscillator::Oscillator;
 use planktor_drivers::devices::position::PositionSource;
 use planktor_drivers::devices::pump::Pump;
 use planktor_drivers::devices::rtc::Rtc;
@@ -324,12 +325,13 @@ fn build(
     let hardware: Rc<dyn Hardware> = config.board.hardware().into();
     let current: Current = Rc::new(Cell::new(calibration));
     let (board, height) = (config.board, Height::default());
+    let (pump_clock, focus_clock) = (Oscillator::default(), Oscillator::default());
     let supervisor = Supervisor::create(|ctx| {
         let me = ctx.address();
         let health: Port<Noted> = Port::of(&me);
         let pump = {
             let (hardware, stop, events) = (hardware.clone(), stop.clone(), Port::of(&me));
-            let current = current.clone();
+            let (current, clock) = (current.clone(), pump_clock.clone());
             Host::start(
                 Device::Pump,
                 health.clone(),
@@ -339,6 +341,7 @@ fn build(
                         hardware.pump_enable(),
                         stop.clone(),
                         current.clone(),
+                        clock.clone(),
                     );
                     Ok(Drive::new(pump, bell, events.clone()))
                 }),
@@ -346,12 +349,14 @@ fn build(
         };
         let focus = {
             let (hardware, height, events) = (hardware.clone(), height.clone(), Port::of(&me));
+            let clock = focus_clock.clone();
             Host::start(
                 Device::Focus,
                 health.clone(),
                 Box::new(move |bell| {
                     let (spi, enable) = (hardware.focus_spi()?, hardware.focus_enable());
-                    let focus = Focus::new(spi, enable, stop.clone(), calibration, height.clone());
+                    let (height, clock) = (height.clone(), clock.clone());
+                    let focus = Focus::new(spi, enable, stop.clone(), calibration, height, clock);
                     Ok(Drive::new(focus, bell, events.clone()))
                 }),
             )
@@ -435,8 +440,10 @@ fn build(
         let parts = Parts {
             pump: Port::of(&pump),
             pump_enable: hardware.pump_enable(),
+            pump_clock,
             focus: Port::of(&focus),
             focus_enable: hardware.focus_enable(),
+            focus_clock,
             height: height.clone(),
             light: Port::of(&light),
             // A pin that cannot be had is none: the lamp's bus does it.

@@ -18,6 +18,7 @@ pub mod journal;
 pub mod machine;
 pub mod metrics;
 pub mod mqtt;
+pub mod ramp;
 pub mod replay;
 pub mod scenario;
 pub mod service;

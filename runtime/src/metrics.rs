@@ -266,7 +266,7 @@ impl Metrics {
         }
         if let Event::Health(device, health) = event {
             let device = || [("device", device.to_string())];
-            let present = *health == Health::Present;
+            let present = matches!(health, Health::Present | Health::OddClock(_));
             self.0.present.get_or_create(&device()).set(i64::from(present));
             if !present {
                 self.0.faults.get_or_create(&device()).inc();

@@ -19,11 +19,12 @@ use planktor_drivers::calibration::Calibration;
 use planktor_drivers::disk::Disk;
 use planktor_protocol::Utc;
 use planktor_protocol::library::{LARGEST, MOST, Name};
+use planktor_protocol::pump::{Amax, Ramp};
 use planktor_protocol::timekeeping::{Saved, Source};
-use planktor_protocol::units::{Fraction, MicrometresPerSecond, NanolitresPerSecond};
+use planktor_protocol::units::{Fraction, MicrometresPerSecond, Nanolitres, NanolitresPerSecond};
 use planktor_protocol::wire;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,9 @@ const TWIN: &str = "twin";
 const MEMORY: &str = "planktor.json";
 const PROTOCOLS: &str = "protocols";
 const PUMP_STEPS: &str = "pump_steps_per_ml";
+const PUMP_AMAX: &str = "pump_amax";
+/// How that was found; for people.
+const PUMP_RAMP: &str = "pump_ramp";
 
 /// What comes with the program.
 const SHIPPED: [(&str, &str); 5] = [
@@ -137,6 +141,15 @@ impl Shelf {
                 keys.insert(PUMP_STEPS.into(), wire::motion::steps(thousandths));
                 replace(disk, self.hardware.parent().unwrap_or(&self.data), &self.hardware, &keys)
             }
+            Shelve::PumpRamp(Ramp { amax, fastest, timid, fast }, utc) => {
+                let mut keys = self.hardware(disk)?.unwrap_or_default();
+                let ml = |Nanolitres(nl): Nanolitres| nl as f64 / 1e6;
+                keys.insert(PUMP_AMAX.into(), amax.0.into());
+                let found = json!({"date": utc.rfc3339(), "fastest_amax": fastest.0, "timid_ml": ml(timid),
+                                   "fast_ml": ml(fast)});
+                keys.insert(PUMP_RAMP.into(), found);
+                replace(disk, self.hardware.parent().unwrap_or(&self.data), &self.hardware, &keys)
+            }
             Shelve::Memory(Memory { level, lit, time }) => {
                 let lamp_level = f64::from(level.millionths()) / 1e6;
                 let said =
@@ -173,6 +186,16 @@ impl Shelf {
                 wrong(&self.hardware, &format!("{key} is {value}; expected a number above 0, up to {most}"))
             }),
         };
+        let amax = match keys.get(PUMP_AMAX) {
+            None => usual.pump_amax,
+            Some(value) => {
+                let whole = value.as_u64().and_then(|n| u32::try_from(n).ok());
+                let (least, most) = (Amax::LEAST, Amax::MOST);
+                let amax = whole.filter(|amax| (least..=most).contains(amax)).map(Amax);
+                let expected = format!("expected a whole number from {least} to {most}");
+                amax.ok_or_else(|| wrong(&self.hardware, &format!("{PUMP_AMAX} is {value}; {expected}")))?
+            }
+        };
         let usual_flow = usual.pump_max_flow.0 as f64 * 60.0 / 1e6;
         let thousandths = |number: f64| (number * 1e3).round() as u32;
         Ok(Calibration {
@@ -184,6 +207,7 @@ impl Shelf {
             pump_max_flow: NanolitresPerSecond(
                 (number("pump_max_speed", 1e3, usual_flow)? * 1e6 / 60.0) as i64,
             ),
+            pump_amax: amax,
             focus_millisteps_per_mm: thousandths(number(
                 "focus_steps_per_mm",
                 1e6,

@@ -183,6 +183,8 @@ parameters! {
     lamp_rise_us: 5.0 in 0.0..=10.0, "assumption: current source and LED; a torch's own ramp is the chip's";
     /// How late at most the lamp follows its pin or its bus, us; differs each time.
     lamp_jitter_us: 5.0 in 0.0..=20.0, "assumption: a driver of an LED starts within some microseconds";
+    /// The fastest acceleration that the pump's motor follows with its tubing, full steps/s2.
+    pump_most_steps_per_s2: 2400.0 in 900.0..=7000.0, "assumption: today's ramp has 512 and no pump is known to stall with it";
 }
 
 impl Parameters {

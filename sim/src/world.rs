@@ -214,12 +214,12 @@ pub(crate) fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
 
 impl World {
     pub(crate) fn new(clock: Arc<dyn Clock>, settings: Settings) -> Self {
-        let Parameters { pump_clock_hz, focus_clock_hz, .. } = settings.parameters;
+        let Parameters { pump_clock_hz, focus_clock_hz, pump_most_steps_per_s2, .. } = settings.parameters;
         let on = clock.now();
         Self {
             clock,
             settings,
-            pump: tmc5160::Model::new(pump_clock_hz),
+            pump: tmc5160::Model::new(pump_clock_hz).bearing(pump_most_steps_per_s2 * USTEPS),
             focus: tmc5160::Model::new(focus_clock_hz),
             lamp: match settings.hat {
                 Hat::V1_2 => Lamp::driver(),

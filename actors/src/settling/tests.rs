@@ -5,6 +5,7 @@ use super::{Learned, Optics, Shift, Studied, Study, Unlearned};
 use crate::recording::Facts;
 use crate::sequence::{Act, Input, Sequence};
 use planktor_protocol::camera::{Frame, Picture, Pixels};
+use planktor_protocol::motion::ChipClocks;
 use planktor_protocol::plan::{Cursor, Plan, Step, UntilStill};
 use planktor_protocol::units::{Micrometres, Nanolitres, NanolitresPerSecond};
 use planktor_protocol::{Instant, Interval, Run};
@@ -161,6 +162,7 @@ impl Bench {
             pulse: None,
             flow: None,
             moved_nm: None,
+            clocks: ChipClocks::default(),
         }
     }
 

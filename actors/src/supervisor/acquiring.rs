@@ -199,7 +199,7 @@ impl Supervisor {
                         return self.fail(a, Failure::Motor(Axis::Pump, fault));
                     }
                     let run = self.new_run();
-                    self.pump.order(run, a.epochs, order, Who::Acquisition);
+                    self.pump.order(run, a.epochs, order.into(), Who::Acquisition);
                 }
                 Act::Focus(order) => {
                     if let Some(fault) = self.fault(Device::Focus) {
@@ -311,6 +311,7 @@ impl Supervisor {
             pulse: None,
             flow,
             moved_nm: None,
+            clocks: self.clocks(),
         }
     }
 

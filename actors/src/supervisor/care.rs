@@ -20,18 +20,20 @@ pub(super) struct Care {
     losses: u32,
     panics: u32,
     reopen: Option<Ticket>,
+    /// Whether it was told, since it is there, that something about it is odd.
+    told_odd: bool,
 }
 
 impl Care {
     /// Of a device that has not yet said how it is.
     pub(super) fn new() -> Self {
-        Self { health: Health::Lost(Fault::NotOpen), losses: 0, panics: 0, reopen: None }
+        Self { health: Health::Lost(Fault::NotOpen), losses: 0, panics: 0, reopen: None, told_odd: false }
     }
 
     /// What keeps it from being used.
     pub(super) fn fault(&self) -> Option<Fault> {
         match self.health {
-            Health::Present => None,
+            Health::Present | Health::OddClock(_) => None,
             Health::Lost(fault) | Health::GivenUp(fault) => Some(fault),
         }
     }
@@ -44,6 +46,12 @@ impl Care {
     /// It is there.
     pub(super) fn present(&mut self) {
         self.health = Health::Present;
+        self.told_odd = false;
+    }
+
+    /// Whether that something about it is odd has not been told yet.
+    pub(super) fn is_odd_now(&mut self) -> bool {
+        !std::mem::replace(&mut self.told_odd, true)
     }
 
     /// It is gone; says how it is now, and after what time it is to be opened again.

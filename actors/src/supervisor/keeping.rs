@@ -41,12 +41,25 @@ pub(super) struct Asked {
 impl Supervisor {
     pub(super) fn calibrate(&mut self, state: &State, id: CommandId, order: Calibration) {
         let mut calibration = self.calibration.get();
-        let steps = match order {
+        let (calibrated, kept) = match order {
             Calibration::Get => {
                 let is = Calibrated::Is(calibration.pump_millisteps_per_ml);
                 return self.tell(Some(id), Event::Calibration(is));
             }
-            Calibration::Set(steps) => steps,
+            Calibration::GetRamp => {
+                return self.tell(Some(id), Event::Calibration(Calibrated::Ramp(calibration.pump_amax)));
+            }
+            Calibration::Set(steps) => {
+                calibration.pump_millisteps_per_ml = steps;
+                (Calibrated::Set(steps), Shelve::PumpSteps(steps))
+            }
+            Calibration::SetRamp(ramp) => {
+                if let Err(why) = ramp.check() {
+                    return self.tell(Some(id), Event::Calibration(Calibrated::Refused(why)));
+                }
+                calibration.pump_amax = ramp.amax;
+                (Calibrated::Ramp(ramp.amax), Shelve::PumpRamp(ramp, self.time().utc_at(self.bell.now())))
+            }
         };
         let busy = match self.pump.moving() {
             Some(Who::Client(_)) => Some(pump::Refusal::Busy),
@@ -56,10 +69,9 @@ impl Supervisor {
         if let Some(why) = busy {
             return self.tell(Some(id), Event::Calibration(Calibrated::Refused(why)));
         }
-        calibration.pump_millisteps_per_ml = steps;
         self.calibration.set(calibration);
         let not = |why| Event::Calibration(Calibrated::Failed(why));
-        self.shelve(Some(id), Shelve::PumpSteps(steps), Event::Calibration(Calibrated::Set(steps)), not);
+        self.shelve(Some(id), kept, Event::Calibration(calibrated), not);
     }
 
     /// The lamp says what it is at, after everything that came before the order to save it.

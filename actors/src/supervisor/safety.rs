@@ -10,6 +10,7 @@ use crate::recording::Ending;
 use planktor_drivers::board::Enable;
 use planktor_protocol::acquisition::{self, Failure, Refusal};
 use planktor_protocol::instrument::{Admitted, Answer, Command, CommandId, Device, Event, Health};
+use planktor_protocol::motion::ChipClocks;
 use planktor_protocol::units::Fraction;
 use planktor_protocol::{Axis, Epochs, Fault, bubbler, lease, light, motion};
 use std::time::Duration;
@@ -216,6 +217,25 @@ impl Supervisor {
 
     pub(super) fn works(&mut self, device: Device) {
         self.care_of(device).works();
+    }
+
+    /// It made a move. A clock that is beyond its datasheet is a warning, told once: the ends of moves are known none the
+    /// less.
+    pub(super) fn motor_works(&mut self, axis: Axis) {
+        self.works(device(axis));
+        let odd = match axis {
+            Axis::Pump => self.pump_clock.beyond_datasheet(),
+            Axis::Focus => self.focus_clock.beyond_datasheet(),
+        };
+        if let Some(clock) = odd
+            && self.care_of(device(axis)).is_odd_now()
+        {
+            self.tell(None, Event::Health(device(axis), Health::OddClock(clock)));
+        }
+    }
+
+    pub(super) fn clocks(&self) -> ChipClocks {
+        ChipClocks { pump: self.pump_clock.clock(), focus: self.focus_clock.clock() }
     }
 
     pub(super) fn fault(&self, device: Device) -> Option<Fault> {

@@ -74,6 +74,7 @@ impl Supervisor {
             height_uncertain: self.height.is_uncertain(),
             light: self.level,
             camera: self.mode,
+            clocks: self.clocks(),
             who: self.who(),
         })
     }

@@ -26,6 +26,7 @@ pub enum Register {
     IholdIrun = 0x10,
     Tpowerdown = 0x11,
     Tpwmthrs = 0x13,
+    Tcoolthrs = 0x14,
     Rampmode = 0x20,
     Xactual = 0x21,
     Vstart = 0x23,
@@ -37,6 +38,7 @@ pub enum Register {
     D1 = 0x2A,
     Vstop = 0x2B,
     Xtarget = 0x2D,
+    SwMode = 0x34,
     RampStat = 0x35,
     Chopconf = 0x6C,
     DrvStatus = 0x6F,
@@ -46,6 +48,8 @@ pub enum Register {
 const RESET_FLAG: u8 = 1 << 0;
 /// Status byte, bit 1: short circuit or over-temperature.
 const DRIVER_ERROR: u8 = 1 << 1;
+/// RAMP_STAT bit 6: stallGuard has stopped the motor, and holds it until this is cleared by writing it.
+const STOPPED_BY_STALL: u32 = 1 << 6;
 /// RAMP_STAT bit 9: the position is the target.
 const POSITION_REACHED: u32 = 1 << 9;
 /// RAMP_STAT bit 10: the velocity is zero.
@@ -58,6 +62,27 @@ const POSITIONING: u32 = 0;
 const VELOCITY: u32 = 1;
 /// RAMPMODE: the velocity stays as it is.
 const HOLD: u32 = 3;
+
+/// GCONF as today's instruments have it: fast standstill detection, StealthChop and step filter.
+const GCONF: u32 = 0x0E;
+/// GCONF bit 2, en_pwm_mode: StealthChop, in which stallGuard sees nothing (section 13).
+const STEALTH_CHOP: u32 = 1 << 2;
+/// SW_MODE bit 10, sg_stop: a stall stops the motor at once.
+const STOP_AT_STALL: u32 = 1 << 10;
+/// TCOOLTHRS in clocks a microstep of 1/256: stallGuard is looked at from 12,000 microsteps/s on, a quarter turn a second.
+/// Slower than that a motor's back EMF is too small for it (section 13.2).
+const STALLS_ARE_SEEN_FROM: u32 = 1_000;
+
+/// How far a move is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Under way.
+    Moving,
+    /// At its target.
+    Reached,
+    /// Stopped on its way, because the motor stalled.
+    Stalled,
+}
 
 /// What can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,12 +303,41 @@ impl<SPI: SpiDevice> Tmc5160<SPI> {
         self.write(Register::Xactual, position.cast_unsigned())
     }
 
-    /// Whether the motor is at its target.
+    /// How far the move is.
     ///
     /// # Errors
     /// As every access.
-    pub fn position_reached(&mut self) -> Result<bool, Error<SPI::Error>> {
-        Ok(self.read(Register::RampStat)? & POSITION_REACHED != 0)
+    pub fn progress(&mut self) -> Result<Progress, Error<SPI::Error>> {
+        Ok(match self.read(Register::RampStat)? {
+            status if status & STOPPED_BY_STALL != 0 => Progress::Stalled,
+            status if status & POSITION_REACHED != 0 => Progress::Reached,
+            _ => Progress::Moving,
+        })
+    }
+
+    /// Whether a stall stops the motor. To be changed only while it stands, because the chopper's mode changes with it.
+    ///
+    /// # Errors
+    /// As every access.
+    pub fn stop_at_stall(&mut self, stop: bool) -> Result<(), Error<SPI::Error>> {
+        for (register, value) in Self::stall_registers(stop) {
+            self.write(register, value)?;
+        }
+        Ok(())
+    }
+
+    /// The registers of that, in the order in which they are written; a stall of before is forgotten last.
+    pub fn stall_registers(stop: bool) -> [(Register, u32); 4] {
+        let (gconf, from, mode) = match stop {
+            true => (GCONF & !STEALTH_CHOP, STALLS_ARE_SEEN_FROM, STOP_AT_STALL),
+            false => (GCONF, 0, 0),
+        };
+        [
+            (Register::Gconf, gconf),
+            (Register::Tcoolthrs, from),
+            (Register::SwMode, mode),
+            (Register::RampStat, STOPPED_BY_STALL),
+        ]
     }
 
     /// Whether the ramp generator stands still.

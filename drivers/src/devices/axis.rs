@@ -1,20 +1,19 @@
 //! A motor on a TMC5160: one move at a time, and when it really ends. Knows no volume, no height and no waiting.
 //!
-//! The end of a move follows from its ramp and from the chip's own clock, which is known to 10 % only. Every confirmed
-//! end narrows that down, so the first look comes ever closer to the true end: after a few moves within 0.1 %.
+//! The end of a move follows from its ramp and from the chip's own clock, which is known to 10 % only until its moves have
+//! shown it ([`Oscillator`]). So the first look comes ever closer to the true end.
 
 use crate::board::{Enable, Spi};
-use crate::chips::tmc5160::{self, Ramp, Register, Tmc5160};
+use crate::chips::tmc5160::{self, Progress, Ramp, Register, Tmc5160};
 use crate::devices::motor::{Expected, Look, StartError};
+use crate::devices::oscillator::Oscillator;
 use crate::stop::{StopLine, Stopped};
 use embedded_hal::spi::ErrorKind;
 use planktor_protocol::{self as protocol, Epochs, Fault, Instant};
 use std::time::Duration;
 
-/// Registers besides the ramp's, as today's instruments have them: GCONF with fast standstill detection, StealthChop and
-/// step filter; the chopper; hold 1, run 5, delay 8 (IHOLD_IRUN); power down after 0.2 s; StealthChop below TPWMTHRS.
-const SET_UP: [(Register, u32); 5] = [
-    (Register::Gconf, 0x0E),
+/// Registers besides the ramp's and those of stalls, as today's instruments have them: the chopper; hold 1, run 5, delay 8 (IHOLD_IRUN); power down after 0.2 s; StealthChop below TPWMTHRS.
+const SET_UP: [(Register, u32); 4] = [
     (Register::Chopconf, 0x0001_00C3),
     (Register::IholdIrun, 0x0008_0501),
     (Register::Tpowerdown, 10),
@@ -23,14 +22,6 @@ const SET_UP: [(Register, u32); 5] = [
 
 /// Beyond this the position is counted from zero again; 2^30 leaves room for the largest move.
 const FARTHEST: i32 = 1 << 30;
-/// The chip's clock is within 10 % of nominal; a little more for the measurement.
-const CLOCK_TOLERANCE: f64 = 0.11;
-/// How much the chip's clock may have drifted since the last move (warming up), as a part of it.
-const CLOCK_DRIFT: f64 = 2e-4;
-/// A register read takes 0.1 to 0.3 ms with everything around it: looking more often would keep the thread busy.
-const CLOSEST_LOOKS: Duration = Duration::from_micros(300);
-/// While the clock is not yet known: so many looks between the earliest and the latest possible end.
-const LOOKS: u32 = 64;
 /// A move that is stopped ends between its begin and its target, or this little beyond: braking and the ramp's own end
 /// differ by the last steps of VSTART and VSTOP. A full step.
 const OVERSHOOT: i32 = 256;
@@ -45,10 +36,11 @@ pub struct Axis {
     axis: protocol::Axis,
     ramp: Ramp,
     position: i32,
-    period: Period,
+    oscillator: Oscillator,
     going: Option<Going>,
     opened: usize,
     was_reset: bool,
+    stops_at_stall: bool,
 }
 
 struct Going {
@@ -60,7 +52,14 @@ struct Going {
 
 impl Axis {
     /// Touches nothing; [`Axis::open`] does.
-    pub fn new(spi: Spi, enable: Enable, stop: StopLine, axis: protocol::Axis, ramp: Ramp) -> Self {
+    pub fn new(
+        spi: Spi,
+        enable: Enable,
+        stop: StopLine,
+        axis: protocol::Axis,
+        ramp: Ramp,
+        oscillator: Oscillator,
+    ) -> Self {
         let chip = Tmc5160::new(spi);
         Self {
             chip,
@@ -69,10 +68,11 @@ impl Axis {
             axis,
             ramp,
             position: 0,
-            period: Period::UNKNOWN,
+            oscillator,
             going: None,
             opened: 0,
             was_reset: false,
+            stops_at_stall: false,
         }
     }
 
@@ -85,10 +85,11 @@ impl Axis {
         let step = self.opened;
         self.opened += 1;
         let ramp = Tmc5160::<Spi>::ramp_registers(&self.ramp);
+        let stalls = Tmc5160::<Spi>::stall_registers(false);
         match step {
             0 => self.chip.stop().map_err(fault)?,
             1 => self.was_reset = self.chip.probe().map_err(fault)?,
-            _ => match SET_UP.iter().chain(&ramp).nth(step - 2) {
+            _ => match stalls.iter().chain(&SET_UP).chain(&ramp).nth(step - 2) {
                 Some((register, value)) => self.chip.set(*register, *value).map_err(fault)?,
                 None => {
                     self.position = self.chip.position().map_err(fault)?;
@@ -117,6 +118,25 @@ impl Axis {
     /// How far it was told to move, in microsteps, if it has not been seen to stand since.
     pub fn going_by(&self) -> Option<u32> {
         self.going.as_ref().map(|going| going.target.abs_diff(self.position))
+    }
+
+    /// How the next moves are made: with which ramp, and whether a stall ends them. To be said while it stands.
+    ///
+    /// # Errors
+    /// [`Fault`]: nobody answers.
+    pub fn shape(&mut self, ramp: Ramp, stops_at_stall: bool) -> Result<(), Fault> {
+        let old = Tmc5160::<Spi>::ramp_registers(&self.ramp);
+        for (new, old) in Tmc5160::<Spi>::ramp_registers(&ramp).into_iter().zip(old) {
+            if new != old {
+                self.chip.set(new.0, new.1).map_err(fault)?;
+            }
+        }
+        self.ramp = ramp;
+        if stops_at_stall != self.stops_at_stall {
+            self.chip.stop_at_stall(stops_at_stall).map_err(fault)?;
+            self.stops_at_stall = stops_at_stall;
+        }
+        Ok(())
     }
 
     /// Starts a move by `usteps` at `usteps_per_s`; says when it is expected to end.
@@ -151,33 +171,39 @@ impl Axis {
         self.enable.on().map_err(|_| Fault::Bus("the motor's enable line"))?;
         self.going = Some(Going { from: now, nominal, not_yet: now, target });
         self.chip.go(permit).map_err(fault)?;
-        Ok(Expected { until: now + self.period.likely(nominal), look: now + self.period.earliest(nominal) })
+        Ok(Expected {
+            until: now + self.oscillator.likely(nominal),
+            look: now + self.oscillator.earliest(nominal),
+        })
     }
 
     /// Whether the move is over.
     ///
     /// # Errors
-    /// [`Fault::Late`] well after the latest possible end; or the chip's own.
+    /// [`Fault::Late`] well after the latest possible end, [`Fault::Stalled`] if that was to be seen; or the chip's own.
     pub fn look(&mut self, now: Instant) -> Result<Look, Fault> {
         let Some(going) = &mut self.going else { return Ok(Look::Reached(Duration::ZERO)) };
-        let reached = self.chip.position_reached().map_err(fault)? || going.nominal.is_zero();
-        if reached {
+        let progress = self.chip.progress().map_err(fault)?;
+        if progress == Progress::Stalled {
+            return Err(Fault::Stalled);
+        }
+        if progress == Progress::Reached || going.nominal.is_zero() {
             // A target that was disturbed on its way is reached, too.
             if self.chip.position().map_err(fault)? != going.target {
                 return Err(Fault::Elsewhere);
             }
             // Nobody looks before the earliest possible end.
-            let at_most = now - going.not_yet.max(going.from + self.period.earliest(going.nominal));
-            self.period.narrow(going.nominal, going.not_yet - going.from, now - going.from);
+            let at_most = now - going.not_yet.max(going.from + self.oscillator.earliest(going.nominal));
+            self.oscillator.learn(going.nominal, going.not_yet - going.from, now - going.from);
             self.position = going.target;
             self.going = None;
             return Ok(Look::Reached(at_most));
         }
         going.not_yet = now;
-        if now > going.from + self.period.latest(going.nominal) + PATIENCE {
+        if now > going.from + self.oscillator.latest(going.nominal) + PATIENCE {
             return Err(Fault::Late);
         }
-        Ok(Look::Again(now + self.period.between_looks(going.nominal)))
+        Ok(Look::Again(now + self.oscillator.between_looks(going.nominal, now - going.from)))
     }
 
     /// Ramps down. Right at any time.
@@ -219,51 +245,6 @@ impl Axis {
     }
 }
 
-/// How long the chip's clock period is, as a multiple of the nominal one: between these two.
-struct Period {
-    least: f64,
-    most: f64,
-}
-
-impl Period {
-    const UNKNOWN: Self = Self { least: 1.0 - CLOCK_TOLERANCE, most: 1.0 + CLOCK_TOLERANCE };
-
-    fn earliest(&self, nominal: Duration) -> Duration {
-        nominal.mul_f64(self.least)
-    }
-    fn likely(&self, nominal: Duration) -> Duration {
-        nominal.mul_f64(f64::midpoint(self.least, self.most))
-    }
-    fn latest(&self, nominal: Duration) -> Duration {
-        nominal.mul_f64(self.most)
-    }
-    fn between_looks(&self, nominal: Duration) -> Duration {
-        ((self.latest(nominal) - self.earliest(nominal)) / LOOKS).max(CLOSEST_LOOKS)
-    }
-
-    /// A move of this nominal length took longer than `not_yet` and at most `reached`.
-    fn narrow(&mut self, nominal: Duration, not_yet: Duration, reached: Duration) {
-        let nominal = nominal.as_secs_f64();
-        if nominal <= 0.0 {
-            return;
-        }
-        let (least, most) = (not_yet.as_secs_f64() / nominal, reached.as_secs_f64() / nominal);
-        let narrowed = Self {
-            least: self.least.max(least) * (1.0 - CLOCK_DRIFT),
-            most: self.most.min(most) * (1.0 + CLOCK_DRIFT),
-        };
-        // A contradiction means that the clock has drifted: what was just seen is the truth. What no clock of this chip can
-        // be means that something else was wrong, and then nothing is known.
-        let Self { least: shortest, most: longest } = Self::UNKNOWN;
-        let seen = Self { least: least.max(shortest), most: most.min(longest) };
-        *self = match narrowed.least <= narrowed.most {
-            true => narrowed,
-            false if seen.least <= seen.most => seen,
-            false => Self::UNKNOWN,
-        };
-    }
-}
-
 fn fault(error: tmc5160::Error<ErrorKind>) -> Fault {
     match error {
         tmc5160::Error::Bus(_) => Fault::Bus("the motor driver"),
@@ -271,36 +252,5 @@ fn fault(error: tmc5160::Error<ErrorKind>) -> Fault {
         tmc5160::Error::Reset => Fault::ChipReset,
         tmc5160::Error::Disturbed(_) => Fault::Elsewhere,
         tmc5160::Error::PowerStage(status) => Fault::PowerStage(status),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_no_clock_can_be_teaches_nothing() {
-        let nominal = Duration::from_millis(20);
-        let mut period = Period::UNKNOWN;
-        period.narrow(nominal, Duration::from_millis(50), Duration::from_millis(60));
-        assert!(period.latest(nominal) < Duration::from_millis(23), "{:?}", period.latest(nominal));
-        assert!(period.earliest(nominal) < Duration::from_millis(18));
-    }
-
-    #[test]
-    fn the_first_look_comes_ever_closer_to_the_true_end() {
-        let nominal = Duration::from_millis(390);
-        let (mut period, true_end) = (Period::UNKNOWN, nominal.mul_f64(1.043));
-        for _ in 0..5 {
-            let mut look = period.earliest(nominal);
-            let mut not_yet = Duration::ZERO;
-            while look < true_end {
-                not_yet = look;
-                look += period.between_looks(nominal);
-            }
-            period.narrow(nominal, not_yet, look);
-            assert!(period.earliest(nominal) <= true_end, "it would be taken for over while it moves");
-        }
-        assert!(true_end - period.earliest(nominal) < Duration::from_millis(1));
     }
 }

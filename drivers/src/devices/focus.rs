@@ -8,6 +8,7 @@ use crate::calibration::Calibration;
 use crate::chips::tmc5160::{Ramp, velocity};
 use crate::devices::axis::Axis;
 use crate::devices::motor::{Expected, Look, Motor, StartError};
+use crate::devices::oscillator::Oscillator;
 use crate::stop::{StopLine, Stopped};
 use planktor_protocol::focus::{Move, Refusal, Target};
 use planktor_protocol::units::{Micrometres, MicrometresPerSecond};
@@ -83,8 +84,15 @@ pub struct Focus {
 
 impl Focus {
     /// Touches nothing; opening does.
-    pub fn new(spi: Spi, enable: Enable, stop: StopLine, calibration: Calibration, height: Height) -> Self {
-        let axis = Axis::new(spi, enable, stop, protocol::Axis::Focus, RAMP);
+    pub fn new(
+        spi: Spi,
+        enable: Enable,
+        stop: StopLine,
+        calibration: Calibration,
+        height: Height,
+        oscillator: Oscillator,
+    ) -> Self {
+        let axis = Axis::new(spi, enable, stop, protocol::Axis::Focus, RAMP, oscillator);
         Self { axis, calibration, height }
     }
 }

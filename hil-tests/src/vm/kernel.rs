@@ -18,6 +18,7 @@ use planktor_drivers::calibration::Calibration;
 use planktor_drivers::clock::Monotonic;
 use planktor_drivers::devices::light::Light;
 use planktor_drivers::devices::motor::{Look, Motor as _};
+use planktor_drivers::devices::oscillator::Oscillator;
 use planktor_drivers::devices::pump::Pump;
 use planktor_drivers::linux::description::{self, Description, MotorDriver};
 use planktor_drivers::linux::pins::Pins;
@@ -354,7 +355,7 @@ fn broken_in_mid_stroke(what: Broken) -> Fault {
     let mut pump = bench.pump();
     open(&mut pump).expect("the pump's chip");
     let stroke = Move { volume: Nanolitres(1_000_000), flow: NanolitresPerSecond(50_000) };
-    let expected = pump.start(stroke, StopLine::default().epochs(), bench.now()).expect("it starts");
+    let expected = pump.start(stroke.into(), StopLine::default().epochs(), bench.now()).expect("it starts");
     let took = expected.until - bench.now();
     let limit = expected.until + took;
     bench.pass(took / 2);
@@ -389,6 +390,7 @@ fn pump_on(spi: Spi, bench: &KernelBench) -> Pump {
         bench.hardware.pump_enable(),
         StopLine::default(),
         std::rc::Rc::new(Calibration::V3_0.into()),
+        Oscillator::default(),
     )
 }
 

@@ -19,7 +19,7 @@ pub mod survey;
 
 pub use reading::{Text, Whole};
 
-use crate::instrument::{Command, Device, Event, Health};
+use crate::instrument::{Command, Device, Event, Health, odd_clock};
 use library::Verb;
 use reading::Misread;
 use schemars::JsonSchema;
@@ -334,6 +334,8 @@ enum Response {
     },
     /// The pump's configuration, to who asked for it.
     Configured(motion::PumpConfigured),
+    /// The pump's ramp, to who asked for it or set it.
+    Ramp(motion::PumpRampIs),
     /// It is done; what the status says, too, or nothing.
     Done(serde_json::Map<String, Value>),
 }
@@ -481,11 +483,11 @@ pub struct DeviceStatus {
 }
 
 fn health_status(device: Device, health: Health) -> Status {
-    let (health, cause) = match health {
+    let (health, reason) = match health {
         Health::Present => (HealthWord::Present, None),
-        Health::Lost(fault) => (HealthWord::Lost, Some(fault)),
-        Health::GivenUp(fault) => (HealthWord::GivenUp, Some(fault)),
+        Health::OddClock(clock) => (HealthWord::Present, Some(odd_clock(clock))),
+        Health::Lost(fault) => (HealthWord::Lost, Some(fault.to_string())),
+        Health::GivenUp(fault) => (HealthWord::GivenUp, Some(fault.to_string())),
     };
-    let reason = cause.map(|cause| cause.to_string());
     status_of(health_topic(device), &DeviceStatus { device: device.to_string(), health, reason }, true)
 }

@@ -1,10 +1,10 @@
 //! `actuator/pump` and `actuator/focus`.
 
-use super::reading::{Misread, quantity, tagged, words};
+use super::reading::{Misread, Whole, quantity, tagged, words};
 use super::{Status, status_of};
 use crate::instrument::Command;
 use crate::motion::{self, Event};
-use crate::pump::Calibrated;
+use crate::pump::{Amax, Calibrated, Ramp, Trial};
 use crate::units::{Micrometres, MicrometresPerSecond, Nanolitres, NanolitresPerSecond};
 use crate::{focus, pump};
 use schemars::JsonSchema;
@@ -66,6 +66,14 @@ tagged! {
         "set-configuration" => SetConfiguration(PumpConfiguration),
         /// Ask for it.
         "get-configuration" => GetConfiguration,
+        /// Make a stroke with another ramp and stall detection, to find out whether the pump bears it. Answered at its
+        /// end; fails if the motor stalls, which is then away for a moment.
+        "try" => Try(PumpTrial),
+        /// Ask for the pump's ramp.
+        "get-ramp" => GetRamp,
+        /// Change the pump's ramp to one that was found by trials and by measuring what came out; it is kept in
+        /// `hardware.json`, with the date.
+        "set-ramp" => SetRamp(PumpRamp),
     }
 }
 
@@ -78,6 +86,43 @@ pub struct PumpMove {
     pub volume: Millilitres,
     /// How fast at most: the pump's own fastest if that is less, and small strokes never reach it.
     pub flowrate: FlowRate,
+}
+
+/// How fast the pump accelerates and brakes, as its motor's driver counts it: 1 is 0.256 full steps/s2; today's
+/// instruments have 2000.
+type AmaxNumber = Whole<{ Amax::LEAST }, { Amax::MOST }>;
+
+/// A stroke with another ramp.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PumpTrial {
+    /// Which way.
+    pub direction: PumpDirection,
+    /// How much.
+    pub volume: Millilitres,
+    /// How fast at most.
+    pub flowrate: FlowRate,
+    /// How fast it accelerates and brakes, AMAX of its motor's driver: 1 is 0.256 full steps/s2.
+    pub amax: AmaxNumber,
+}
+
+/// A ramp that the pump bears.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PumpRamp {
+    /// How fast it accelerates and brakes from now on, AMAX of its motor's driver.
+    pub amax: AmaxNumber,
+    /// The fastest at which it did not stall, AMAX.
+    pub fastest_amax: AmaxNumber,
+    /// What came out with today's ramp (AMAX 2000), measured.
+    pub timid_ml: Millilitres,
+    /// What came out of as many strokes with the new one, measured. If that differs by more than 3 %, it is refused.
+    pub fast_ml: Millilitres,
+}
+
+/// The response to `get-ramp` and `set-ramp`.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct PumpRampIs {
+    /// AMAX of the pump's motor driver.
+    amax: u32,
 }
 
 /// The pump's calibration.
@@ -164,6 +209,15 @@ impl From<PumpCommand> for Command {
                 Self::Calibration(pump::Calibration::Set(thousandths))
             }
             PumpCommand::GetConfiguration => Self::Calibration(pump::Calibration::Get),
+            PumpCommand::Try(PumpTrial { direction, volume, flowrate, amax }) => {
+                Self::Trial(Trial { stroke: stroke(direction, volume, flowrate.into()), amax: Amax(amax.0) })
+            }
+            PumpCommand::GetRamp => Self::Calibration(pump::Calibration::GetRamp),
+            PumpCommand::SetRamp(PumpRamp { amax, fastest_amax, timid_ml, fast_ml }) => {
+                let [timid, fast] = [timid_ml, fast_ml].map(|ml| Nanolitres(ml.scaled(NL_PER_ML)));
+                let (amax, fastest) = (Amax(amax.0), Amax(fastest_amax.0));
+                Self::Calibration(pump::Calibration::SetRamp(Ramp { amax, fastest, timid, fast }))
+            }
         }
     }
 }
@@ -197,7 +251,9 @@ impl From<FocusCommand> for Command {
 /// The word that the pump's topic has for a message that cannot be read.
 pub(super) fn pump_flaw(misread: &Misread) -> &'static str {
     match misread.path.as_str() {
-        "" | "action" | "pump_steps_per_ml" | "owner" => "Error",
+        "" | "action" | "pump_steps_per_ml" | "amax" | "fastest_amax" | "timid_ml" | "fast_ml" | "owner" => {
+            "Error"
+        }
         _ => "Error, the message is missing an argument",
     }
 }
@@ -207,7 +263,10 @@ pub(super) fn pump_words(refusal: &pump::Refusal) -> MotorWord {
     match refusal {
         pump::Refusal::Busy | pump::Refusal::Acquiring | pump::Refusal::Stopped => MotorWord::Busy,
         pump::Refusal::Flow(_) => MotorWord::NoFlow,
-        pump::Refusal::NoVolume | pump::Refusal::Volume { .. } => MotorWord::Error,
+        pump::Refusal::NoVolume
+        | pump::Refusal::Volume { .. }
+        | pump::Refusal::TooFast { .. }
+        | pump::Refusal::VolumesDiffer { .. } => MotorWord::Error,
     }
 }
 
@@ -247,7 +306,7 @@ pub(super) fn status<R: Display>(
 /// What a calibration says of itself: nothing, but why it was not changed.
 pub(super) fn calibrated(event: &Calibrated) -> Vec<Status> {
     let (status, reason) = match event {
-        Calibrated::Is(_) | Calibrated::Set(_) => return vec![],
+        Calibrated::Is(_) | Calibrated::Set(_) | Calibrated::Ramp(_) => return vec![],
         Calibrated::Refused(why) => (pump_words(why), why.to_string()),
         Calibrated::Failed(why) => (MotorWord::Error, why.clone()),
     };
@@ -258,6 +317,7 @@ pub(super) fn calibration_response(event: &Calibrated) -> Result<Value, String> 
     match event {
         Calibrated::Is(thousandths) => Ok(json!({"pump_steps_per_ml": steps(*thousandths)})),
         Calibrated::Set(_) => Ok(json!({})),
+        Calibrated::Ramp(Amax(amax)) => Ok(json!(PumpRampIs { amax: *amax })),
         Calibrated::Refused(why) => Err(why.to_string()),
         Calibrated::Failed(why) => Err(why.clone()),
     }

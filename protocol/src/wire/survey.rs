@@ -4,6 +4,7 @@ use super::reading::{tagged, words};
 use super::{Status, status_of};
 use crate::eeprom::Identity;
 use crate::instrument::Command;
+use crate::motion::ChipClock;
 use crate::position::{Fix, Place};
 use crate::survey::{Survey, Who};
 use crate::units::{Fraction, Nanodegrees};
@@ -60,6 +61,12 @@ pub struct SurveyStatus {
     /// How the camera takes pictures; missing if it has not said so yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     camera: Option<CameraMode>,
+    /// The clock of the pump's driver, as its moves have shown it; missing before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pump_clock: Option<MotorClock>,
+    /// The same of the stage's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    focus_clock: Option<MotorClock>,
     /// With `Known`.
     #[serde(skip_serializing_if = "Option::is_none")]
     instrument: Option<Instrument>,
@@ -112,6 +119,21 @@ struct Stage {
     height_um: i64,
     /// Whether that is in doubt, because it was cut off in mid-move.
     uncertain: bool,
+}
+
+/// The clock of a motor's driver.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+struct MotorClock {
+    /// Nominally 12 MHz, within 10 %.
+    hz: u32,
+    /// More or less.
+    within_hz: u32,
+}
+
+impl From<ChipClock> for MotorClock {
+    fn from(ChipClock { hz, within_hz }: ChipClock) -> Self {
+        Self { hz, within_hz }
+    }
 }
 
 /// Which instrument it is.
@@ -199,7 +221,7 @@ fn position(place: &Place, fix: &Fix, now: Instant) -> Position {
 }
 
 pub(super) fn status(survey: &Survey) -> Vec<Status> {
-    let Survey { at, time, steps, fix, height, height_uncertain, light, camera, who } = survey;
+    let Survey { at, time, steps, fix, height, height_uncertain, light, camera, clocks, who } = survey;
     let fixed = fix.as_ref().and_then(|fix| Some(position(fix.place.as_ref()?, fix, *at)));
     let status = SurveyStatus {
         status: SurveyWord::Known,
@@ -214,6 +236,8 @@ pub(super) fn status(survey: &Survey) -> Vec<Status> {
         stage: Some(Stage { height_um: height.0, uncertain: *height_uncertain }),
         light: light.map(|light| f64::from(light.millionths()) / f64::from(Fraction::ONE.millionths())),
         camera: camera.as_ref().map(Into::into),
+        pump_clock: clocks.pump.map(Into::into),
+        focus_clock: clocks.focus.map(Into::into),
         instrument: Some(who.into()),
         reason: None,
     };

@@ -1,5 +1,7 @@
 //! Commands to an instrument that runs, over MQTT: an ordinary client, as any other program could be.
 
+mod calibrate;
+
 use super::broker::Broker;
 use super::{Failure, print};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -59,6 +61,11 @@ pub(crate) enum Order {
     Protocol {
         #[command(subcommand)]
         what: Protocol,
+    },
+    /// Find out what this instrument's parts bear, step by step
+    Calibrate {
+        #[command(subcommand)]
+        what: calibrate::Calibrate,
     },
     /// Stop everything that moves: acquisition, pump and stage
     Stop(Alone),
@@ -293,6 +300,7 @@ impl Order {
                 let answer = session.ask("actuator/pump", json!({"action": "get-configuration"}))?;
                 session.tell(&format!("{} full steps for a millilitre", answer["pump_steps_per_ml"]), &answer)
             }
+            Self::Calibrate { what } => what.carry_out(),
             Self::Focus { what: Focus::Move { um, speed, common } } => {
                 let direction = move_by(um, ["DOWN", "UP"]);
                 let distance = um.abs() / 1e3;

@@ -112,6 +112,8 @@ pub(super) fn frame(n: i64, bytes: &[u8], worst: Flag) -> Frame {
         }),
         time: Some(Time { source: "gps".into(), utc: utc(n), age_s: 0.0, error_s: Some(0.01) }),
         moved_um: Some(0.02),
+        pump_clock: None,
+        focus_clock: None,
         quality: Some(Quality {
             brightness: 0.6,
             sharpness: 120.0,

@@ -11,6 +11,7 @@ use planktor_actors::recording::{Begin, Encode, Ending, Facts, Picture, Record, 
 use planktor_drivers::disk::{Disk, FileSystem};
 use planktor_protocol::acquisition::{Formats, Metadata, Refusal};
 use planktor_protocol::camera::{self, Frame, Image, Mode, Picture as Seen, Pixels};
+use planktor_protocol::motion::ChipClocks;
 use planktor_protocol::plan::{Plan, Step};
 use planktor_protocol::position::{Fix, Place};
 use planktor_protocol::pump;
@@ -130,6 +131,7 @@ fn facts() -> Facts {
         pulse: None,
         flow: None,
         moved_nm: None,
+        clocks: ChipClocks::default(),
     }
 }
 

@@ -59,6 +59,10 @@ pub struct Model {
     asked: u32,
     enabled: bool,
     harm: Harm,
+    /// The fastest acceleration that the motor can follow with its load, microsteps/s2.
+    bears: f64,
+    /// The part of the way that the shaft follows the ramp as it is.
+    keeps_up: f64,
     /// Events of RAMP_STAT that were not cleared.
     events: u32,
     /// Until then events have been noticed.
@@ -77,10 +81,19 @@ impl Model {
             asked: 0,
             enabled: false,
             harm: Harm::default(),
+            bears: f64::INFINITY,
+            keeps_up: 1.0,
             events: 0,
             noticed: Instant::ZERO,
             eras,
         }
+    }
+
+    /// With a motor that follows no faster acceleration than this, microsteps/s2: beyond it loses the steps that it is too
+    /// slow for.
+    #[must_use]
+    pub fn bearing(self, usteps_per_s2: f64) -> Self {
+        Self { bears: usteps_per_s2, ..self }
     }
 
     /// Forty bits in, forty bits out: the status byte, and what the datagram before this one asked for (section 4.1).
@@ -238,7 +251,7 @@ impl Model {
     fn follows(&self) -> f64 {
         let Harm { stalled, slips, open_load, hot } = self.harm;
         let power = self.enabled && self.register(CHOPCONF) & TOFF != 0 && !hot;
-        if power && !stalled && !open_load { 1.0 - slips } else { 0.0 }
+        if power && !stalled && !open_load { (1.0 - slips) * self.keeps_up } else { 0.0 }
     }
 
     fn write(&mut self, address: u8, value: u32, now: Instant) {
@@ -269,6 +282,8 @@ impl Model {
         if self.events & EVENT_STOP_SG != 0 {
             return self.begin(Track::still(now, x), now);
         }
+        let brakes = if self.register(RAMPMODE) == 0 { self.acceleration(DMAX) } else { 0.0 };
+        self.keeps_up = (self.bears / self.acceleration(AMAX).max(brakes)).min(1.0);
         let here = (x, self.track().at(now).1);
         let top = self.velocity(VMAX);
         let track = match self.register(RAMPMODE) {
@@ -301,7 +316,7 @@ impl Model {
 
     /// A motor that stalls while stallGuard is to stop it (SW_MODE, sg_stop) stands where that happens.
     fn stop_if_stalled(&mut self, now: Instant) {
-        if !self.harm.stalled || self.register(SW_MODE) & SG_STOP == 0 || self.events & EVENT_STOP_SG != 0 {
+        if !self.loses_steps() || self.register(SW_MODE) & SG_STOP == 0 || self.events & EVENT_STOP_SG != 0 {
             return;
         }
         let Some(slowest) = self.stall_guard_from() else { return };
@@ -312,10 +327,20 @@ impl Model {
         }
     }
 
-    /// The speed from which stallGuard is looked at: TSTEP at most TCOOLTHRS (section 6.2).
+    /// The speed from which stallGuard is looked at: TSTEP at most TCOOLTHRS (section 6.2), and SpreadCycle, because it sees
+    /// nothing in StealthChop (section 13).
     fn stall_guard_from(&self) -> Option<f64> {
-        let threshold = self.register(TCOOLTHRS);
-        (threshold > 0).then(|| self.clock_hz / f64::from(threshold))
+        let speed = |address| {
+            let threshold = self.register(address);
+            (threshold > 0).then(|| self.clock_hz / f64::from(threshold))
+        };
+        let stealth_chop = self.register(GCONF) & EN_PWM_MODE != 0;
+        let spread_cycle = if stealth_chop { speed(TPWMTHRS)? } else { 0.0 };
+        Some(speed(TCOOLTHRS)?.max(spread_cycle))
+    }
+
+    fn loses_steps(&self) -> bool {
+        self.harm.stalled || self.keeps_up < 1.0
     }
 
     /// Works out which events happened since somebody last looked.
@@ -377,7 +402,7 @@ impl Model {
         let (_, v) = self.track().at(now);
         let moves = v != 0.0;
         let flag = |is: bool, bit: u32| if is { bit } else { 0 };
-        let result = if moves && !self.harm.stalled { FREE } else { 0 };
+        let result = if moves && !self.loses_steps() { FREE } else { 0 };
         result
             | flag(self.is_stalled(now), STALL_GUARD)
             | flag(hot, OVER_TEMPERATURE | OVER_TEMPERATURE_WARNING)
@@ -429,7 +454,7 @@ impl Model {
 
     fn is_stalled(&self, now: Instant) -> bool {
         let (_, v) = self.track().at(now);
-        self.harm.stalled && self.stall_guard_from().is_some_and(|slowest| v != 0.0 && v.abs() >= slowest)
+        self.loses_steps() && self.stall_guard_from().is_some_and(|slowest| v != 0.0 && v.abs() >= slowest)
     }
 
     /// Clocks from one microstep of 1/256 to the next.

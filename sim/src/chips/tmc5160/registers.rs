@@ -7,6 +7,7 @@ pub(super) const GSTAT: u8 = 0x01;
 pub(super) const IOIN: u8 = 0x04;
 pub(super) const X_COMPARE: u8 = 0x05;
 pub(super) const TSTEP: u8 = 0x12;
+pub(super) const TPWMTHRS: u8 = 0x13;
 pub(super) const TCOOLTHRS: u8 = 0x14;
 pub(super) const RAMPMODE: u8 = 0x20;
 pub(super) const XACTUAL: u8 = 0x21;
@@ -99,6 +100,8 @@ pub(super) const VERSION: u32 = 0x30 << 24;
 pub(super) const DRV_ENN: u32 = 1 << 4;
 /// CHOPCONF bits 3..0: off time; zero switches the power stage off.
 pub(super) const TOFF: u32 = 0b1111;
+/// GCONF bit 2: StealthChop up to TPWMTHRS, for ever if that is zero.
+pub(super) const EN_PWM_MODE: u32 = 1 << 2;
 /// SW_MODE bit 10: a stall stops the motor.
 pub(super) const SG_STOP: u32 = 1 << 10;
 

@@ -306,3 +306,36 @@ fn what_it_measures_of_itself_agrees() {
     assert_eq!(read(&mut model, TSTEP, at(900)), SLOWEST);
     assert_eq!(read(&mut model, MSCNT, at(900)), 4_946 % 1_024);
 }
+
+#[test]
+fn a_motor_that_cannot_follow_loses_a_part_of_its_way_and_stall_guard_sees_it() {
+    let mut model = Model::new(12e6).bearing(100_000.0);
+    model.enable(true, at(0));
+    for (address, value) in [
+        (CHOPCONF, 0x0001_00C3),
+        (VSTART, 1),
+        (A1, 2000),
+        (V1, 3000),
+        (AMAX, 2000),
+        (DMAX, 2000),
+        (D1, 4000),
+        (VSTOP, 10),
+        (XTARGET, 4_946),
+        (VMAX, 57_600),
+    ] {
+        write(&mut model, address, value, at(0));
+    }
+    let part = 100_000.0 / (2_000.0 * 12e6 * 12e6 / 2f64.powi(41));
+    assert!((model.shaft_at(at(600)) / 4_946.0 / part - 1.0).abs() < 1e-3, "{}", model.shaft_at(at(600)));
+    write(&mut model, TCOOLTHRS, 1_000, at(600));
+    write(&mut model, XTARGET, 0, at(600));
+    assert_eq!(read(&mut model, DRV_STATUS, at(610)) & STALL_GUARD, 0, "too slow for it");
+    assert_ne!(read(&mut model, DRV_STATUS, at(750)) & STALL_GUARD, 0);
+    write(&mut model, GCONF, EN_PWM_MODE, at(750));
+    assert_eq!(read(&mut model, DRV_STATUS, at(750)) & STALL_GUARD, 0, "in StealthChop it sees nothing");
+    write(&mut model, AMAX, 1_000, at(2_000));
+    write(&mut model, DMAX, 1_000, at(2_000));
+    let before = model.shaft_at(at(2_000));
+    write(&mut model, XTARGET, 4_946, at(2_000));
+    assert!((model.shaft_at(at(4_000)) - before - 4_946.0).abs() < 1.0, "a slower ramp it follows");
+}

@@ -1,0 +1,138 @@
+//! The end of a move is foreseen from its ramp and the driver's own clock. Virtual time, twins whose clocks are as slow and
+//! as fast as the datasheet allows, and beyond; the client asks `planktor/health` after each stroke.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use planktor_hil_tests::{Scenario, Seen, dashboard, message};
+use planktor_protocol::Instant;
+use planktor_runtime::mqtt::Message;
+use planktor_sim::Fault;
+use planktor_sim::faults::Bus;
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// What an acquisition pumps for a frame: 0.37 s at the nominal clock.
+fn stroke() -> Message {
+    message(
+        "actuator/pump",
+        &json!({"action": "move", "direction": "FORWARD", "volume": 0.006, "flowrate": 3}),
+    )
+}
+
+/// Of each stroke, in order: how long after the shaft's true end it was known, and what was then said of the clock.
+#[derive(Default)]
+struct Strokes {
+    late: Vec<Duration>,
+    clocks: Vec<Value>,
+    warnings: Vec<String>,
+}
+
+/// So many strokes one after another; before the one with this number the pump's bus is broken and mended, so that its
+/// driver is opened anew.
+fn strokes(clock_hz: f64, count: usize, reopened: Option<usize>) -> Strokes {
+    let heard = Arc::new(Mutex::new(Strokes::default()));
+    let mut spell = None;
+    let mut scenario = Scenario::new(vec![(ms(500), stroke())], ms(60_000));
+    scenario.parameters.pump_clock_hz = clock_hz;
+    let hears = heard.clone();
+    let react = move |seen: &Seen, twin: &planktor_sim::Twin| {
+        let mut heard = hears.lock().unwrap();
+        if seen.is("status/pump", "Done") {
+            let world = twin.world();
+            let now = world.now();
+            heard.late.push(now - world.pump.last_turned(now).unwrap().to);
+            return vec![message("planktor/health", &json!({"action": "get"}))];
+        }
+        if seen.topic == "planktor/status/health" {
+            heard.clocks.push(seen.payload["pump_clock"].clone());
+            if reopened == Some(heard.clocks.len()) {
+                spell = Some(twin.world().break_it(Fault::BusError(Bus::Pump), Instant::ZERO, None));
+            }
+            return if heard.clocks.len() < count { vec![stroke()] } else { vec![] };
+        }
+        if seen.topic == "planktor/status/device/pump" {
+            if let (Some("present"), Some(reason)) =
+                (seen.payload["health"].as_str(), seen.payload["reason"].as_str())
+            {
+                heard.warnings.push(reason.into());
+            }
+            if seen.payload["health"] == "lost" {
+                spell.take().into_iter().for_each(|spell| twin.world().mend(spell));
+            } else if reopened == Some(heard.clocks.len()) {
+                return vec![stroke()];
+            }
+        }
+        vec![]
+    };
+    scenario.react(react).play();
+    let strokes = std::mem::take(&mut *heard.lock().unwrap());
+    assert_eq!(strokes.late.len(), count, "strokes that were done");
+    strokes
+}
+
+/// While nothing is known there are 64 looks over the 22 % of a move in which it may end.
+const FIRST: Duration = Duration::from_micros(1_500);
+
+fn assert_known(clock_hz: f64, strokes: &Strokes, from: usize) {
+    for (n, (late, clock)) in strokes.late.iter().zip(&strokes.clocks).enumerate() {
+        let bound = if n == 0 { FIRST } else { ms(1) };
+        assert!(n < from.min(1) || *late <= bound, "{clock_hz} Hz, stroke {n}: known {late:?} after its end");
+        if n >= from {
+            let (hz, within) = (clock["hz"].as_f64().unwrap(), clock["within_hz"].as_f64().unwrap());
+            let error = (hz - clock_hz).abs();
+            assert!(error <= 1e-3 * clock_hz && error <= within, "{clock_hz} Hz, stroke {n}: {clock}");
+        }
+    }
+}
+
+#[test]
+fn after_two_strokes_the_clock_is_known_to_a_thousandth_and_every_end_within_a_millisecond() {
+    for clock_hz in [10.8e6, 12e6, 13.2e6] {
+        let strokes = strokes(clock_hz, 8, None);
+        assert_known(clock_hz, &strokes, 1);
+        assert_eq!(strokes.warnings, [""; 0], "{clock_hz} Hz is as the datasheet allows");
+    }
+}
+
+#[test]
+fn what_was_learnt_outlives_a_driver_that_is_lost_and_opened_again() {
+    for clock_hz in [10.8e6, 13.2e6] {
+        let strokes = strokes(clock_hz, 8, Some(4));
+        assert_known(clock_hz, &strokes, 1);
+    }
+}
+
+/// Its strokes are done like any others; it is a warning and not a fault, and told once.
+#[test]
+fn a_clock_beyond_its_datasheet_is_told_once_and_its_moves_still_end_within_a_millisecond() {
+    for clock_hz in [9.9e6, 10.3e6, 13.7e6, 14.5e6] {
+        let strokes = strokes(clock_hz, 8, None);
+        assert_eq!(strokes.warnings.len(), 1, "{clock_hz} Hz: {:?}", strokes.warnings);
+        let said = strokes.warnings[0].split(" MHz").next().and_then(|words| words.rsplit(' ').next());
+        let mhz: f64 = said.unwrap().parse().unwrap();
+        assert!((mhz * 1e6 / clock_hz - 1.0).abs() < 2e-3, "{clock_hz} Hz: {:?}", strokes.warnings);
+        for late in &strokes.late[3..] {
+            assert!(*late <= ms(1), "{clock_hz} Hz: known {late:?} after its end");
+        }
+    }
+}
+
+#[test]
+fn the_clock_is_recorded_with_every_frame() {
+    let mut scenario = Scenario::new(dashboard("clocks", 4), ms(60_000)).until("status/imager", "Done");
+    scenario.parameters.pump_clock_hz = 10.8e6;
+    let played = scenario.play();
+    let folder = &played.data_sets()[0];
+    let lines = std::fs::read_to_string(folder.join("frames.jsonl")).unwrap();
+    let frames = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let frames: Vec<_> = frames.filter(|line| !line["file"].is_null()).collect();
+    assert_eq!(frames.len(), 4);
+    let hz = frames[3]["pump_clock"]["hz"].as_f64().unwrap();
+    assert!((hz / 10.8e6 - 1.0).abs() < 1e-3, "{hz}");
+    assert_eq!(frames[3]["focus_clock"], Value::Null, "the stage has not been moved");
+}
