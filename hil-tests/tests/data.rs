@@ -186,7 +186,11 @@ fn what_sticks_to_the_glass_is_found() {
     let clean = Parameters { bubbles_per_ul: 0.0, particles_per_ul: 20.0, ..Parameters::default() };
     for (stuck_part, right) in [(0.0, 1..=1), (0.2, 3..=4)] {
         let played = played_with(Parameters { stuck_part, ..clean }, 6);
-        assert!(flags(&played, "stuck")[1..].iter().all(|found| right.contains(found)), "{stuck_part}");
+        assert!(
+            flags(&played, "stuck")[1..].iter().all(|found| right.contains(found)),
+            "{stuck_part}: {:?}",
+            flags(&played, "stuck")
+        );
     }
 }
 
