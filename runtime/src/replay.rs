@@ -11,7 +11,7 @@ use crate::instrument::Models;
 use crate::journal::{Head, Recorded, Said};
 use crate::mqtt::Message;
 use crate::shelf;
-use crate::stage::{Act, Client, Cue, Play, Seen, Stuck};
+use crate::stage::{Act, Client, Cue, Play, Seen, Unplayed};
 use planktor_actors::alarm::VirtualClock;
 use planktor_actors::beside::Model;
 use planktor_actors::journal::{Journal, Kind, Line};
@@ -41,7 +41,7 @@ const MOST_ENCODERS: usize = 16;
 pub enum ReplayError {
     /// It did not come to its end.
     #[error(transparent)]
-    Stuck(#[from] Stuck),
+    Unplayed(#[from] Unplayed),
     /// What was there at its start cannot be put back.
     #[error("the files that were there at its start cannot be written: {0}; free some space")]
     Disk(#[from] io::Error),

@@ -2,7 +2,7 @@
 //! Messages enter and leave in memory; there is no socket and no broker.
 
 use crate::gateway::Gateway;
-use crate::instrument::{Config, Instrument, Models, Time};
+use crate::instrument::{Config, Instrument, Models, StartError, Time};
 use crate::mqtt::Message;
 use crate::scenario::Scenario;
 use crate::trouble::Troublemaker;
@@ -113,10 +113,16 @@ pub struct Played {
     pub enabled: [bool; 2],
 }
 
-/// Nothing happened any more, and it was not over.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the run got stuck at {0:?} of virtual time; please report it with its scenario")]
-pub struct Stuck(pub Instant);
+/// Why a play did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Unplayed {
+    /// It could not begin.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Nothing happened any more, and it was not over.
+    #[error("the run got stuck at {0:?} of virtual time; please report it with its scenario")]
+    Stuck(Instant),
+}
 
 impl Play {
     /// A usual run of a scenario, from an instant on; its messages are its cues.
@@ -143,15 +149,12 @@ impl Play {
     /// Plays it, and gives the client back.
     ///
     /// # Errors
-    /// [`Stuck`]
-    ///
-    /// # Panics
-    /// If the system has no threads for it.
-    pub fn run<C: Client + 'static>(self, client: C) -> Result<(Played, C), Stuck> {
+    /// [`Unplayed`]
+    pub fn run<C: Client + 'static>(self, client: C) -> Result<(Played, C), Unplayed> {
         let Self { config, twin, clock, trouble, cues, limit } = self;
         let _system = actix_rt::System::new();
         let journal = config.journal.clone();
-        let (instrument, answers) = Instrument::start(config).expect("the system has threads for a run");
+        let (instrument, answers) = Instrument::start(config)?;
         let gateway = Gateway::new(instrument.gate.clone(), Some(trouble), journal);
         let (done, over) = crossbeam_channel::bounded(1);
         let standing = clock.clone();
@@ -171,7 +174,7 @@ impl Play {
             released.release();
         };
         instrument.hardware.spawn_fn(start);
-        let ended = over.recv_timeout(STUCK).map_err(|_| Stuck(standing.now()));
+        let ended = over.recv_timeout(STUCK).map_err(|_| Unplayed::Stuck(standing.now()));
         if ended.is_ok() {
             instrument.end();
         } else {
