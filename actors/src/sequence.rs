@@ -237,6 +237,11 @@ impl Sequence {
         self.lost
     }
 
+    /// The camera streams so from now on.
+    pub fn streams(&mut self, cadence: Duration) {
+        self.settling.streams(cadence);
+    }
+
     /// Whether a capture is one of a frame that is to be kept.
     pub fn takes(&self, run: Run) -> bool {
         self.shots.iter().any(|shot| shot.run == run)

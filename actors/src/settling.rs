@@ -237,6 +237,11 @@ impl Settling {
         true
     }
 
+    /// The camera streams so from now on.
+    pub(crate) fn streams(&mut self, cadence: Duration) {
+        self.cadence = Some(cadence);
+    }
+
     /// A frame has come or never will; whether it is one of these.
     pub(crate) fn awaited(&mut self, run: Run) -> bool {
         let Some(watch) = &mut self.watch else { return false };

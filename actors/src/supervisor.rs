@@ -406,8 +406,11 @@ impl Supervisor {
             }
             (state, Input::Noted(Noted { device, health })) => self.noted(state, device, health),
 
-            (state, Input::Camera(Report { event: camera::Event::Set(mode), .. })) => {
+            (mut state, Input::Camera(Report { event: camera::Event::Set(mode), .. })) => {
                 self.mode = Some(mode);
+                if let State::Running(_, running) = &mut state {
+                    running.sequence.streams(mode.cadence);
+                }
                 state
             }
             (State::Capturing(a, formats), Input::Camera(report)) => self.capturing(a, formats, report),

@@ -185,7 +185,7 @@ fn at_the_resolution_of_an_instrument_too() {
 
 #[test]
 fn it_says_that_it_learns_what_it_learned_and_how_still_each_frame_was() {
-    let outcome = play(1, Parameters::default(), COARSE, 6, &until_still());
+    let outcome = play(1, Parameters::default(), COARSE, 9, &until_still());
     assert!(outcome.states.iter().any(|state| state == "learning"), "{:?}", outcome.states);
     assert_eq!(
         outcome.states.iter().rev().find(|state| *state != "closing" && *state != "idle").unwrap(),
@@ -195,9 +195,12 @@ fn it_says_that_it_learns_what_it_learned_and_how_still_each_frame_was() {
     assert_eq!((&learned["reached"], &learned["residual_um"]), (&json!(true), &json!(0.375)));
     assert!((outcome.learned_wait() - outcome.wait(5)).abs() < 0.01, "{learned}");
     assert!(outcome.learned_wait() < outcome.shortest + 0.3, "{learned}, needed {}", outcome.shortest);
-    // As far as it did move: with the sway of the ship.
+    // As far as it did move: with the sway of the ship. The last stroke that is watched has been seen already, and while the
+    // camera's cadence is set anew nobody can look.
+    let looked = outcome.records.iter().skip(WATCHED).filter(|record| record["moved_um"].is_f64()).count();
+    assert!(looked + 2 >= outcome.records.len() - WATCHED, "{looked}");
     for (truth, record) in outcome.truths.iter().zip(&outcome.records).skip(WATCHED) {
-        let moved = record["moved_um"].as_f64().expect("there is something to be seen");
+        let Some(moved) = record["moved_um"].as_f64() else { continue };
         assert!(moved.abs() < 0.6 + 1.5 * f64::from(truth.displacement_um()), "{moved} um");
     }
 }

@@ -70,8 +70,9 @@ fn a_strobed_frame_takes_less_time_by_its_read_out() {
         let plain = measure(hat, Way::StopFlow(SETTLING), 40, Writers::Usual).unwrap();
         let strobed = measure(hat, Way::Strobe(SETTLING, us), 40, Writers::Usual).unwrap();
         let gained = plain.period - strobed.period;
-        assert!(gained > ms(70) && gained < ms(130), "{hat:?}: {plain:?} {strobed:?}");
-        assert!(strobed.new_ul_per_min > 1.07 * plain.new_ul_per_min);
+        // Frames without a strobe are in phase with the strokes; strobed ones wait for the camera.
+        assert!(gained > ms(30) && gained < ms(130), "{hat:?}: {plain:?} {strobed:?}");
+        assert!(strobed.new_ul_per_min > 1.03 * plain.new_ul_per_min, "{hat:?}: {plain:?} {strobed:?}");
     }
 }
 

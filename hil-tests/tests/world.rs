@@ -33,7 +33,7 @@ fn restless() -> Parameters {
     }
 }
 
-/// Forwards, back, more than the smallest sample, up and down, and frames in between.
+/// Forwards, back, more than the smallest sample, up and down, frames in between, and a ramp that is tried.
 fn everything() -> Script {
     let stroke = |direction: &str, volume: f64| {
         let order = json!({"action": "move", "direction": direction, "volume": volume, "flowrate": 20});
@@ -56,6 +56,10 @@ fn everything() -> Script {
     let strobed = json!({"plan": [{"step": "capture", "strobe_us": 300}, {"step": "write"}]});
     script.push((ms(14_000), update_config("strobed", 1)));
     script.push((ms(14_100), message("planktor/acquire", &strobed)));
+    // A ramp that not every pump bears.
+    let trial =
+        json!({"action": "try", "direction": "FORWARD", "volume": 0.006, "flowrate": 3, "amax": 14000});
+    script.push((ms(17_000), message("actuator/pump", &trial)));
     script
 }
 
@@ -91,8 +95,8 @@ fn every_parameter_has_its_effect() {
 /// The fault is there during the second of three acquisitions; the third one comes long after it.
 fn with_fault(what: &Value) -> Played {
     let mut script = dashboard("before", 1);
-    script.push((ms(5_000), update_config("during", 6)));
-    script.push((ms(5_200), image(6)));
+    script.push((ms(5_000), update_config("during", 24)));
+    script.push((ms(5_200), image(24)));
     script.push((ms(6_000), light_on()));
     script.push((
         ms(7_000),
@@ -107,7 +111,7 @@ fn with_fault(what: &Value) -> Played {
     let fault = match what.get("driver-panic") {
         Some(_) => json!({"what": what, "when": stroke, "for_s": 0.3}),
         // A bit now and then: it takes a while until one matters.
-        None if what.get("bus-glitch").is_some() => json!({"what": what, "when": {"at_s": 5.9}, "for_s": 40}),
+        None if what.get("bus-glitch").is_some() => json!({"what": what, "when": {"at_s": 5.3}, "for_s": 40}),
         None => json!({"what": what, "when": {"at_s": 5.9}, "for_s": 4}),
     };
     Scenario::new(script, ms(80_000)).fault(&fault).play()
