@@ -49,6 +49,8 @@ fn client_id(machine: &str) -> String {
 /// The supervisor's own deadline for the end is 5 s.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// Signals within this time are one.
+const ONE_SIGNAL: Duration = Duration::from_secs(1);
 /// A broker that is to go is gone so soon.
 const LOOK_AT_BROKER: Duration = Duration::from_millis(100);
 
@@ -427,10 +429,15 @@ async fn outside(
             () = signalled(options.signals) => {}
         }
         gateway.borrow_mut().shut_down(Monotonic.now());
-        // Asked twice, or for too long: not to hang is all that is left.
+        // Asked twice, or for too long: not to hang is all that is left. What comes at once is one signal: a terminal sends it to
+        // a whole group, and a parent passes it on.
+        let again = async {
+            tokio::time::sleep(ONE_SIGNAL).await;
+            signalled(options.signals).await;
+        };
         tokio::select! {
             () = tokio::time::sleep(PATIENCE) => {}
-            () = signalled(options.signals) => {}
+            () = again => {}
         }
         Err(ServiceError::NoEnd)
     };
