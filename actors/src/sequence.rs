@@ -30,6 +30,8 @@ use std::time::Duration;
 /// After the predicted end of an exposure: seven lines of an IMX477, by which prediction and time stamps may differ. Too little
 /// costs a frame that is taken again, and is no danger: in so short a time a ramp turns less than a hundredth of a microstep.
 pub(crate) const MARGIN: Duration = Duration::from_micros(200);
+/// A camera whose frames differ from what was predicted gets more, up to this.
+const LONGEST_MARGIN: Duration = Duration::from_millis(5);
 /// Frames that may be lost one after the other. A camera that drops more does not work.
 const MOST_LOST: u32 = 3;
 
@@ -192,6 +194,8 @@ pub struct Sequence {
     saved: u32,
     lost_in_a_row: u32,
     lost: u32,
+    /// After the predicted end of an exposure; longer when frames are lost.
+    margin: Duration,
     /// Frames that were lost and cannot be taken again.
     missing: u32,
     /// Whether it is to hold.
@@ -214,6 +218,7 @@ impl Sequence {
             saved,
             lost_in_a_row: 0,
             lost: 0,
+            margin: MARGIN,
             missing: 0,
             settling: Settling::new(optics),
             acts: VecDeque::with_capacity(8),
@@ -485,7 +490,7 @@ impl Sequence {
                 self.acts.push_back(Act::Flash(shot.run, pulse));
                 self.phase = Phase::Flashing;
             }
-            None => self.exposed(interval.to, interval.to + MARGIN),
+            None => self.exposed(interval.to, interval.to + self.margin),
         }
     }
 
@@ -561,6 +566,7 @@ impl Sequence {
         self.missing += u32::from(!self.cursor.owe(self.shots.remove(i).place));
         self.lost_in_a_row += 1;
         self.lost += 1;
+        self.margin = (self.margin * 4).min(LONGEST_MARGIN);
         if self.lost_in_a_row > MOST_LOST {
             return self.over(Err(self.frames_lost()));
         }

@@ -19,6 +19,8 @@ pub(super) struct Phase {
     exposed: Option<Instant>,
     /// The camera's own cadence, before it was changed.
     usual: Option<Duration>,
+    /// What it was told last.
+    asked: Option<Duration>,
     plans: u32,
 }
 
@@ -51,6 +53,11 @@ impl Supervisor {
             // A strobed frame waits for its light, not for its first line.
             return;
         };
+        // One that does not tell how it exposes tells nobody how long its frames are, and one that does not follow never will.
+        let follows = running.phase.asked.is_none_or(|asked| mode.cadence.abs_diff(asked) < SPARE);
+        if mode.exposure.is_zero() || !follows {
+            return;
+        }
         let usual = *running.phase.usual.get_or_insert(mode.cadence);
         let cycle = settled - exposed + mode.takes;
         let cadence = in_phase(cycle + SPARE, usual);
@@ -59,6 +66,7 @@ impl Supervisor {
             return;
         }
         running.phase.plans += 1;
+        running.phase.asked = Some(cadence);
         self.is_in_phase = true;
         let settings = camera::Settings { cadence: Some(cadence), ..self.settings };
         let (run, command) = (self.new_run(), camera::Command::Set(settings));
