@@ -25,8 +25,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the instrument knew about a frame when its exposure began.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the instrument knew about a frame when its exposure began. By default nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The last motion before it, from the order to its confirmed end.
     pub motion: Option<Interval>,

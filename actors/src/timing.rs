@@ -160,13 +160,6 @@ macro_rules! stages {
                     $(Self::$stage => $word,)*
                 }
             }
-
-            /// What it is, for people.
-            pub fn about(self) -> &'static str {
-                match self {
-                    $(Self::$stage => concat!($($about),+),)*
-                }
-            }
         }
     };
 }

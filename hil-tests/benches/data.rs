@@ -17,11 +17,10 @@ use planktor_drivers::disk::FileSystem;
 use planktor_hil_tests::began;
 use planktor_protocol::acquisition::Formats;
 use planktor_protocol::camera::{self, Frame, Image, Mode, Picture, Pixels};
-use planktor_protocol::motion::ChipClocks;
 use planktor_protocol::plan::{Plan, Step};
 use planktor_protocol::pump;
 use planktor_protocol::timekeeping::{Anchor, Source};
-use planktor_protocol::units::{Fraction, Micrometres, Nanolitres, NanolitresPerSecond};
+use planktor_protocol::units::{Fraction, Nanolitres, NanolitresPerSecond};
 use planktor_protocol::{Instant, Interval, Run};
 use planktor_runtime::dataset::{self, Instrument, Recorder, verify};
 use planktor_runtime::metrics::own_usage;
@@ -174,19 +173,12 @@ fn job(picture: &Arc<Fixed>, n: u32) -> Encode {
         begun: anchor().utc_at(from),
         frame: Frame { seq: n.into(), interval, picture: picture.clone() },
         facts: Facts {
-            motion: None,
             settled: from,
             pumped: Nanolitres(6_000 * i64::from(n)),
-            height: Micrometres(0),
-            height_uncertain: false,
             light: Some(Fraction::ONE),
-            fix: None,
             time: Some(anchor()),
             mode: Some(mode()),
-            pulse: None,
-            flow: None,
-            moved_nm: None,
-            clocks: ChipClocks::default(),
+            ..Facts::default()
         },
         formats: Formats { jpeg: true, dng: false },
     }

@@ -13,8 +13,6 @@ use planktor_drivers::clock::Monotonic;
 use planktor_hil_tests::began;
 use planktor_protocol::acquisition::Formats;
 use planktor_protocol::camera::{Frame, Pixels};
-use planktor_protocol::motion::ChipClocks;
-use planktor_protocol::units::{Micrometres, Nanolitres};
 use planktor_protocol::{Instant, Run, Utc};
 use planktor_runtime::dataset::{self, Instrument};
 use planktor_sim::scene::Format;
@@ -73,27 +71,12 @@ fn frame(format: Format) -> Frame {
 }
 
 fn job(frame: &Frame) -> Encode {
-    let facts = Facts {
-        motion: None,
-        settled: Instant::ZERO,
-        pumped: Nanolitres(0),
-        height: Micrometres(0),
-        height_uncertain: false,
-        light: None,
-        fix: None,
-        time: None,
-        mode: None,
-        pulse: None,
-        flow: None,
-        moved_nm: None,
-        clocks: ChipClocks::default(),
-    };
     Encode {
         batch: Run(1),
         shot: Run(2),
         begun: Utc::from_micros(0),
         frame: frame.clone(),
-        facts,
+        facts: Facts::default(),
         formats: Formats { jpeg: true, dng: false },
     }
 }

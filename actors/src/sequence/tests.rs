@@ -2,7 +2,6 @@
 
 use super::*;
 use planktor_protocol::camera::{Mode, Picture, Pixels};
-use planktor_protocol::motion::ChipClocks;
 use planktor_protocol::plan::Plan;
 use planktor_protocol::units::{Micrometres, NanolitresPerSecond};
 use std::sync::Arc;
@@ -54,22 +53,7 @@ fn ms(ms: u64) -> Duration {
 
 fn facts(still: Stillness) -> Facts {
     let Stillness { motion, settled, pumped, flow } = still;
-    let (height, height_uncertain) = (Micrometres(0), false);
-    Facts {
-        motion,
-        settled,
-        pumped,
-        height,
-        height_uncertain,
-        light: None,
-        fix: None,
-        time: None,
-        mode: Some(MODE),
-        pulse: None,
-        flow,
-        moved_nm: None,
-        clocks: ChipClocks::default(),
-    }
+    Facts { motion, settled, pumped, mode: Some(MODE), flow, ..Facts::default() }
 }
 
 impl Bench {

@@ -3,11 +3,10 @@
 
 use super::{Learned, Optics, Shift, Studied, Study, Unlearned};
 use crate::recording::Facts;
-use crate::sequence::{Act, Input, Sequence};
+use crate::sequence::{Act, Input, Sequence, Stillness};
 use planktor_protocol::camera::{Frame, Picture, Pixels};
-use planktor_protocol::motion::ChipClocks;
 use planktor_protocol::plan::{Cursor, Plan, Step, UntilStill};
-use planktor_protocol::units::{Micrometres, Nanolitres, NanolitresPerSecond};
+use planktor_protocol::units::{Nanolitres, NanolitresPerSecond};
 use planktor_protocol::{Instant, Interval, Run};
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,22 +147,8 @@ impl Bench {
     }
 
     fn facts(&self) -> Facts {
-        let still = self.sequence.still();
-        Facts {
-            motion: still.motion,
-            settled: still.settled,
-            pumped: still.pumped,
-            height: Micrometres(0),
-            height_uncertain: false,
-            light: None,
-            fix: None,
-            time: None,
-            mode: None,
-            pulse: None,
-            flow: None,
-            moved_nm: None,
-            clocks: ChipClocks::default(),
-        }
+        let Stillness { motion, settled, pumped, .. } = self.sequence.still();
+        Facts { motion, settled, pumped, ..Facts::default() }
     }
 
     /// What was waited before each frame that was kept.
