@@ -169,16 +169,20 @@ struct Shot {
 impl Shot {
     /// Whether light came into it in motion or settling, or before all lines were open or after; `None`: not known yet.
     fn is_good(&self) -> Option<bool> {
-        let (frame, facts) = (self.frame.as_ref()?, self.facts.as_ref()?);
-        let seen = match self.strobe {
-            None => frame.interval,
-            Some(_) => facts.pulse?.within,
-        };
-        let settled = self.flows || seen.from >= self.settled;
-        let undisturbed = self.disturbed.is_none_or(|since| seen.to <= since);
+        let (frame, facts, lit) = (self.frame.as_ref()?, self.facts.as_ref()?, self.lit()?);
+        let settled = self.flows || lit.from >= self.settled;
+        let undisturbed = self.disturbed.is_none_or(|since| lit.to <= since);
         let open = || facts.mode.and_then(|mode| mode.open(frame.interval));
-        let whole = self.strobe.is_none() || open().is_some_and(|open| open.contains(seen));
+        let whole = self.strobe.is_none() || open().is_some_and(|open| open.contains(lit));
         Some(settled && undisturbed && whole)
+    }
+
+    /// While light came into it, if that is known.
+    fn lit(&self) -> Option<Interval> {
+        match self.strobe {
+            None => Some(self.frame.as_ref()?.interval),
+            Some(_) => Some(self.facts.as_ref()?.pulse?.within),
+        }
     }
 }
 
@@ -294,20 +298,28 @@ impl Sequence {
                 self.next(now);
             }
             (Phase::Exposing, Input::Woken) => self.next(now),
-            (_, Input::Exposing(run, interval, ..)) if self.settling.exposing(run, interval) => self.look(),
+            (_, Input::Exposing(run, interval, pulse, _)) if self.settling.exposing(run, interval, pulse) => {
+                self.acts.extend(pulse.map(|pulse| Act::Flash(run, pulse)));
+                self.look();
+            }
             (Phase::Aiming, Input::Exposing(_, interval, pulse, facts)) => {
                 self.exposing(interval, pulse, facts);
             }
+            (_, Input::Pulsed(run, pulse)) if self.settling.pulsed(run, pulse) => self.look(),
             (_, Input::Pulsed(run, pulse)) => self.pulsed(run, pulse, now),
-            (_, Input::Frame(run, frame)) if self.settling.awaited(run) => {
-                let study = self.settling.looked(run, &frame);
-                self.acts.extend(study.map(Act::Study));
-                self.look();
-            }
-            (_, Input::Missed(run)) if self.settling.awaited(run) => self.look(),
             (_, Input::Studied(studied)) => self.studied(studied, now),
-            (_, Input::Frame(run, frame)) => self.arrived(run, frame, now),
-            (_, Input::Missed(run)) => self.lost(run, now),
+            (_, Input::Frame(run, frame)) => match self.settling.awaited(run) {
+                Some(lit) => {
+                    let study = self.settling.looked(run, &frame, lit);
+                    self.acts.extend(study.map(Act::Study));
+                    self.look();
+                }
+                None => self.arrived(run, frame, now),
+            },
+            (_, Input::Missed(run)) => match self.settling.awaited(run) {
+                Some(_) => self.look(),
+                None => self.lost(run, now),
+            },
             (_, Input::Saved(run)) => {
                 self.saved += 1;
                 self.shots.retain(|shot| shot.run != run);
@@ -425,12 +437,13 @@ impl Sequence {
         self.settling.interrupted();
     }
 
-    /// Asks for the next frame that is only looked at.
+    /// Asks for the next frame that is only looked at; lit as those that are kept.
     fn look(&mut self) {
         if let Some(not_before) = self.settling.wants() {
             let run = self.new_run();
             self.settling.asked(run);
-            self.acts.push_back(Act::Capture { run, not_before, strobe: None });
+            let strobe = self.cursor.plan().strobe();
+            self.acts.push_back(Act::Capture { run, not_before, strobe });
         }
     }
 
@@ -528,8 +541,8 @@ impl Sequence {
             Some(false) => self.lost(run, now),
             Some(true) => {
                 let is_checked = std::mem::take(&mut shot.is_checked);
-                let frame = shot.frame.as_ref().filter(|_| is_checked);
-                match frame.and_then(|frame| self.settling.check(run, frame)) {
+                let taken = shot.frame.as_ref().zip(shot.lit()).filter(|_| is_checked);
+                match taken.and_then(|(frame, lit)| self.settling.check(run, frame, lit)) {
                     Some(study) => {
                         shot.compared = true;
                         self.acts.push_back(Act::Study(study));

@@ -58,7 +58,7 @@ pub enum Study {
         order: UntilStill,
         /// How far the pump may move the water during an exposure, nm.
         residual_nm: u32,
-        /// First line's start to last line's end.
+        /// How long there is light in a frame: first line's start to last line's end, or a pulse.
         takes: Duration,
     },
 }
@@ -124,10 +124,20 @@ struct Watch {
     from: Instant,
     /// No frame that begins now or later: that one is taken for the data set.
     until: Instant,
-    /// Asked for, and not yet said which it will be.
+    /// Asked for, and not yet said which it will be, or not lit yet.
     asked: Option<Run>,
-    awaited: Vec<Run>,
-    last: Option<Interval>,
+    awaited: Vec<Look>,
+    last: Option<Look>,
+}
+
+/// A frame that is looked at.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    run: Run,
+    /// First line's start to last line's end.
+    exposed: Interval,
+    /// While there was light: the same, or a pulse.
+    lit: Interval,
 }
 
 #[derive(Debug)]
@@ -136,6 +146,7 @@ struct Compared {
     learning: usize,
     /// End of the stroke.
     since: Instant,
+    /// While there was light in the one and in the other.
     before: Interval,
     after: Interval,
 }
@@ -148,8 +159,8 @@ pub(crate) struct Settling {
     /// Whose stroke it was, and its end.
     stroke: Option<(usize, Instant)>,
     watch: Option<Watch>,
-    /// The newest frame that was looked at after this stroke.
-    newest: Option<Frame>,
+    /// The newest frame that was looked at after this stroke, and while there was light in it.
+    newest: Option<(Frame, Interval)>,
     /// The next frame that is taken is the first after the settling.
     armed: bool,
     compared: Vec<Compared>,
@@ -211,8 +222,8 @@ impl Settling {
         let (begins, not_before) = match watch.last {
             None => (watch.from, watch.from),
             Some(last) => {
-                let next = last.from + self.cadence.unwrap_or(last.duration());
-                (next, last.from + last.duration() / 2)
+                let next = last.lit.from + self.cadence.unwrap_or(last.exposed.duration());
+                (next, last.lit.from + last.lit.duration() / 2)
             }
         };
         (begins + MARGIN < watch.until).then_some(not_before)
@@ -225,15 +236,29 @@ impl Settling {
         }
     }
 
-    /// The camera says which frame it will be; whether it is one of these.
-    pub(crate) fn exposing(&mut self, run: Run, interval: Interval) -> bool {
+    /// The camera says which frame it will be, and when it is to be lit if it is strobed; whether it is one of these.
+    pub(crate) fn exposing(&mut self, run: Run, exposed: Interval, pulse: Option<Interval>) -> bool {
+        let Some(watch) = self.watch.as_mut().filter(|watch| watch.asked == Some(run)) else { return false };
+        let look = Look { run, exposed, lit: pulse.unwrap_or(exposed) };
+        if pulse.is_none() {
+            watch.asked = None;
+        }
+        watch.awaited.push(look);
+        if let Some(last) = watch.last.replace(look) {
+            self.cadence = Some(exposed.from - last.exposed.from);
+        }
+        self.takes = look.lit.duration();
+        true
+    }
+
+    /// One of these was lit; whether it is one of these.
+    pub(crate) fn pulsed(&mut self, run: Run, lit: Interval) -> bool {
         let Some(watch) = self.watch.as_mut().filter(|watch| watch.asked == Some(run)) else { return false };
         watch.asked = None;
-        watch.awaited.push(run);
-        if let Some(last) = watch.last.replace(interval) {
-            self.cadence = Some(interval.from - last.from);
+        for look in watch.awaited.iter_mut().chain(&mut watch.last).filter(|look| look.run == run) {
+            look.lit = lit;
         }
-        self.takes = interval.duration();
+        self.takes = lit.duration();
         true
     }
 
@@ -242,37 +267,36 @@ impl Settling {
         self.cadence = Some(cadence);
     }
 
-    /// A frame has come or never will; whether it is one of these.
-    pub(crate) fn awaited(&mut self, run: Run) -> bool {
-        let Some(watch) = &mut self.watch else { return false };
-        let awaited = watch.awaited.len();
-        watch.awaited.retain(|awaited| *awaited != run);
-        watch.awaited.len() < awaited
+    /// A frame has come or never will; while there was light in it, if it is one of these.
+    pub(crate) fn awaited(&mut self, run: Run) -> Option<Interval> {
+        let watch = self.watch.as_mut()?;
+        let i = watch.awaited.iter().position(|look| look.run == run)?;
+        Some(watch.awaited.remove(i).lit)
     }
 
-    /// One of these has come; with the one before it if they are to be compared.
-    pub(crate) fn looked(&mut self, run: Run, frame: &Frame) -> Option<Study> {
-        let study = self.pair(run, frame, MOST_COMPARED);
-        self.newest = Some(frame.clone());
+    /// One of these has come, lit so; with the one before it if they are to be compared.
+    pub(crate) fn looked(&mut self, run: Run, frame: &Frame, lit: Interval) -> Option<Study> {
+        let study = self.pair(run, frame, lit, MOST_COMPARED);
+        self.newest = Some((frame.clone(), lit));
         study
     }
 
-    /// The frame that is taken, with the one before it, if that was looked at.
-    pub(crate) fn check(&mut self, run: Run, frame: &Frame) -> Option<Study> {
-        let study = self.pair(run, frame, MOST_COMPARED + 1);
+    /// The frame that is taken, lit so, with the one before it, if that was looked at.
+    pub(crate) fn check(&mut self, run: Run, frame: &Frame, lit: Interval) -> Option<Study> {
+        let study = self.pair(run, frame, lit, MOST_COMPARED + 1);
         self.newest = None;
         study
     }
 
-    fn pair(&mut self, run: Run, after: &Frame, most: usize) -> Option<Study> {
+    fn pair(&mut self, run: Run, after: &Frame, lit: Interval, most: usize) -> Option<Study> {
         let (learning, since) = self.stroke?;
-        let before = self.newest.as_ref().filter(|before| before.seq + 1 == after.seq)?;
-        if before.interval.from < since || self.compared.len() >= most {
+        let (before, lit_before) = self.newest.as_ref().filter(|(before, _)| before.seq + 1 == after.seq)?;
+        if lit_before.from < since || self.compared.len() >= most {
             return None;
         }
+        self.compared.push(Compared { run, learning, since, before: *lit_before, after: lit });
         let (before, after) = (before.clone(), after.clone());
         let view_nm = u64::from(self.optics.pixel_nm) * u64::from(self.optics.width);
-        self.compared.push(Compared { run, learning, since, before: before.interval, after: after.interval });
         Some(Study::Compare { run, before, after, view_nm })
     }
 

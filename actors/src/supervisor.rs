@@ -603,8 +603,14 @@ impl Supervisor {
     }
 
     /// A camera that is away gets them when it comes back.
+    /// As the user has them, but for what strobed frames need.
+    fn camera_settings(&self) -> camera::Settings {
+        let exposure = self.strobing.as_ref().map(|strobing| strobing.exposure);
+        camera::Settings { exposure: exposure.or(self.settings.exposure), ..self.settings }
+    }
+
     fn set_camera(&mut self) {
-        let (run, command) = (self.new_run(), camera::Command::Set(self.settings));
+        let (run, command) = (self.new_run(), camera::Command::Set(self.camera_settings()));
         self.camera.send(Order { run, epochs: Epochs::default(), command });
     }
 

@@ -76,6 +76,8 @@ pub struct Scenario {
     pub wrap: Option<Wrap>,
     /// The data root, if it is to be there afterwards or was there before.
     pub data: Option<PathBuf>,
+    /// What the instrument's `hardware.json` says at the start, if it is to say something.
+    pub hardware: Option<Value>,
     /// How long the twin's computer and disk take, if not as the twin says.
     pub models: Option<Models>,
     /// Who looks through the camera.
@@ -100,6 +102,7 @@ impl Scenario {
             limit,
             wrap: None,
             data: None,
+            hardware: None,
             models: None,
             viewfinder: Viewfinder::default(),
         }
@@ -134,7 +137,10 @@ impl Scenario {
     pub fn play(self) -> Played {
         let folder = TempDir::new().expect("a temporary folder");
         let data = self.data.unwrap_or_else(|| folder.path().join("data"));
-        std::fs::create_dir_all(&data).expect("a data root");
+        std::fs::create_dir_all(data.join("twin")).expect("a data root");
+        if let Some(hardware) = self.hardware {
+            std::fs::write(data.join("twin/hardware.json"), hardware.to_string()).expect("a file in it");
+        }
         let world = World {
             seed: self.seed,
             hat: self.hat,

@@ -11,6 +11,7 @@ use planktor_runtime::instrument::Models;
 use planktor_sim::world::Truth;
 use planktor_sim::{Hat, Parameters};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What a pixel sees, um.
@@ -26,13 +27,27 @@ const STROKE_UL: f64 = 6.0;
 const HALF_A_PIXEL_NM: u128 = 375;
 const UM3_PER_UL: f64 = 1e9;
 
+/// What is looked at while settling is learned, pixels: as the small copy of a full frame.
+const LOOKED_AT: (u32, u32) = (1_014, 760);
+/// Frames from which settling is learned, and those until strokes and camera are in phase: not part of a mean.
+const BEGIN: usize = 8;
+
+/// How the water settles.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Settle {
+    /// For so many seconds, as the dashboard does it.
+    Seconds(f64),
+    /// For as long as it needs, as the acquisition finds out.
+    Learned,
+}
+
 /// How frames are taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Way {
-    /// Stop-flow with so many seconds of settling, as the dashboard does it.
-    StopFlow(f64),
+    /// In still water.
+    StopFlow(Settle),
     /// The same with a pulse of so many microseconds.
-    Strobe(f64, u32),
+    Strobe(Settle, u32),
     /// In a flow of so many mL/min, with a pulse of so many microseconds.
     Flow(f64, u32),
 }
@@ -43,13 +58,16 @@ impl Way {
         let pump = json!({"step": "pump", "volume_ul": STROKE_UL, "flow_ml_per_min": 3});
         let strobed = |us: u32| json!({"step": "capture", "strobe_us": us});
         let repeat = |steps: Vec<Value>| json!({"step": "repeat", "times": frames, "steps": steps});
-        let settle = |seconds: f64| json!({"step": "settle", "seconds": seconds});
+        let settle = |settle: Settle| match settle {
+            Settle::Seconds(seconds) => json!({"step": "settle", "seconds": seconds}),
+            Settle::Learned => {
+                json!({"step": "settle_until_still", "residual_um": PIXEL_UM / 2.0, "at_most_s": 3})
+            }
+        };
         let write = json!({"step": "write"});
         let plan = match self {
-            Self::StopFlow(seconds) => {
-                vec![repeat(vec![pump, settle(seconds), json!({"step": "capture"}), write])]
-            }
-            Self::Strobe(seconds, us) => vec![repeat(vec![pump, settle(seconds), strobed(us), write])],
+            Self::StopFlow(how) => vec![repeat(vec![pump, settle(how), json!({"step": "capture"}), write])],
+            Self::Strobe(how, us) => vec![repeat(vec![pump, settle(how), strobed(us), write])],
             Self::Flow(ml_per_min, us) => {
                 // Until the last frame and longer, also where writers set the pace.
                 let volume_ul = ml_per_min / 60.0 * 1e3 * (0.3 * f64::from(frames) + 1.0);
@@ -75,7 +93,7 @@ impl Way {
 pub struct Sharp {
     /// Frames that were asked, and those in which nothing in focus moved by more than half a pixel.
     pub frames: (u32, u32),
-    /// From one frame's light to the next one's, in the mean.
+    /// From one frame's light to the next one's, in the mean, when all is learned and in phase.
     pub period: Duration,
     /// The most that anything in focus moved in a frame that was kept, pixels.
     pub blur_px: f64,
@@ -94,8 +112,29 @@ pub enum Writers {
     AtOnce,
 }
 
-/// Plays it in a world.
-pub fn play(hat: Hat, parameters: Parameters, way: Way, frames: u32, writers: Writers) -> Played {
+/// On what they are taken.
+#[derive(Clone, Debug)]
+pub struct Instrument {
+    /// The board.
+    pub hat: Hat,
+    /// The world.
+    pub parameters: Parameters,
+    /// The pump's ramp as the chip counts it, if it is not as delivered.
+    pub amax: Option<u32>,
+    /// Its computer.
+    pub writers: Writers,
+}
+
+impl Instrument {
+    /// As delivered, in the usual world.
+    pub fn usual(hat: Hat) -> Self {
+        Self { hat, parameters: Parameters::default(), amax: None, writers: Writers::Usual }
+    }
+}
+
+/// Plays it.
+pub fn play(instrument: Instrument, way: Way, frames: u32) -> Played {
+    let Instrument { hat, parameters, amax, writers } = instrument;
     let ms = Duration::from_millis;
     let script = vec![
         (ms(100), light_on()),
@@ -104,21 +143,45 @@ pub fn play(hat: Hat, parameters: Parameters, way: Way, frames: u32, writers: Wr
     ];
     let models = (writers == Writers::AtOnce).then(Models::default);
     let scenario = Scenario { hat, parameters, models, ..Scenario::new(script, ms(1_300_000)) };
-    scenario.until("status/imager", "Done").play()
+    let (frame, pixel_um) = match way {
+        Way::StopFlow(Settle::Learned) | Way::Strobe(Settle::Learned, _) => {
+            (LOOKED_AT, VIEW_UM.0 / f64::from(LOOKED_AT.0))
+        }
+        Way::StopFlow(_) | Way::Strobe(..) | Way::Flow(..) => (scenario.frame, PIXEL_UM),
+    };
+    let mut hardware = json!({"process_pixel_fixed": pixel_um});
+    if let Some(amax) = amax {
+        hardware["pump_amax"] = json!(amax);
+    }
+    Scenario { frame, hardware: Some(hardware), ..scenario }.until("status/imager", "Done").play()
 }
 
 /// Takes so many frames, and says what they are worth; `None` if it did not end well.
-pub fn measure(hat: Hat, way: Way, frames: u32, writers: Writers) -> Option<Sharp> {
-    let played = play(hat, Parameters::default(), way, frames, writers);
-    let truths: Vec<_> = played.twin.world().truths().cloned().collect();
-    (truths.len() >= 2).then(|| worth(&truths, way, frames))
+pub fn measure(instrument: Instrument, way: Way, frames: u32) -> Option<Sharp> {
+    let played = play(instrument, way, frames);
+    let kept = kept(&played);
+    (kept.len() > BEGIN + 1).then(|| worth(&kept, way, frames))
+}
+
+/// What was true of the frames that were kept, in order.
+///
+/// # Panics
+/// There is no data set.
+pub fn kept(played: &Played) -> Vec<Truth> {
+    let records = std::fs::read_to_string(played.data_sets()[0].join("frames.jsonl")).expect("its records");
+    let records = records.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let kept: BTreeSet<_> = records
+        .filter(|record| record["file"].is_string())
+        .filter_map(|record| record["seq"].as_u64())
+        .collect();
+    played.twin.world().truths().filter(|truth| kept.contains(&truth.seq)).cloned().collect()
 }
 
 fn worth(truths: &[Truth], way: Way, frames: u32) -> Sharp {
     let blur_px = |truth: &Truth| f64::from(truth.worst_displacement_um()) / PIXEL_UM;
     let sharp = truths.iter().filter(|truth| blur_px(truth) <= 0.5).count();
-    let (first, last) = (truths[0].seen().from, truths[truths.len() - 1].seen().from);
-    let between = u32::try_from(truths.len() - 1).unwrap_or(u32::MAX);
+    let (first, last) = (truths[BEGIN].seen().from, truths[truths.len() - 1].seen().from);
+    let between = u32::try_from(truths.len() - 1 - BEGIN).unwrap_or(u32::MAX);
     let period = (last - first) / between;
     let view_ul = VIEW_UM.0 * VIEW_UM.1 * CELL_UM / UM3_PER_UL;
     let pumped_ul = match way {

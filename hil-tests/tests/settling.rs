@@ -12,7 +12,6 @@ use planktor_sim::Parameters;
 use planktor_sim::world::Truth;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tempfile::TempDir;
 
 /// Half a pixel of the medium preset at full size, um: what may be left of the pump's motion.
 const RESIDUAL_UM: f32 = 0.375;
@@ -32,12 +31,7 @@ fn until_still() -> Value {
 
 /// So many frames of 6 uL at 3 mL/min, as the medium preset of a v3.0 has them, with a settling.
 fn play(seed: u64, parameters: Parameters, frame: (u32, u32), frames: u32, settle: &Value) -> Outcome {
-    let data = TempDir::new().unwrap();
-    let hardware = data.path().join("twin");
-    std::fs::create_dir_all(&hardware).unwrap();
-    let pixel_um = VIEW_UM / f64::from(frame.0);
-    std::fs::write(hardware.join("hardware.json"), json!({"process_pixel_fixed": pixel_um}).to_string())
-        .unwrap();
+    let hardware = Some(json!({"process_pixel_fixed": VIEW_UM / f64::from(frame.0)}));
     let plan = json!({"plan": [{"step": "repeat", "times": frames, "steps": [
         {"step": "pump", "volume_ul": 6, "flow_ml_per_min": 3}, settle, {"step": "capture"}, {"step": "write"}]}]});
     let script = vec![
@@ -46,8 +40,7 @@ fn play(seed: u64, parameters: Parameters, frame: (u32, u32), frames: u32, settl
         (ms(1_200), message("planktor/acquire", &plan)),
     ];
     let scenario = Scenario::new(script, ms(200_000)).until("status/imager", "Done");
-    let data_root = Some(data.path().to_path_buf());
-    let played = Scenario { seed, parameters, frame, data: data_root, ..scenario }.play();
+    let played = Scenario { seed, parameters, frame, hardware, ..scenario }.play();
     Outcome::of(&played)
 }
 

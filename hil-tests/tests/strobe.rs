@@ -1,8 +1,9 @@
 //! Strobed frames and frames in a slow flow, on the twin in virtual time, on both HATs.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(clippy::print_stdout, reason = "figures, beside what must hold")]
 
-use planktor_hil_tests::sharp::{Way, Writers, measure, play};
+use planktor_hil_tests::sharp::{Instrument, Settle, Way, Writers, kept, measure, play};
 use planktor_hil_tests::{Played, Scenario, light_on, message, update_config};
 use planktor_runtime::dataset;
 use planktor_sim::world::Truth;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 /// Half a pixel of the medium preset, um.
 const HALF_A_PIXEL_UM: f32 = 0.375;
-const SETTLING: f64 = 0.5;
+const SETTLING: Settle = Settle::Seconds(0.5);
 /// Each board's own way to pulse, and a pulse that it can do.
 const PULSES: [(Hat, u32); 2] = [(Hat::V1_2, 100), (Hat::V3_3, 300)];
 
@@ -31,6 +32,13 @@ fn records(played: &Played) -> Vec<Value> {
     lines.filter(|line| line["file"].is_string()).collect()
 }
 
+/// What an acquisition wrote down when it had learned how the water settles.
+fn learned(played: &Played) -> Value {
+    let text = std::fs::read_to_string(played.data_sets()[0].join("frames.jsonl")).unwrap();
+    let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.find(|line| line["event"] == "settling_learned").expect("it has learned")
+}
+
 fn usual() -> Parameters {
     Parameters::default()
 }
@@ -38,7 +46,7 @@ fn usual() -> Parameters {
 #[test]
 fn strobed_frames_are_sharp_and_each_is_lit_while_everything_stands_and_all_lines_are_open() {
     for (hat, us) in PULSES {
-        let played = play(hat, usual(), Way::Strobe(SETTLING, us), 8, Writers::Usual);
+        let played = play(Instrument::usual(hat), Way::Strobe(SETTLING, us), 8);
         let truths = truths(&played);
         assert_eq!(truths.len(), 8, "{hat:?}");
         for truth in &truths {
@@ -67,12 +75,35 @@ fn strobed_frames_are_sharp_and_each_is_lit_while_everything_stands_and_all_line
 #[test]
 fn a_strobed_frame_takes_less_time_by_its_read_out() {
     for (hat, us) in PULSES {
-        let plain = measure(hat, Way::StopFlow(SETTLING), 40, Writers::Usual).unwrap();
-        let strobed = measure(hat, Way::Strobe(SETTLING, us), 40, Writers::Usual).unwrap();
+        let plain = measure(Instrument::usual(hat), Way::StopFlow(SETTLING), 40).unwrap();
+        let strobed = measure(Instrument::usual(hat), Way::Strobe(SETTLING, us), 40).unwrap();
         let gained = plain.period - strobed.period;
-        // Frames without a strobe are in phase with the strokes; strobed ones wait for the camera.
-        assert!(gained > ms(30) && gained < ms(130), "{hat:?}: {plain:?} {strobed:?}");
-        assert!(strobed.new_ul_per_min > 1.03 * plain.new_ul_per_min, "{hat:?}: {plain:?} {strobed:?}");
+        // Both are in phase with the strokes.
+        assert!(gained > ms(80) && gained < ms(90), "{hat:?}: {plain:?} {strobed:?}");
+        assert!(strobed.new_ul_per_min > 1.09 * plain.new_ul_per_min, "{hat:?}: {plain:?} {strobed:?}");
+    }
+}
+
+/// Frames that are looked at are lit, too; and where light is short water may still move that would blur an exposure.
+#[test]
+fn strobed_settling_is_learned_as_short_as_a_pulse_allows_and_every_frame_is_sharp() {
+    for (hat, us) in PULSES {
+        let usual = || Instrument::usual(hat);
+        let by_habit = measure(usual(), Way::Strobe(SETTLING, us), 20).unwrap();
+        let played = play(usual(), Way::Strobe(Settle::Learned, us), 20);
+        let (learned, kept) = (learned(&played), kept(&played));
+        let wait = learned["wait_s"].as_f64().unwrap();
+        let waits: Vec<_> = kept.iter().map(|truth| truth.seen().from - truth.motion.unwrap().to).collect();
+        assert!(wait < 0.4 && learned["reached"] == true, "{hat:?}: {learned}");
+        assert_eq!(kept.len(), 20);
+        for (truth, waited) in kept.iter().zip(&waits) {
+            assert!(!truth.in_motion() && waited.as_secs_f64() >= wait, "{hat:?}: {waits:?}");
+            assert!(truth.worst_displacement_um() <= HALF_A_PIXEL_UM, "{} um", truth.worst_displacement_um());
+        }
+        let sharp = measure(usual(), Way::Strobe(Settle::Learned, us), 20).unwrap();
+        let gained = (by_habit.period - sharp.period).as_secs_f64();
+        assert!((gained - (0.5 - wait)).abs() < 0.01, "{hat:?}: {wait} {by_habit:?} {sharp:?}");
+        println!("{hat:?}: waits {wait} s, {:?} a frame, {} px", sharp.period, sharp.blur_px);
     }
 }
 
@@ -162,7 +193,8 @@ fn what_lamp_or_flow_cannot_do_is_refused_with_what_to_do() {
 fn in_a_slow_flow_frames_come_at_the_cameras_cadence_and_none_moves_by_more_than_half_a_pixel() {
     for (hat, us) in PULSES {
         let way = Way::Flow(Way::fastest_flow(us), us);
-        let played = play(hat, usual(), way, 30, Writers::AtOnce);
+        let at_once = Instrument { writers: Writers::AtOnce, ..Instrument::usual(hat) };
+        let played = play(at_once, way, 30);
         let (truths, records) = (truths(&played), records(&played));
         assert_eq!((truths.len(), records.len()), (30, 30), "{hat:?}");
         let still = truths.iter().filter(|truth| !truth.in_motion()).count();
@@ -192,8 +224,10 @@ fn brightness(truth: &Truth) -> f64 {
 
 #[test]
 fn ambient_light_rise_and_jitter_have_the_effect_that_they_must_have() {
-    let strobed =
-        |parameters| truths(&play(Hat::V1_2, parameters, Way::Strobe(SETTLING, 100), 6, Writers::Usual));
+    let strobed = |parameters| {
+        let instrument = Instrument { parameters, ..Instrument::usual(Hat::V1_2) };
+        truths(&play(instrument, Way::Strobe(SETTLING, 100), 6))
+    };
     let exact = strobed(Parameters { lamp_jitter_us: 0.0, lamp_flicker: 0.0, ..usual() });
     let same = exact.windows(2).all(|pair| (brightness(&pair[0]) - brightness(&pair[1])).abs() < 0.3);
     assert!(same, "equal pulses are equally bright");

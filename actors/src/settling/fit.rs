@@ -110,7 +110,7 @@ const LONGEST: f64 = 60.0;
 /// Unknowns: two tails, drift, and the two parts of a sway.
 const MOST: usize = 5;
 
-/// Chooses the wait; `takes` is the exposure of a frame from its first line's start to its last line's end.
+/// Chooses the wait; `takes` is how long there is light in a frame: from its first line's start to its last line's end, or a pulse.
 ///
 /// # Errors
 /// [`Unlearned`]: wait as long as may be.
@@ -137,7 +137,9 @@ pub fn fit(
     let (residual_um, takes) = (f64::from(residual_nm) / 1e3, takes.as_secs_f64());
     let limit = best.squares + AS_GOOD * best.variance();
     let good = search.fits.iter().filter(|fit| fit.squares <= limit);
-    let needs = good.map(|fit| fit.wait(residual_um, takes)).fold(0.0, f64::max);
+    // A pulse may allow more motion than can be followed from frame to frame, and what nobody saw is not believed.
+    let first = samples.iter().map(|sample| sample.since).fold(f64::INFINITY, f64::min).max(0.0);
+    let needs = good.map(|fit| fit.wait(residual_um, takes)).fold(first, f64::max);
     let needs = Duration::from_secs_f64(needs);
     Ok(Learned {
         wait: needs.clamp(order.at_least, order.at_most),

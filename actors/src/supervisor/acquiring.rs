@@ -280,7 +280,7 @@ impl Supervisor {
             camera::Event::Exposing { interval, pulse } => {
                 if running.sequence.takes(run) {
                     self.time_exposure(&mut running, pulse.unwrap_or(interval).to);
-                    running.phase.exposed(interval.to);
+                    running.phase.begins(pulse.unwrap_or(interval).from);
                 }
                 let facts = self.facts(running.sequence.still());
                 self.feed(a, running, sequence::Input::Exposing(run, interval, pulse, facts))

@@ -1,5 +1,6 @@
 //! Strokes and camera in phase. A camera that free-runs makes an acquisition wait for the next frame's begin: with frames that
-//! are a little longer, a whole number of them takes as long as exposure, stroke and settling, and nobody waits.
+//! are a little longer, a whole number of them takes as long as exposure, stroke and settling, and nobody waits. Of strobed
+//! frames the light takes the exposure's place.
 
 use super::{Acquisition, Running, Supervisor};
 use planktor_protocol::{Instant, Order, camera};
@@ -15,8 +16,8 @@ const MOST_PLANS: u32 = 3;
 /// Of one acquisition.
 #[derive(Default)]
 pub(super) struct Phase {
-    /// The end of the last exposure.
-    exposed: Option<Instant>,
+    /// The begin of the last exposure, or of its light.
+    begun: Option<Instant>,
     /// The camera's own cadence, before it was changed.
     usual: Option<Duration>,
     /// What it was told last.
@@ -25,9 +26,9 @@ pub(super) struct Phase {
 }
 
 impl Phase {
-    /// An exposure will be over then.
-    pub(super) fn exposed(&mut self, end: Instant) {
-        self.exposed = Some(end);
+    /// An exposure begins then, or its light.
+    pub(super) fn begins(&mut self, at: Instant) {
+        self.begun = Some(at);
     }
 }
 
@@ -47,10 +48,9 @@ fn lasts(cycle: Duration, cadence: Duration) -> Duration {
 impl Supervisor {
     /// A stroke is over and the water settles: how long a cycle takes is known now.
     pub(super) fn keep_in_phase(&mut self, a: &Acquisition, running: &mut Running) {
-        let (Some(mode), Some(exposed), Some(settled), None) =
-            (self.mode, running.phase.exposed.take(), running.sequence.settles_until(), &self.strobing)
+        let (Some(mode), Some(begun), Some(settled)) =
+            (self.mode, running.phase.begun.take(), running.sequence.settles_until())
         else {
-            // A strobed frame waits for its light, not for its first line.
             return;
         };
         // One that does not tell how it exposes tells nobody how long its frames are, and one that does not follow never will.
@@ -59,7 +59,7 @@ impl Supervisor {
             return;
         }
         let usual = *running.phase.usual.get_or_insert(mode.cadence);
-        let cycle = settled - exposed + mode.takes;
+        let cycle = settled - begun;
         let cadence = in_phase(cycle + SPARE, usual);
         let saved = lasts(cycle, mode.cadence).saturating_sub(cycle + SPARE);
         if saved < WORTH || running.phase.plans == MOST_PLANS {
@@ -68,7 +68,7 @@ impl Supervisor {
         running.phase.plans += 1;
         running.phase.asked = Some(cadence);
         self.is_in_phase = true;
-        let settings = camera::Settings { cadence: Some(cadence), ..self.settings };
+        let settings = camera::Settings { cadence: Some(cadence), ..self.camera_settings() };
         let (run, command) = (self.new_run(), camera::Command::Set(settings));
         self.camera.send(Order { run, epochs: a.epochs, command });
     }

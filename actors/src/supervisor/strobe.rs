@@ -13,7 +13,7 @@ use planktor_protocol::acquisition::{Failure, Refusal};
 use planktor_protocol::instrument::Device;
 use planktor_protocol::plan::Plan;
 use planktor_protocol::units::Fraction;
-use planktor_protocol::{Epochs, Fault, Instant, Interval, Order, Run, camera, light};
+use planktor_protocol::{Epochs, Fault, Instant, Interval, Order, Run, light};
 use std::time::Duration;
 
 /// A slow bus may hold its caller for a second; after three nobody waits any more.
@@ -24,6 +24,8 @@ pub(super) struct Strobing {
     /// What the lamp was told before, and what its pulses are.
     before: Fraction,
     level: Fraction,
+    /// What each line of the camera integrates.
+    pub(super) exposure: Duration,
     pulse: Option<(Run, Pulse)>,
 }
 
@@ -95,11 +97,9 @@ impl Supervisor {
     pub(super) fn begin_strobe(&mut self, plan: &Plan) {
         let (Some(pulse), Some(mode), None) = (plan.strobe(), self.mode, &self.strobing) else { return };
         let level = self.strobe_level();
-        self.strobing = Some(Strobing { before: self.ordered, level, pulse: None });
-        let exposure = Some(mode.strobe_exposure(pulse));
-        let (run, command) =
-            (self.new_run(), camera::Command::Set(camera::Settings { exposure, ..self.settings }));
-        self.camera.send(Order { run, epochs: Epochs::default(), command });
+        let exposure = mode.strobe_exposure(pulse);
+        self.strobing = Some(Strobing { before: self.ordered, level, exposure, pulse: None });
+        self.set_camera();
         let strobe = match self.strobe_pin {
             Some(_) => light::Strobe::Pin(level),
             None => light::Strobe::Bus(level),
