@@ -29,6 +29,9 @@ pub(crate) const STROKES: u32 = 3;
 const MOST_STROKES: u32 = 20;
 /// Frames that are asked for at the same time: one may be exposed while the one before is on its way.
 const AHEAD: usize = 2;
+/// A pulse is short, and allows water to flow at millimetres a second; what can be followed from one frame to the next then may
+/// be the slow few (seen on the twin: in one stroke of three eight times slower than the fastest). So it counts as so many times longer.
+const DOUBT_OF_A_PULSE: u32 = 10;
 /// Pairs that may wait to be compared. Each holds two frames of the camera's memory; what finds no room is not looked at.
 const MOST_COMPARED: usize = 2;
 /// Frames that may be taken again one after the other because they moved; the next one is waited for as long as may be.
@@ -58,7 +61,7 @@ pub enum Study {
         order: UntilStill,
         /// How far the pump may move the water during an exposure, nm.
         residual_nm: u32,
-        /// How long there is light in a frame: first line's start to last line's end, or a pulse.
+        /// For how long the water has to be that still: from first line's start to last line's end, or ten times a pulse.
         takes: Duration,
     },
 }
@@ -247,7 +250,7 @@ impl Settling {
         if let Some(last) = watch.last.replace(look) {
             self.cadence = Some(exposed.from - last.exposed.from);
         }
-        self.takes = look.lit.duration();
+        self.takes = pulse.map_or(exposed.duration(), |pulse| pulse.duration() * DOUBT_OF_A_PULSE);
         true
     }
 
@@ -258,7 +261,6 @@ impl Settling {
         for look in watch.awaited.iter_mut().chain(&mut watch.last).filter(|look| look.run == run) {
             look.lit = lit;
         }
-        self.takes = lit.duration();
         true
     }
 
@@ -327,7 +329,10 @@ impl Settling {
         let looked = compared.before.from + compared.before.duration().mul_f64(shift.line.clamp(0.0, 1.0));
         let (since, lasts) = (looked - compared.since, compared.after.from - compared.before.from);
         match learning.learned {
-            Some(learned) => learning.judge(&learned, shift.moved_um, since, lasts),
+            Some(learned) => {
+                let allows_um = learned.allows_um(since, lasts, self.takes);
+                learning.judge(&learned, shift.moved_um, allows_um, lasts)
+            }
             None => {
                 learning.samples.push(Sample {
                     since: since.as_secs_f64(),
@@ -412,10 +417,10 @@ impl Learning {
     }
 
     /// After the longest wait nothing is gained by another.
-    fn judge(&mut self, learned: &Learned, moved_um: [f64; 2], since: Duration, lasts: Duration) -> Verdict {
+    fn judge(&mut self, learned: &Learned, moved_um: [f64; 2], allows_um: f64, lasts: Duration) -> Verdict {
         let moved = moved_um[usize::from(learned.across)];
         let waited_longest = self.wait() >= self.order.at_most;
-        if moved.abs() > learned.allows_um(since, lasts) && !waited_longest {
+        if moved.abs() > allows_um && !waited_longest {
             self.moved_in_a_row += 1;
             self.longer = (self.longer + lasts) * 2;
             return Verdict::Moved;

@@ -1,6 +1,7 @@
 //! The real-time figures of a computer: a simulated instrument in real time, and beside each figure what the computer can do
 //! at best, measured in the same run, in turn. Absolute times belong to a computer and an hour; the ratios last.
 
+mod crowd;
 mod instrument;
 mod load;
 mod plot;
@@ -215,7 +216,7 @@ pub struct Report {
     pub date: String,
     /// While nobody asks anything.
     pub idle: Idle,
-    /// Idle, and under load if that was asked for.
+    /// Idle, under load, and in a crowd, as was asked for.
     pub conditions: Vec<Rounds>,
 }
 

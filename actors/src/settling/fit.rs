@@ -110,7 +110,7 @@ const LONGEST: f64 = 60.0;
 /// Unknowns: two tails, drift, and the two parts of a sway.
 const MOST: usize = 5;
 
-/// Chooses the wait; `takes` is how long there is light in a frame: from its first line's start to its last line's end, or a pulse.
+/// Chooses the wait; in `takes` the pump may move the water by no more than the residual.
 ///
 /// # Errors
 /// [`Unlearned`]: wait as long as may be.
@@ -137,8 +137,8 @@ pub fn fit(
     let (residual_um, takes) = (f64::from(residual_nm) / 1e3, takes.as_secs_f64());
     let limit = best.squares + AS_GOOD * best.variance();
     let good = search.fits.iter().filter(|fit| fit.squares <= limit);
-    // A pulse may allow more motion than can be followed from frame to frame, and what nobody saw is not believed.
-    let first = samples.iter().map(|sample| sample.since).fold(f64::INFINITY, f64::min).max(0.0);
+    // A pulse may allow faster water than can be followed from frame to frame, and what nobody saw is not believed.
+    let first = samples.iter().map(|sample| sample.since + sample.lasts).fold(f64::INFINITY, f64::min);
     let needs = good.map(|fit| fit.wait(residual_um, takes)).fold(first, f64::max);
     let needs = Duration::from_secs_f64(needs);
     Ok(Learned {
@@ -165,9 +165,9 @@ fn nm(um: f64) -> i64 {
 
 impl Learned {
     /// How far what is seen may move in a time from so long after a stroke on, um, if the water comes to rest as it was
-    /// learned.
-    pub fn allows_um(&self, since: Duration, lasts: Duration) -> f64 {
-        let (since, lasts) = (since.as_secs_f64(), lasts.as_secs_f64());
+    /// learned; in `takes` the pump may move it by the residual.
+    pub fn allows_um(&self, since: Duration, lasts: Duration, takes: Duration) -> f64 {
+        let [since, lasts, takes] = [since, lasts, takes].map(|time| time.as_secs_f64());
         let of_the_pump = self.tails.iter().filter(|tail| tail.left_nm != 0).map(|tail| {
             let tau = tail.tau.as_secs_f64();
             tail.left_nm as f64 / 1e3 * died_away(since, lasts, tau)
@@ -178,7 +178,8 @@ impl Learned {
             period => self.sway_nm as f64 / 1e3 * TAU / period,
         };
         let stays = (self.drift_nm_per_s.unsigned_abs() as f64 / 1e3 + sways) * lasts;
-        of_the_pump.max(f64::from(self.residual_nm) / 1e3) + stays + OUTLIER * self.noise_nm as f64 / 1e3
+        let residual = f64::from(self.residual_nm) / 1e3 * (lasts / takes).max(1.0);
+        of_the_pump.max(residual) + stays + OUTLIER * self.noise_nm as f64 / 1e3
     }
 }
 

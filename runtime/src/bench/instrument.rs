@@ -1,5 +1,6 @@
 //! The simulated instrument that is measured: in real time, full frames, over MQTT as any client uses it.
 
+use super::crowd::Crowd;
 use super::references::{alarms, bare_encoder, bare_loop, bare_write};
 use super::{Figure, Idle, Load, Report, Round, Rounds};
 use crate::client::{Client, ClientError};
@@ -7,6 +8,7 @@ use crate::figures;
 use crate::instrument::{Config, Time};
 use crate::machine;
 use crate::metrics::{Metrics, own_usage};
+use crate::mqtt::Address;
 use crate::mqtt::door::Role;
 use crate::service::{Options, Service};
 use crate::web;
@@ -53,6 +55,8 @@ pub struct Bench {
     pub frames: u32,
     /// Under load, too.
     pub load: bool,
+    /// In a crowd, too.
+    pub crowd: bool,
     /// Where data sets are written, and removed again.
     pub folder: PathBuf,
     /// Told what is measured next.
@@ -66,6 +70,8 @@ struct Measured {
     flood: Client,
     metrics: Metrics,
     data: PathBuf,
+    broker: Address,
+    page: SocketAddr,
 }
 
 impl Bench {
@@ -106,6 +112,8 @@ impl Bench {
             twin,
             metrics,
             data: root,
+            broker: service.broker().clone(),
+            page: service.page().ok_or("the page is not served")?,
         };
         let conditions = self.conditions(&measured);
         drop(measured);
@@ -124,6 +132,7 @@ impl Bench {
     fn conditions(&self, measured: &Measured) -> Result<Vec<Rounds>, Box<dyn Error>> {
         let mut idle = Rounds { condition: "idle".into(), ..Rounds::default() };
         let mut loaded = Rounds { condition: Load::NAME.into(), ..Rounds::default() };
+        let mut crowded = Rounds { condition: "in a crowd".into(), ..Rounds::default() };
         for n in 1..=self.rounds {
             (self.say)(&format!("round {n} of {}", self.rounds));
             measured.round(&mut idle, n, self.frames)?;
@@ -134,8 +143,14 @@ impl Bench {
                 let _load = Load::begin().map_err(no)?;
                 measured.round(&mut loaded, n, self.frames)?;
             }
+            if self.crowd {
+                (self.say)(&format!("round {n} of {}, in a crowd", self.rounds));
+                let crowd = Crowd::begin(&measured.broker, measured.page)?;
+                measured.round(&mut crowded, n, self.frames)?;
+                crowded.condition = crowd.name();
+            }
         }
-        Ok(if self.load { vec![idle, loaded] } else { vec![idle] })
+        Ok([idle, loaded, crowded].into_iter().filter(|rounds| !rounds.rounds.is_empty()).collect())
     }
 }
 
@@ -305,11 +320,16 @@ impl Measured {
     }
 
     fn flood(&self, commands: u32) -> Result<(), ClientError> {
+        let deadline = Monotonic.now() + PATIENCE;
         for _ in 0..commands {
-            // A full outbox is what a flood is.
-            if self.flood.send("planktor/health", &json!({"action": "get"})).is_err() {
-                self.flood.kept()?;
+            // A full outbox is what a flood is. Who does not listen meanwhile misses what he waits for.
+            while self.flood.send("planktor/health", &json!({"action": "get"})).is_err() {
+                if Monotonic.now() > deadline {
+                    return Err(ClientError::Silence { topic: "planktor/health".into() });
+                }
+                self.flood.next(Some(LOOK_AGAIN))?;
             }
+            while self.flood.next(Some(Duration::ZERO))?.is_some() {}
         }
         Ok(())
     }

@@ -16,6 +16,9 @@ pub(crate) struct Bench {
     /// Measure each round under load as well: stress-ng on all cores
     #[arg(long)]
     load: bool,
+    /// And in a crowd: 64 MQTT clients that give commands as fast as they can, and 8 viewers
+    #[arg(long)]
+    crowd: bool,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -28,9 +31,9 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let Self { rounds, frames, load, json, plot, data } = self;
+        let Self { rounds, frames, load, crowd, json, plot, data } = self;
         let say = Box::new(|what: &str| eprintln!("planktor: measuring: {what}"));
-        let report = Measure { rounds, frames, load, folder: data.create()?, say }.run()?;
+        let report = Measure { rounds, frames, load, crowd, folder: data.create()?, say }.run()?;
         if let Some(file) = plot {
             write(&file, &report.plot())?;
         }
