@@ -7,6 +7,7 @@
 //!   ──capture──> Aiming ─Exposing─> Exposing ─Woken─>┘
 //!      └─three frames out─> Crowded ─Saved─> Aiming
 //!   ──strobed capture──> Aiming ─Exposing─> Flashing ─Pulsed─> Exposing
+//!      (Settling ─Woken─> Flashing ─Pulsed─> next step, where a frame that is only looked at is not lit yet)
 //!   ──flow──> next step at once;  before whatever moves or settles, and at the end: Landing ─Moved─> that step
 //!   ──safe point, while it is to hold──> Paused ──Resume──> that step
 //! ```
@@ -135,7 +136,7 @@ enum Phase {
     Settling,
     Crowded(Place, Option<Duration>),
     Aiming,
-    /// Until its light is over.
+    /// Until its light is over, or that of the frame that was looked at before.
     Flashing,
     Exposing,
     /// Until the flow is over.
@@ -295,7 +296,11 @@ impl Sequence {
             (_, Input::Moved(end)) if self.still.flow.is_some() => self.landed(end, now),
             (Phase::Settling, Input::Woken) => {
                 self.settling.over();
-                self.next(now);
+                match self.settling.is_asking() && self.cursor.plan().strobe().is_some() {
+                    // A lamp gives one pulse at a time.
+                    true => self.phase = Phase::Flashing,
+                    false => self.next(now),
+                }
             }
             (Phase::Exposing, Input::Woken) => self.next(now),
             (_, Input::Exposing(run, interval, pulse, _)) if self.settling.exposing(run, interval, pulse) => {
@@ -304,6 +309,9 @@ impl Sequence {
             }
             (Phase::Aiming, Input::Exposing(_, interval, pulse, facts)) => {
                 self.exposing(interval, pulse, facts);
+            }
+            (Phase::Flashing, Input::Pulsed(run, pulse)) if self.settling.pulsed(run, pulse) => {
+                self.next(now)
             }
             (_, Input::Pulsed(run, pulse)) if self.settling.pulsed(run, pulse) => self.look(),
             (_, Input::Pulsed(run, pulse)) => self.pulsed(run, pulse, now),
@@ -434,7 +442,7 @@ impl Sequence {
         for shot in &mut self.shots {
             shot.disturbed.get_or_insert(now);
         }
-        self.settling.interrupted();
+        self.settling.interrupted(now);
     }
 
     /// Asks for the next frame that is only looked at; lit as those that are kept.

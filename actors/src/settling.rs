@@ -30,8 +30,10 @@ const MOST_STROKES: u32 = 20;
 /// Frames that are asked for at the same time: one may be exposed while the one before is on its way.
 const AHEAD: usize = 2;
 /// A pulse is short, and allows water to flow at millimetres a second; what can be followed from one frame to the next then may
-/// be the slow few (seen on the twin: in one stroke of three eight times slower than the fastest). So it counts as so many times longer.
+/// be the slow few (seen on the twin: in one stroke of three eight times slower than the fastest). So it counts as so many times longer
+/// when the wait is chosen, and when a frame is checked.
 const DOUBT_OF_A_PULSE: u32 = 10;
+const DOUBT_OF_A_CHECK: u32 = 3;
 /// Pairs that may wait to be compared. Each holds two frames of the camera's memory; what finds no room is not looked at.
 const MOST_COMPARED: usize = 2;
 /// Frames that may be taken again one after the other because they moved; the next one is waited for as long as may be.
@@ -129,7 +131,6 @@ struct Watch {
     until: Instant,
     /// Asked for, and not yet said which it will be, or not lit yet.
     asked: Option<Run>,
-    awaited: Vec<Look>,
     last: Option<Look>,
 }
 
@@ -162,6 +163,7 @@ pub(crate) struct Settling {
     /// Whose stroke it was, and its end.
     stroke: Option<(usize, Instant)>,
     watch: Option<Watch>,
+    awaited: Vec<Look>,
     /// The newest frame that was looked at after this stroke, and while there was light in it.
     newest: Option<(Frame, Interval)>,
     /// The next frame that is taken is the first after the settling.
@@ -169,7 +171,9 @@ pub(crate) struct Settling {
     compared: Vec<Compared>,
     /// As the camera predicts.
     cadence: Option<Duration>,
+    /// How long the pump may take to move the water by the residual: when the wait is chosen, and when a frame is checked.
     takes: Duration,
+    checks: Duration,
 }
 
 impl Settling {
@@ -180,11 +184,13 @@ impl Settling {
             learnings: Vec::new(),
             stroke: None,
             watch: None,
+            awaited: Vec::with_capacity(AHEAD),
             newest: None,
             armed: false,
             compared: Vec::with_capacity(MOST_COMPARED + 1),
             cadence: None,
             takes: Duration::ZERO,
+            checks: Duration::ZERO,
         }
     }
 
@@ -205,13 +211,7 @@ impl Settling {
             (Some(_), Some(cadence)) => (wait >= cadence + MARGIN).then(|| ended + (wait - cadence - MARGIN)),
             (Some(_), None) => None,
         };
-        self.watch = from.map(|from| Watch {
-            from,
-            until,
-            asked: None,
-            awaited: Vec::with_capacity(AHEAD),
-            last: None,
-        });
+        self.watch = from.map(|from| Watch { from, until, asked: None, last: None });
         (self.stroke, self.newest, self.armed) = (Some((n, ended)), None, true);
         wait
     }
@@ -219,7 +219,7 @@ impl Settling {
     /// When the next frame that is to be looked at may begin, if one is.
     pub(crate) fn wants(&self) -> Option<Instant> {
         let watch = self.watch.as_ref()?;
-        if watch.asked.is_some() || watch.awaited.len() >= AHEAD {
+        if watch.asked.is_some() || self.awaited.len() >= AHEAD {
             return None;
         }
         let (begins, not_before) = match watch.last {
@@ -246,19 +246,27 @@ impl Settling {
         if pulse.is_none() {
             watch.asked = None;
         }
-        watch.awaited.push(look);
+        self.awaited.push(look);
         if let Some(last) = watch.last.replace(look) {
             self.cadence = Some(exposed.from - last.exposed.from);
         }
-        self.takes = pulse.map_or(exposed.duration(), |pulse| pulse.duration() * DOUBT_OF_A_PULSE);
+        (self.takes, self.checks) = match pulse.map(|pulse| pulse.duration()) {
+            None => (exposed.duration(), exposed.duration()),
+            Some(pulse) => (pulse * DOUBT_OF_A_PULSE, pulse * DOUBT_OF_A_CHECK),
+        };
         true
+    }
+
+    /// Whether one was asked for of which it is not known which it will be, or that is not lit yet.
+    pub(crate) fn is_asking(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.asked.is_some())
     }
 
     /// One of these was lit; whether it is one of these.
     pub(crate) fn pulsed(&mut self, run: Run, lit: Interval) -> bool {
         let Some(watch) = self.watch.as_mut().filter(|watch| watch.asked == Some(run)) else { return false };
         watch.asked = None;
-        for look in watch.awaited.iter_mut().chain(&mut watch.last).filter(|look| look.run == run) {
+        for look in self.awaited.iter_mut().chain(&mut watch.last).filter(|look| look.run == run) {
             look.lit = lit;
         }
         true
@@ -271,9 +279,8 @@ impl Settling {
 
     /// A frame has come or never will; while there was light in it, if it is one of these.
     pub(crate) fn awaited(&mut self, run: Run) -> Option<Interval> {
-        let watch = self.watch.as_mut()?;
-        let i = watch.awaited.iter().position(|look| look.run == run)?;
-        Some(watch.awaited.remove(i).lit)
+        let i = self.awaited.iter().position(|look| look.run == run)?;
+        Some(self.awaited.remove(i).lit)
     }
 
     /// One of these has come, lit so; with the one before it if they are to be compared.
@@ -314,9 +321,10 @@ impl Settling {
         std::mem::take(&mut self.armed)
     }
 
-    /// Something moves: what is still on its way shows that.
-    pub(crate) fn interrupted(&mut self) {
+    /// Something moves from now on: what is lit later shows that.
+    pub(crate) fn interrupted(&mut self, now: Instant) {
         (self.watch, self.armed) = (None, false);
+        self.awaited.retain(|look| look.lit.to <= now);
     }
 
     /// What a comparison says: of a frame that was taken, or of one that was only looked at.
@@ -330,7 +338,7 @@ impl Settling {
         let (since, lasts) = (looked - compared.since, compared.after.from - compared.before.from);
         match learning.learned {
             Some(learned) => {
-                let allows_um = learned.allows_um(since, lasts, self.takes);
+                let allows_um = learned.allows_um(since, lasts, self.checks);
                 learning.judge(&learned, shift.moved_um, allows_um, lasts)
             }
             None => {

@@ -540,7 +540,7 @@ mod tests {
     #[test]
     fn more_motion_is_allowed_soon_after_a_stroke_than_later() {
         let learned = of(&watched(USUAL, 1.0, (0.0, 9.0), 3.0, 0.05, 1));
-        let allows = |ms| learned.allows_um(Duration::from_millis(ms), Duration::from_millis(100));
+        let allows = |ms| learned.allows_um(Duration::from_millis(ms), Duration::from_millis(100), TAKES);
         assert!(allows(100) > 10.0 * allows(600), "{} {}", allows(100), allows(600));
         assert!(allows(5_000) > f64::from(RESIDUAL_NM) / 1e3);
     }

@@ -4,7 +4,7 @@
 use super::{Learned, Optics, Shift, Studied, Study, Unlearned};
 use crate::recording::Facts;
 use crate::sequence::{Act, Input, Sequence, Stillness};
-use planktor_protocol::camera::{Frame, Picture, Pixels};
+use planktor_protocol::camera::{Frame, Mode, Picture, Pixels};
 use planktor_protocol::plan::{Cursor, Plan, Step, UntilStill};
 use planktor_protocol::units::{Nanolitres, NanolitresPerSecond};
 use planktor_protocol::{Instant, Interval, Run};
@@ -22,6 +22,16 @@ impl Picture for Blank {
 const STROKE: Duration = Duration::from_millis(400);
 const CADENCE: Duration = Duration::from_millis(100);
 const EXPOSURE: Duration = Duration::from_millis(87);
+/// With a strobe lines are exposed for 100 ms, and all of them are open for the last 13.
+const STROBED: Mode = Mode {
+    width: 4_056,
+    height: 3_040,
+    cadence: CADENCE,
+    takes: Duration::from_millis(187),
+    exposure: Duration::from_millis(100),
+    iso: 100,
+};
+const PULSE: Duration = Duration::from_micros(100);
 const TRANSFER: Duration = Duration::from_millis(8);
 const COMPARING: Duration = Duration::from_millis(30);
 const ORDER: UntilStill = UntilStill {
@@ -62,6 +72,9 @@ struct Bench {
     pairs: Vec<(u64, u64)>,
     /// Comparisons under way, and the most there ever were.
     comparing: (usize, usize),
+    /// The next frame that has had no light, and whether there is to be light.
+    unlit: u64,
+    is_lighting: bool,
     kept: Vec<(Frame, Facts)>,
     notes: Vec<Result<Learned, Unlearned>>,
     strokes: usize,
@@ -71,8 +84,12 @@ struct Bench {
 
 impl Bench {
     fn run(frames: u32, sees: Seen, fits: Result<Learned, Unlearned>) -> Self {
+        Self::strobed(None, frames, sees, fits)
+    }
+
+    fn strobed(strobe: Option<Duration>, frames: u32, sees: Seen, fits: Result<Learned, Unlearned>) -> Self {
         let stroke = Step::Pump { volume: Nanolitres(6_000), flow: NanolitresPerSecond(50_000) };
-        let steps = vec![stroke, Step::SettleUntilStill(ORDER), Step::Capture { strobe: None }, Step::Write];
+        let steps = vec![stroke, Step::SettleUntilStill(ORDER), Step::Capture { strobe }, Step::Write];
         let plan = Plan::new(vec![Step::Repeat { times: frames, steps }]).unwrap();
         let optics = Optics { pixel_nm: 750, width: 4_056 };
         let mut bench = Self {
@@ -83,6 +100,8 @@ impl Bench {
             fits,
             pairs: vec![],
             comparing: (0, 0),
+            unlit: 0,
+            is_lighting: false,
             kept: vec![],
             notes: vec![],
             strokes: 0,
@@ -100,6 +119,7 @@ impl Bench {
             let (due, input) = bench.due.remove(0);
             bench.now = bench.now.max(due);
             bench.comparing.0 -= usize::from(matches!(input, Input::Studied(Studied::Compared(..))));
+            bench.is_lighting &= !matches!(input, Input::Pulsed(..));
             bench.sequence.on(bench.now, input);
         }
     }
@@ -111,9 +131,25 @@ impl Bench {
                 self.strokes += 1;
                 self.due.push((now + STROKE, Input::Moved(now + STROKE)));
             }
-            Act::Focus(_) | Act::Flash(..) => unreachable!("the plan moves no stage, and strobes nothing"),
+            Act::Focus(_) => unreachable!("the plan moves no stage"),
+            Act::Flash(run, light) => {
+                assert!(!std::mem::replace(&mut self.is_lighting, true), "a lamp gives one pulse at a time");
+                self.due.push((light.to, Input::Pulsed(run, light)));
+            }
             Act::Wake(then) => self.due.push((then, Input::Woken)),
-            Act::Capture { run, not_before, strobe: _ } => {
+            Act::Capture { run, not_before, strobe: Some(pulse) } => {
+                let open = |n: u64| Instant::ZERO + CADENCE * n as u32 + ms(88);
+                let seq = (self.unlit..).find(|n| open(*n) >= not_before.max(now)).expect("time goes on");
+                self.unlit = seq + 1;
+                let from = Instant::ZERO + CADENCE * seq as u32;
+                let interval = Interval { from, to: from + STROBED.takes };
+                let light = Interval { from: open(seq), to: open(seq) + pulse };
+                let facts = Facts { mode: Some(STROBED), ..self.facts() };
+                self.due.push((now, Input::Exposing(run, interval, Some(light), facts)));
+                let frame = Frame { seq, interval, picture: Arc::new(Blank) };
+                self.due.push((interval.to + TRANSFER, Input::Frame(run, frame)));
+            }
+            Act::Capture { run, not_before, strobe: None } => {
                 let seq = u64::from(
                     (not_before.max(now) - Instant::ZERO).as_nanos().div_ceil(CADENCE.as_nanos()) as u32,
                 );
@@ -137,7 +173,7 @@ impl Bench {
                 self.due.push((now + COMPARING, Input::Studied(Studied::Compared(run, shift))));
             }
             Act::Study(Study::Fit { run, samples, residual_nm, takes, .. }) => {
-                assert_eq!((residual_nm, takes), (375, EXPOSURE));
+                assert_eq!((residual_nm, takes), (375, if self.unlit > 0 { 10 * PULSE } else { EXPOSURE }));
                 self.samples = samples.len();
                 self.due.push((now + COMPARING, Input::Studied(Studied::Fitted(run, self.fits))));
             }
@@ -169,6 +205,25 @@ fn the_first_strokes_are_watched_frame_by_frame_and_give_their_frames_too() {
     assert!(bench.samples >= 3 * 17, "{}", bench.samples);
     assert!(bench.comparing.1 <= 2, "{} comparisons at once", bench.comparing.1);
     assert!(!bench.sequence.is_learning());
+}
+
+#[test]
+fn strobed_frames_are_looked_at_by_the_light_of_pulses_one_after_the_other() {
+    let shorter = Learned { wait: ms(230), ..learned() };
+    let bench = Bench::strobed(Some(PULSE), 6, Box::new(|_| Some(30.0)), Ok(shorter));
+    assert_eq!((bench.waits(), bench.over), (vec![2_000, 2_000, 2_000, 230, 230, 230], Some(true)));
+    assert!((3 * 18..=3 * 20 + 2).contains(&bench.pairs.len()), "{}", bench.pairs.len());
+    for (frame, facts) in &bench.kept[3..] {
+        assert!(bench.pairs.contains(&(frame.seq - 1, frame.seq)), "{} was not checked", frame.seq);
+        // 30 um in 100 ms is 0.03 um in a pulse.
+        assert_eq!(facts.moved_nm, Some(30_000));
+    }
+    // A millimetre a second is believed, ten are not.
+    let first = bench.kept[3].0.seq;
+    let moves = move |after: &Frame| Some(if after.seq == first { 1_000.0 } else { 30.0 });
+    let again = Bench::strobed(Some(PULSE), 6, Box::new(moves), Ok(shorter));
+    assert_eq!((again.strokes, again.over), (7, Some(true)));
+    assert!(again.kept.iter().all(|(frame, _)| frame.seq != first), "it was kept");
 }
 
 #[test]

@@ -11,7 +11,7 @@ const SPARE: Duration = Duration::from_millis(1);
 /// For less nobody changes a camera that streams. The first ends of moves are known to a few milliseconds only.
 const WORTH: Duration = Duration::from_millis(5);
 /// A cycle that goes on changing has no phase.
-const MOST_PLANS: u32 = 3;
+const MOST_PLANS: u32 = 16;
 
 /// Of one acquisition.
 #[derive(Default)]
@@ -22,6 +22,8 @@ pub(super) struct Phase {
     usual: Option<Duration>,
     /// What it was told last.
     asked: Option<Duration>,
+    /// How long the last cycle took.
+    cycle: Option<Duration>,
     plans: u32,
 }
 
@@ -60,9 +62,11 @@ impl Supervisor {
         }
         let usual = *running.phase.usual.get_or_insert(mode.cadence);
         let cycle = settled - begun;
+        // One that was longer by chance, or is becoming shorter, is no measure.
+        let is_usual = running.phase.cycle.replace(cycle).is_some_and(|last| cycle.abs_diff(last) < SPARE);
         let cadence = in_phase(cycle + SPARE, usual);
         let saved = lasts(cycle, mode.cadence).saturating_sub(cycle + SPARE);
-        if saved < WORTH || running.phase.plans == MOST_PLANS {
+        if saved < WORTH || !is_usual || running.phase.plans == MOST_PLANS {
             return;
         }
         running.phase.plans += 1;
