@@ -44,6 +44,8 @@ const BARE: u32 = 5;
 const SETTLING: Duration = Duration::from_millis(500);
 /// Whether something has been timed is asked so often.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// And what has not begun by then is ordered again.
+const ORDER_AGAIN: Duration = Duration::from_secs(1);
 /// Until what was asked for has come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -280,14 +282,13 @@ impl Measured {
         round.insert(Figure::CommandToBus, Distribution::default());
         for (figure, flood) in [(Figure::Stop, 0), (Figure::StopInAFlood, FLOOD / (STOPS / 2))] {
             for _ in 0..STOPS / 2 {
-                self.counted(Stage::CommandToBus, || self.client.send("actuator/pump", &long))?;
+                self.begin_moving(&long)?;
                 // Half of them before the stop.
                 self.flood(flood / 2)?;
-                self.counted(Stage::StopToBus, || {
+                self.counted(Stage::StopToBus, PATIENCE, || {
                     self.client.send("actuator/pump", &json!({"action": "stop"}))?;
                     self.flood(flood / 2)
                 })?;
-                self.flood.kept()?;
             }
             let after = self.metrics.timings().read();
             let since = after.since(&before);
@@ -300,15 +301,28 @@ impl Measured {
         Ok(())
     }
 
+    /// While the flood before it is being answered a move may find no room; it is refused then, and ordered again.
+    fn begin_moving(&self, order: &Value) -> Result<(), ClientError> {
+        let deadline = Monotonic.now() + PATIENCE;
+        loop {
+            let order = || self.client.send("actuator/pump", order);
+            match self.counted(Stage::CommandToBus, ORDER_AGAIN, order) {
+                Err(ClientError::Silence { .. }) if Monotonic.now() < deadline => {}
+                done => return done,
+            }
+        }
+    }
+
     /// Does something, and waits until a stage has been timed once more. What is said meanwhile is heard and forgotten: in a
     /// flood not all of it finds room.
     fn counted(
         &self,
         stage: Stage,
+        patience: Duration,
         work: impl FnOnce() -> Result<(), ClientError>,
     ) -> Result<(), ClientError> {
         let count = || self.metrics.timings().read().stage(stage).count();
-        let (before, deadline) = (count(), Monotonic.now() + PATIENCE);
+        let (before, deadline) = (count(), Monotonic.now() + patience);
         work()?;
         while count() == before {
             if Monotonic.now() > deadline {
