@@ -87,7 +87,7 @@ impl Supervisor {
     }
 
     /// That of the lamp, or what `on` would bring.
-    fn strobe_level(&self) -> Fraction {
+    pub(super) fn strobe_level(&self) -> Fraction {
         if self.ordered == Fraction::ZERO { self.memory.level } else { self.ordered }
     }
 
