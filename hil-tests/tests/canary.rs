@@ -139,7 +139,7 @@ fn strobed(way: fn(u32) -> Way) -> impl Fn(&mut Scenario) {
         ];
         let said = said.into_iter().enumerate().map(|(n, (topic, mut payload))| {
             payload["id"] = json!(n);
-            Said { at_s: Duration::from_secs(1 + 2 * n as u64).into(), topic: topic.into(), payload }
+            Said { at_s: Duration::from_secs(1 + 10 * n as u64).into(), topic: topic.into(), payload }
         });
         episode.messages = said.collect();
     }
@@ -194,8 +194,8 @@ fn a_lamp_that_is_not_as_before_when_frames_were_strobed_is_seen() {
     // Somebody of whom the observer does not hear.
     let stranger = || {
         let instrument = |play: &mut Play| {
-            let off = Act::Say(message("light", &json!({"action": "off"})));
-            play.cues.push(Cue { at: Instant::ZERO + Duration::from_secs(7), after: 0, act: off });
+            let darker = Act::Say(message("light", &json!({"action": "on", "value": 0.4})));
+            play.cues.push(Cue { at: Instant::ZERO + Duration::from_secs(23), after: 0, act: darker });
         };
         Sabotage { instrument: Some(Box::new(instrument)), ..Sabotage::default() }
     };

@@ -313,6 +313,26 @@ fn leaking_of(ambient_light: f64) -> Parameters {
     Parameters { ambient_light, lamp_jitter_us: 0.0, lamp_flicker: 0.0, ..usual() }
 }
 
+/// It is told before the data set is opened that its pin or its bus will pulse; what has come back meanwhile does not know it.
+#[test]
+fn a_lamp_that_is_lost_and_back_while_the_data_set_opens_lights_no_frame_and_none_is_taken() {
+    for (hat, us) in PULSES {
+        let script = vec![
+            (ms(100), light_on()),
+            (ms(1_000), update_config("dark", 2)),
+            (ms(1_200), message("planktor/acquire", &Way::Strobe(SETTLING, us).plan(2))),
+        ];
+        let fault = json!({"what": {"bus-error": "light"}, "when": {"at_s": 1.199}, "for_s": 0.05});
+        let parameters = Parameters { disk_sync_s: 0.4, ..usual() };
+        let scenario = Scenario { hat, parameters, ..Scenario::new(script, ms(20_000)) };
+        let played = scenario.fault(&fault).play();
+        let told = played.seen.iter().filter(|seen| seen.topic == "status/imager");
+        let reasons: Vec<_> = told.filter_map(|seen| seen.payload["reason"].as_str()).collect();
+        assert!(reasons.iter().any(|why| why.contains("the lamp failed")), "{hat:?}: {reasons:?}");
+        assert_eq!(truths(&played).len(), 0, "{hat:?}");
+    }
+}
+
 #[test]
 fn nothing_is_lit_by_a_lamp_that_is_lost_and_the_acquisition_says_so() {
     for (hat, us) in PULSES {

@@ -24,6 +24,8 @@ pub(super) struct Strobing {
     /// What the lamp was told before, and what its pulses are.
     before: Fraction,
     level: Fraction,
+    /// The lamp was lost since: one that has come back knows of no pulses.
+    lost: Option<Fault>,
     pulse: Option<(Run, Pulse)>,
 }
 
@@ -95,7 +97,7 @@ impl Supervisor {
     pub(super) fn begin_strobe(&mut self, plan: &Plan) {
         let (Some(pulse), Some(mode), None) = (plan.strobe(), self.mode, &self.strobing) else { return };
         let level = self.strobe_level();
-        self.strobing = Some(Strobing { before: self.ordered, level, pulse: None });
+        self.strobing = Some(Strobing { before: self.ordered, level, lost: None, pulse: None });
         let exposure = Some(mode.strobe_exposure(pulse));
         let (run, command) =
             (self.new_run(), camera::Command::Set(camera::Settings { exposure, ..self.settings }));
@@ -125,8 +127,16 @@ impl Supervisor {
 
     /// Why no pulse can come, if it cannot.
     pub(super) fn is_in_the_dark(&self) -> Option<Fault> {
-        self.strobing.as_ref()?;
-        self.fault(Device::Light).or_else(|| self.level.is_none().then_some(Fault::NoAnswer))
+        let lost = self.strobing.as_ref()?.lost;
+        lost.or_else(|| self.fault(Device::Light)).or_else(|| self.level.is_none().then_some(Fault::NoAnswer))
+    }
+
+    /// Its lamp is lost, and with it what it was told of pulses.
+    pub(super) fn strobe_is_lost(&mut self, fault: Fault) {
+        self.pulse_by_pin(false);
+        if let Some(strobing) = &mut self.strobing {
+            strobing.lost = Some(fault);
+        }
     }
 
     pub(super) fn pulse_by_pin(&mut self, lit: bool) {

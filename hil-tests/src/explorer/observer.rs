@@ -213,8 +213,11 @@ impl Observer {
         if self.orders.values().any(|order| order.sets_lamp(over, now) || again(order)) {
             return;
         }
-        let is = twin.world().light_at(now);
-        if is != before {
+        let world = twin.world();
+        let is = world.light_at(now);
+        let well = !world.was_broken(Part::Light, over) && !world.broken_since(Instant::ZERO).any(is_unseen);
+        drop(world);
+        if well && is != before {
             self.break_law(
                 Law::Stops,
                 now,
@@ -229,10 +232,7 @@ impl Observer {
     fn strobed(&mut self, id: u64, over: Instant, twin: &Twin) {
         let Some(before) = self.lamp.get(&id) else { return };
         let Some(order) = self.orders.get(&id) else { return };
-        let world = twin.world();
-        let well = !world.was_broken(Part::Light, order.at - FELT)
-            && !world.broken_since(Instant::ZERO).any(is_unseen);
-        drop(world);
+        let well = !twin.world().was_broken(Part::Light, order.at - FELT);
         let other = |(of, other): (&u64, &Order)| *of != id && other.strobes_at(order.at);
         let set = self.orders.values().any(|other| other.sets_lamp(order.at, over));
         let known = well && !set && !self.orders.iter().any(other);
