@@ -48,8 +48,8 @@ const ROUNDING: Duration = Duration::from_micros(1);
 struct Record {
     /// When its exposure began.
     from: Instant,
-    /// Within which its light is said to have been.
-    pulse: Option<Interval>,
+    /// How long its light was to be, and within which it is said to have been.
+    pulse: Option<(Duration, Interval)>,
     /// How far the water may have gone, um, and how fast it was to flow, nL/s, if it was taken in a flow.
     flow: Option<(f64, f64)>,
     /// Whether it was known by then how long the water needs to come to rest.
@@ -73,6 +73,8 @@ pub struct Observer {
     /// What the lamp was at before each order to strobe frames, and what it must be at again after the last one.
     lamp: BTreeMap<u64, f32>,
     lamp_again: Option<(Instant, f32)>,
+    /// By how much the lamp's answers differ at most.
+    lamp_jitter: Duration,
     /// How much more than its calibration says the pump delivers at most: by its tubing, and where a roller passes.
     tubing: f64,
     /// Since when the pump has stood, and whether the water stood when its last stroke began.
@@ -101,6 +103,7 @@ impl Observer {
             running: Default::default(),
             lamp: BTreeMap::new(),
             lamp_again: None,
+            lamp_jitter: Duration::from_secs_f64(episode.parameters.lamp_jitter_us / 1e6),
             tubing: tubing(&episode.parameters, usteps_per_nl),
             stands: Instant::ZERO,
             calm: true,
@@ -364,8 +367,8 @@ impl Observer {
             "frame {} exposed {:?}, lit {:?}, last motion {:?}",
             truth.seq, truth.exposure, truth.lit, truth.motion
         );
-        if let Some(pulse) = record.pulse {
-            self.is_lit_as_recorded(truth, pulse, &world).map_err(|why| format!("{frame}: {why}"))?;
+        if let Some((asked, pulse)) = record.pulse {
+            self.is_lit_as_recorded(truth, asked, pulse, &world).map_err(|why| format!("{frame}: {why}"))?;
             // What is dark shows nothing.
             if truth.lit.is_none() {
                 return Ok(());
@@ -402,12 +405,22 @@ impl Observer {
     }
 
     /// All of its light lies within what is recorded, and where all of its lines are open.
-    fn is_lit_as_recorded(&self, truth: &Truth, pulse: Interval, world: &World) -> Result<(), String> {
+    fn is_lit_as_recorded(
+        &self,
+        truth: &Truth,
+        asked: Duration,
+        pulse: Interval,
+        world: &World,
+    ) -> Result<(), String> {
         let (since, _) = self.running;
         let set = self.orders.values().any(|order| order.sets_lamp(since, truth.exposure.to));
         let well = !world.was_broken(Part::Light, truth.exposure.from - LAMP_FOLLOWS)
             && !world.broken_since(Instant::ZERO).any(is_unseen);
         if set || !well {
+            return Ok(());
+        }
+        // A lamp that begins later than it ends by as much as it is to be lit does not begin.
+        if truth.lit.is_none() && asked <= self.lamp_jitter {
             return Ok(());
         }
         let lit = truth.lit.ok_or_else(|| format!("it was dark, and is said to be lit {pulse:?}"))?;
@@ -433,9 +446,10 @@ impl Observer {
         let n = lines.iter().rposition(|line| line["file"] == file)?;
         let record = &lines[n];
         let (pulse, flow) = (&record["pulse"], &record["flow"]);
+        let interval = at(&pulse["from_ns"]).zip(at(&pulse["to_ns"])).map(|(from, to)| Interval { from, to });
         Some(Record {
             from: at(&record["exposure"]["from_ns"])?,
-            pulse: at(&pulse["from_ns"]).zip(at(&pulse["to_ns"])).map(|(from, to)| Interval { from, to }),
+            pulse: pulse["asked_ns"].as_u64().map(Duration::from_nanos).zip(interval),
             flow: flow["blur_nm"].as_f64().map(|nm| nm / 1e3).zip(flow["nl_per_s"].as_f64()),
             learned: lines[..n].iter().any(|line| line["event"] == "settling_learned"),
         })
