@@ -6,7 +6,8 @@ use crate::port::{Mail, Port};
 use actix::{Actor, AsyncContext, Context, Handler};
 use std::time::Duration;
 
-/// Twenty writes a second are 0.02 % of a core; who listens may miss two of them and still act within 200 ms.
+/// Who listens may miss two of them and still act within 200 ms. Twenty a second cost the program 0.12 % of a core, and the
+/// guard is at 0.17 % (release, a twin at rest for 60 s, by `/proc/PID/schedstat`, on a virtual x86-64 machine; never on a Pi).
 pub const PERIOD: Duration = Duration::from_millis(50);
 
 /// Says it. Never waits: who does not listen in time has missed it.

@@ -283,6 +283,8 @@ pub struct Resume {
     pub height_uncertain: bool,
     /// What the lamp was last set to; `None` if that is not known.
     pub light: Option<Fraction>,
+    /// What it would pulse at.
+    pub pulses: Fraction,
 }
 
 /// A data set that is open.

@@ -11,13 +11,18 @@ use planktor_drivers::disk::{Disk, Kind};
 use planktor_hil_tests::explorer::episode::episode;
 use planktor_hil_tests::explorer::{self, Law, Sabotage};
 use planktor_hil_tests::meddled::{Meddled, changed, send};
-use planktor_protocol::{Axis, Fault};
-use planktor_runtime::scenario::Scenario;
-use planktor_runtime::stage::{Play, Seen};
+use planktor_hil_tests::message;
+use planktor_hil_tests::sharp::{Settle, Way};
+use planktor_protocol::{Axis, Fault, Instant};
+use planktor_runtime::scenario::{Said, Scenario};
+use planktor_runtime::stage::{Act, Cue, Play, Seen};
+use planktor_sim::{Hat, Parameters, Preset};
+use serde_json::json;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Seeds that are tried until the law is seen to be broken; another law that falls first is no answer.
 const SEEDS: u64 = 12;
@@ -25,6 +30,12 @@ const SEEDS: u64 = 12;
 /// The law that falls when an instrument is sabotaged so, and no other one.
 #[track_caller]
 fn breaks(law: Law, change: impl Fn(&mut Scenario), sabotage: impl Fn() -> Sabotage) {
+    breaks_saying(law, "", change, sabotage);
+}
+
+/// The same of a law that has several parts: what is said of it must have these words.
+#[track_caller]
+fn breaks_saying(law: Law, words: &str, change: impl Fn(&mut Scenario), sabotage: impl Fn() -> Sabotage) {
     let fallen: Vec<_> = (0..SEEDS)
         .filter_map(|seed| {
             let mut episode = episode(seed);
@@ -33,8 +44,8 @@ fn breaks(law: Law, change: impl Fn(&mut Scenario), sabotage: impl Fn() -> Sabot
         })
         .collect();
     assert!(
-        fallen.iter().any(|violation| violation.law == law),
-        "{law:?} was not seen to be broken: {fallen:#?}"
+        fallen.iter().any(|violation| violation.law == law && violation.what.contains(words)),
+        "{law:?} {words} was not seen to be broken: {fallen:#?}"
     );
 }
 
@@ -53,10 +64,10 @@ fn with_spi(meddle: fn(Spi, Axis) -> Spi) -> Sabotage {
     with_board(meddle, |enable| enable)
 }
 
-fn with_disk(wrap: fn(Box<dyn Disk>) -> Box<dyn Disk>) -> Sabotage {
+fn with_disk(wrap: impl FnOnce(Box<dyn Disk>) -> Other + 'static) -> Sabotage {
     let instrument = move |play: &mut Play| {
         let disk = std::mem::replace(&mut play.config.disk, Box::new(planktor_drivers::disk::FileSystem));
-        play.config.disk = wrap(disk);
+        play.config.disk = Box::new(wrap(disk));
     };
     Sabotage { instrument: Some(Box::new(instrument)), ..Sabotage::default() }
 }
@@ -112,6 +123,83 @@ fn a_driver_that_takes_a_move_for_over_too_early_is_seen() {
         Axis::Focus => spi,
     };
     breaks(Law::Still, nothing_else, || with_spi(too_early));
+}
+
+/// A lamp, a configuration, and frames: still ones that are strobed, or in a flow as fast as may be.
+fn strobed(way: fn(u32) -> Way) -> impl Fn(&mut Scenario) {
+    move |episode| {
+        nothing_else(episode);
+        let us = if episode.hat == Hat::V1_2 { 100 } else { 300 };
+        (episode.preset, episode.parameters) = (Preset::Medium, Parameters::default());
+        let config = json!({"object_date": "2026-06-01", "sample_id": "sample 1", "acq_id": "strobed"});
+        let said = [
+            ("light", json!({"action": "on"})),
+            ("imager/image", json!({"action": "update_config", "config": config})),
+            ("planktor/acquire", way(us).plan(8)),
+        ];
+        let said = said.into_iter().enumerate().map(|(n, (topic, mut payload))| {
+            payload["id"] = json!(n);
+            Said { at_s: Duration::from_secs(1 + 10 * n as u64).into(), topic: topic.into(), payload }
+        });
+        episode.messages = said.collect();
+    }
+}
+
+fn in_a_flow(us: u32) -> Way {
+    Way::Flow(Way::fastest_flow(us), us)
+}
+
+fn in_still_water(us: u32) -> Way {
+    Way::Strobe(Settle::Seconds(0.5), us)
+}
+
+#[test]
+fn a_flow_that_is_faster_than_it_may_be_is_seen() {
+    let twice_as_fast = |spi, axis| match axis {
+        Axis::Pump => changed(spi, |spi, datagram| {
+            if datagram[0] == VMAX {
+                let twice = 2 * number(*datagram);
+                datagram[1..].copy_from_slice(&twice.to_be_bytes());
+            }
+            send(spi, datagram);
+        }),
+        Axis::Focus => spi,
+    };
+    breaks_saying(Law::Still, "in a flow that moved", strobed(in_a_flow), || with_spi(twice_as_fast));
+}
+
+#[test]
+fn a_frame_of_a_flow_that_is_not_recorded_as_one_is_seen() {
+    let no_flow = |line: &str| line.replace("\"flow\":", "\"fl_w\":");
+    breaks_saying(Law::Still, "in motion", strobed(in_a_flow), || {
+        with_disk(move |disk| Other { change: no_flow, ..Other::of(disk) })
+    });
+}
+
+#[test]
+fn a_pulse_that_is_not_where_it_is_recorded_is_seen() {
+    let later = |line: &str| {
+        let begins = |line: &str, us: u32| {
+            let begins = format!("\"asked_ns\":{us}000,\"from_ns\":");
+            line.replace(&begins, &format!("{begins}9"))
+        };
+        begins(&begins(line, 100), 300)
+    };
+    let elsewhere = || with_disk(move |disk| Other { change: later, ..Other::of(disk) });
+    breaks_saying(Law::Still, "it is said to be lit", strobed(in_still_water), elsewhere);
+}
+
+#[test]
+fn a_lamp_that_is_not_as_before_when_frames_were_strobed_is_seen() {
+    // Somebody of whom the observer does not hear.
+    let stranger = || {
+        let instrument = |play: &mut Play| {
+            let darker = Act::Say(message("light", &json!({"action": "on", "value": 0.4})));
+            play.cues.push(Cue { at: Instant::ZERO + Duration::from_secs(23), after: 0, act: darker });
+        };
+        Sabotage { instrument: Some(Box::new(instrument)), ..Sabotage::default() }
+    };
+    breaks_saying(Law::Stops, "before frames were strobed", strobed(in_still_water), stranger);
 }
 
 /// A bus behind which every target is farther by a part, and nobody can read that.
@@ -180,58 +268,69 @@ fn a_stage_that_goes_farther_than_it_was_told_is_seen() {
     breaks(Law::WithinTravel, to_the_end, || with_spi(too_far));
 }
 
-/// A disk that forgets to sync.
-struct Careless(Box<dyn Disk>);
+/// A disk that forgets to sync, or writes something else than it was told.
+struct Other {
+    disk: Box<dyn Disk>,
+    syncs: bool,
+    change: fn(&str) -> String,
+}
 
-impl Disk for Careless {
+impl Other {
+    fn of(disk: Box<dyn Disk>) -> Self {
+        Self { disk, syncs: true, change: |line| line.to_owned() }
+    }
+}
+
+impl Disk for Other {
     fn create_dir_all(&mut self, path: &Path) -> io::Result<()> {
-        self.0.create_dir_all(path)
+        self.disk.create_dir_all(path)
     }
     fn create_dir(&mut self, path: &Path) -> io::Result<()> {
-        self.0.create_dir(path)
+        self.disk.create_dir(path)
     }
     fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        self.0.write(path, bytes)
+        self.disk.write(path, bytes)
     }
     fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        self.0.append(path, bytes)
+        let text = std::str::from_utf8(bytes).unwrap();
+        self.disk.append(path, (self.change)(text).as_bytes())
     }
-    fn sync(&mut self, _: &Path) -> io::Result<()> {
-        Ok(())
+    fn sync(&mut self, path: &Path) -> io::Result<()> {
+        if self.syncs { self.disk.sync(path) } else { Ok(()) }
     }
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
+        self.disk.rename(from, to)
     }
     fn remove(&mut self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
+        self.disk.remove(path)
     }
     fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
-        self.0.sync_dir(path)
+        self.disk.sync_dir(path)
     }
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.0.read(path)
+        self.disk.read(path)
     }
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
-        self.0.list(path)
+        self.disk.list(path)
     }
     fn kind(&self, path: &Path) -> io::Result<Kind> {
-        self.0.kind(path)
+        self.disk.kind(path)
     }
     fn free(&self, path: &Path) -> io::Result<u64> {
-        self.0.free(path)
+        self.disk.free(path)
     }
 }
 
 #[test]
 fn a_recorder_that_does_not_sync_is_seen() {
-    breaks(Law::Durable, nothing_else, || with_disk(|disk| Box::new(Careless(disk))));
+    breaks(Law::Durable, nothing_else, || with_disk(|disk| Other { syncs: false, ..Other::of(disk) }));
 }
 
 #[test]
 fn a_file_outside_the_data_root_is_seen() {
     let outside = |mut disk: Box<dyn Disk>| {
         disk.write(Path::new("/elsewhere"), b"").unwrap();
-        disk
+        Other::of(disk)
     };
     breaks(Law::Contained, nothing_else, || with_disk(outside));
 }

@@ -5,6 +5,7 @@
 
 use planktor_hil_tests::sharp::{Instrument, Settle, Way, Writers, kept, measure, play};
 use planktor_hil_tests::{Played, Scenario, light_on, message, update_config};
+use planktor_protocol::{Instant, Interval};
 use planktor_runtime::dataset;
 use planktor_sim::world::Truth;
 use planktor_sim::{Hat, Parameters};
@@ -144,6 +145,94 @@ fn lamp_and_exposure_are_as_before_when_it_is_over() {
     }
 }
 
+/// Where all of a frame's lines were open, by the twin's truth.
+fn open(truth: &Truth) -> Interval {
+    let integrates = truth.exposure.duration().mul_f32(truth.scene.exposure_fraction);
+    Interval { from: truth.exposure.to - integrates, to: truth.exposure.from + integrates }
+}
+
+/// Stopped at some instant, gone on with, and a plain acquisition after it.
+fn stopped(hat: Hat, way: Way, light: &Value, at: Duration) -> Played {
+    let script = vec![
+        (ms(100), message("light", light)),
+        (ms(1_000), update_config("cut", 8)),
+        (ms(1_200), message("planktor/acquire", &way.plan(8))),
+        (at, message("imager/image", &json!({"action": "stop"}))),
+        (at + ms(3_000), message("planktor/resume", &json!({"data_set": "2026-06-01/sample_1/cut"}))),
+    ];
+    let plain = Way::StopFlow(SETTLING).plan(2);
+    let scenario = Scenario { hat, ..Scenario::new(script, ms(60_000)) };
+    let mut over = 0;
+    let scenario = scenario.react(move |seen, _| {
+        over += u32::from(seen.is("status/imager", "Done"));
+        let again = seen.is("status/imager", "Done") && over == 1;
+        let plain = || vec![update_config("plain", 2), message("planktor/acquire", &plain)];
+        if again { plain() } else { vec![] }
+    });
+    let mut done = 0;
+    let until = move |seen: &planktor_hil_tests::Seen| {
+        done += u32::from(seen.is("status/imager", "Done"));
+        done == 2
+    };
+    Scenario { until: Box::new(until), ..scenario }.play()
+}
+
+#[test]
+fn a_strobed_data_set_that_was_stopped_goes_on_and_then_camera_and_lamp_are_as_before() {
+    let lit = json!({"action": "on", "value": 0.6});
+    let dark = json!({"action": "off"});
+    for (hat, us) in PULSES {
+        let (strobe, flow) = (Way::Strobe(SETTLING, us), Way::Flow(Way::fastest_flow(us), us));
+        // In the middle; before the first frame; with a lamp that is dark but for its pulses.
+        for (way, light, at) in
+            [(strobe, &lit, 5_000), (flow, &lit, 2_500), (strobe, &lit, 1_600), (strobe, &dark, 5_000)]
+        {
+            let played = stopped(hat, way, light, ms(at));
+            let case = format!("{hat:?} {way:?} {light} stopped at {at} ms");
+            let refused: Vec<_> =
+                played.seen.iter().filter_map(|seen| seen.payload["reason"].as_str()).collect();
+            let folder = played.data_sets().into_iter().find(|folder| folder.ends_with("cut")).unwrap();
+            let report = dataset::verify(&folder);
+            assert!(
+                report.is_valid() && report.to_string().contains("complete"),
+                "{case}: {report} {refused:?}"
+            );
+            let text = std::fs::read_to_string(folder.join("frames.jsonl")).unwrap();
+            let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let resumed = lines.iter().find(|line| line["resumed"].is_u64()).unwrap();
+            let exposures = [&lines[0], resumed].map(|line| line["camera"]["exposure_ns"].as_i64().unwrap());
+            assert!((exposures[0] - exposures[1]).abs() < 100_000, "{case}: {exposures:?}");
+            let world = played.twin.world();
+            // What goes on counts from when that was.
+            let mut anchor = 0;
+            let frames: Vec<_> = lines
+                .iter()
+                .filter_map(|line| {
+                    anchor = line["anchor"]["monotonic_ns"].as_i64().unwrap_or(anchor);
+                    line["file"].is_string().then_some((anchor, line))
+                })
+                .collect();
+            assert_eq!(frames.len(), 8, "{case}");
+            for (anchor, frame) in frames {
+                let ns = |value: &Value| Instant::from_nanos((anchor + value.as_i64().unwrap()) as u64);
+                let from = ns(&frame["exposure"]["from_ns"]);
+                let truth = world.truths().find(|truth| truth.exposure.from == from).expect("a frame");
+                let pulse =
+                    Interval { from: ns(&frame["pulse"]["from_ns"]), to: ns(&frame["pulse"]["to_ns"]) };
+                let lit = truth.lit.expect("it was lit by a pulse");
+                assert!(pulse.contains(lit) && open(truth).contains(lit), "{case}: {pulse:?} {truth:?}");
+                let still = !truth.in_motion() || frame["flow"].is_object();
+                assert!(still && truth.worst_displacement_um() <= HALF_A_PIXEL_UM, "{case}: {truth:?}");
+            }
+            let plain: Vec<_> = world.truths().collect::<Vec<_>>().into_iter().rev().take(2).collect();
+            assert!(plain.iter().all(|truth| truth.exposure.duration() < ms(90)), "{case}");
+            let before = if light["action"] == "off" { 0.0 } else { 0.3 };
+            let is = plain[0].scene.light[4];
+            assert!(if before == 0.0 { is == 0.0 } else { is > before }, "{case}: {is}");
+        }
+    }
+}
+
 /// A duplicate bears an old time stamp, and the pulse does not lie where that frame's lines were open.
 #[test]
 fn a_frame_whose_light_is_not_where_its_lines_were_open_is_taken_again() {
@@ -256,6 +345,26 @@ fn ambient_light_rise_and_jitter_have_the_effect_that_they_must_have() {
 
 fn leaking_of(ambient_light: f64) -> Parameters {
     Parameters { ambient_light, lamp_jitter_us: 0.0, lamp_flicker: 0.0, ..usual() }
+}
+
+/// It is told before the data set is opened that its pin or its bus will pulse; what has come back meanwhile does not know it.
+#[test]
+fn a_lamp_that_is_lost_and_back_while_the_data_set_opens_lights_no_frame_and_none_is_taken() {
+    for (hat, us) in PULSES {
+        let script = vec![
+            (ms(100), light_on()),
+            (ms(1_000), update_config("dark", 2)),
+            (ms(1_200), message("planktor/acquire", &Way::Strobe(SETTLING, us).plan(2))),
+        ];
+        let fault = json!({"what": {"bus-error": "light"}, "when": {"at_s": 1.199}, "for_s": 0.05});
+        let parameters = Parameters { disk_sync_s: 0.4, ..usual() };
+        let scenario = Scenario { hat, parameters, ..Scenario::new(script, ms(20_000)) };
+        let played = scenario.fault(&fault).play();
+        let told = played.seen.iter().filter(|seen| seen.topic == "status/imager");
+        let reasons: Vec<_> = told.filter_map(|seen| seen.payload["reason"].as_str()).collect();
+        assert!(reasons.iter().any(|why| why.contains("the lamp failed")), "{hat:?}: {reasons:?}");
+        assert_eq!(truths(&played).len(), 0, "{hat:?}");
+    }
 }
 
 #[test]

@@ -380,6 +380,9 @@ pub enum Fault {
         "the motor driver stands at another position than it was told; its bus is disturbed: check the cable"
     )]
     Elsewhere,
+    /// It turned when it was opened.
+    #[error("the motor still turned from before and was told to stop; it is opened when it stands")]
+    Turning,
     /// No frame came.
     #[error("the camera delivers no frames; check its cable")]
     CameraSilent,

@@ -144,6 +144,17 @@ pub enum Refusal {
     /// None that any pump can do.
     #[error("the flow rate {0} is less than 1 nL/s")]
     Flow(NanolitresPerSecond),
+    /// A trial that proves nothing.
+    #[error(
+        "a stall is seen from {least} on, and this stroke reaches {reaches} with that ramp; try a larger volume or a faster \
+         flow"
+    )]
+    StallUnseen {
+        /// The fastest that it becomes.
+        reaches: NanolitresPerSecond,
+        /// Slower than that a motor's stall cannot be seen.
+        least: NanolitresPerSecond,
+    },
     /// The ramp to be kept is none that the pump bore.
     #[error("the ramp {amax} is faster than the fastest without a stall, {fastest}; search again")]
     TooFast {

@@ -38,6 +38,8 @@ pub struct Reading {
     pub clock: Option<(String, f64)>,
     /// Age of the newest fix with a place, s, and its error, m, as far as that is known.
     pub position: Option<(f64, Option<f64>)>,
+    /// The clocks of the motors' drivers as their moves have shown them, and within what: by device, Hz.
+    pub motor_clocks: Vec<(&'static str, f64, f64)>,
     /// Viewers of the live picture, and HTTP connections.
     pub viewers: u32,
     /// HTTP connections.
@@ -68,6 +70,8 @@ struct Shared {
     clock_age: Number,
     position_age: Number,
     position_error: Number,
+    motor_clock: Family<Label, Number>,
+    motor_clock_error: Family<Label, Number>,
     viewers: Gauge,
     pictures: Counter,
     no_pictures: Counter,
@@ -160,6 +164,12 @@ impl Default for Metrics {
                 "position_error_meters",
                 "Of that fix, horizontal, 95 %; NaN if unknown",
             ),
+            motor_clock: hertz(
+                r,
+                "motor_clock",
+                "Of a motor's driver, nominally 12 MHz, as its moves have shown it; nothing before the first",
+            ),
+            motor_clock_error: hertz(r, "motor_clock_error", "Within what that is known"),
             viewers: counted(r, "preview_viewers", "Who look at the live picture"),
             pictures: counted(r, "preview_pictures", "Frames that were shown"),
             no_pictures: counted(r, "preview_failures", "Frames that could not be shown"),
@@ -197,6 +207,12 @@ fn bytes(registry: &mut Registry, name: &str, help: &str) -> Gauge {
 fn seconds(registry: &mut Registry, name: &str, help: &str) -> Number {
     let metric = Number::default();
     registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
+}
+
+fn hertz(registry: &mut Registry, name: &str, help: &str) -> Family<Label, Number> {
+    let metric = Family::default();
+    registry.register_with_unit(name, help, Unit::Other("hertz".into()), metric.clone());
     metric
 }
 
@@ -350,6 +366,11 @@ impl Metrics {
         let (age, error) = reading.position.unwrap_or((f64::NAN, None));
         all.position_age.set(age);
         all.position_error.set(error.unwrap_or(f64::NAN));
+        for (device, hz, within) in &reading.motor_clocks {
+            let device = || [("device", (*device).to_owned())];
+            all.motor_clock.get_or_create(&device()).set(*hz);
+            all.motor_clock_error.get_or_create(&device()).set(*within);
+        }
         all.viewers.set(reading.viewers.into());
         all.connections.set(signed(reading.connections));
         if let Some((cpu, memory)) = own_usage() {

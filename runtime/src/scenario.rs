@@ -166,10 +166,17 @@ impl Scenario {
 
     /// What the instrument's constants are.
     pub fn calibration(&self) -> Calibration {
-        match self.hat {
+        let usual = match self.hat {
             Hat::V1_2 => Calibration::V2_6,
             Hat::V3_3 => Calibration::V3_0,
-        }
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "some hundred nanometres"
+        )]
+        let pixel_nm = (self.preset.pixel_um() * 1e3).round() as u32;
+        Calibration { pixel_nm, ..usual }
     }
 
     /// As a file's text.

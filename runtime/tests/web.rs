@@ -308,6 +308,29 @@ fn a_flood_of_connections_is_turned_away_and_others_are_served() {
 }
 
 #[test]
+fn the_clock_of_a_motors_driver_is_told_when_its_moves_have_shown_it() {
+    let page = Page::start(&[]);
+    let told = |device: &str| {
+        let metrics = text(&page.get("/metrics", &[]).body);
+        let value = |name: &str| {
+            let name = format!("{name}{{device=\"{device}\"}} ");
+            let line = metrics.lines().find_map(|line| line.strip_prefix(&name).map(str::to_owned));
+            line.map(|value| value.parse::<f64>().unwrap())
+        };
+        value("planktor_motor_clock_hertz").zip(value("planktor_motor_clock_error_hertz"))
+    };
+    assert_eq!(told("pump"), None);
+    let stroke = json!({"action": "move", "direction": "FORWARD", "volume": 0.006, "flowrate": 3});
+    for _ in 0..2 {
+        assert_eq!(page.post("/api/commands/actuator/pump", &stroke.to_string(), &[]).status, 200);
+    }
+    let (hz, within) = told("pump").unwrap();
+    // That of a usual twin.
+    assert!((hz - 12.41e6).abs() <= within && within < 0.05 * hz, "{hz} Hz within {within} Hz");
+    assert_eq!(told("focus"), None);
+}
+
+#[test]
 fn pages_of_other_origins_and_unknown_names_are_refused() {
     let page = Page::start(&[]);
     let on = json!({"action": "on"}).to_string();

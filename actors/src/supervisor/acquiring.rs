@@ -111,7 +111,7 @@ impl Supervisor {
             What::Again(order) => {
                 let height = self.height.micrometres(&self.calibration.get());
                 let height_uncertain = self.height.is_uncertain();
-                let (settings, light) = (self.settings, self.level);
+                let (settings, light, pulses) = (self.settings, self.level, self.strobe_level());
                 self.pipeline.resume(Resume {
                     batch,
                     order,
@@ -121,6 +121,7 @@ impl Supervisor {
                     height,
                     height_uncertain,
                     light,
+                    pulses,
                 });
             }
         }

@@ -148,7 +148,7 @@ impl Supervisor {
                 self.motor_lost(state, Axis::Focus, fault, &lost)
             }
             Device::Light => {
-                self.pulse_by_pin(false);
+                self.strobe_is_lost(fault);
                 self.slow_is_lost(device, fault);
                 match state {
                     State::Running(a, _) if self.strobing.is_some() => self.fail(a, Failure::Lamp(fault)),

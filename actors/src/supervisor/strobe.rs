@@ -26,6 +26,8 @@ pub(super) struct Strobing {
     level: Fraction,
     /// What each line of the camera integrates.
     pub(super) exposure: Duration,
+    /// The lamp was lost since: one that has come back knows of no pulses.
+    lost: Option<Fault>,
     pulse: Option<(Run, Pulse)>,
 }
 
@@ -89,7 +91,7 @@ impl Supervisor {
     }
 
     /// That of the lamp, or what `on` would bring.
-    fn strobe_level(&self) -> Fraction {
+    pub(super) fn strobe_level(&self) -> Fraction {
         if self.ordered == Fraction::ZERO { self.memory.level } else { self.ordered }
     }
 
@@ -98,7 +100,7 @@ impl Supervisor {
         let (Some(pulse), Some(mode), None) = (plan.strobe(), self.mode, &self.strobing) else { return };
         let level = self.strobe_level();
         let exposure = mode.strobe_exposure(pulse);
-        self.strobing = Some(Strobing { before: self.ordered, level, exposure, pulse: None });
+        self.strobing = Some(Strobing { before: self.ordered, level, exposure, lost: None, pulse: None });
         self.set_camera();
         let strobe = match self.strobe_pin {
             Some(_) => light::Strobe::Pin(level),
@@ -125,8 +127,16 @@ impl Supervisor {
 
     /// Why no pulse can come, if it cannot.
     pub(super) fn is_in_the_dark(&self) -> Option<Fault> {
-        self.strobing.as_ref()?;
-        self.fault(Device::Light).or_else(|| self.level.is_none().then_some(Fault::NoAnswer))
+        let lost = self.strobing.as_ref()?.lost;
+        lost.or_else(|| self.fault(Device::Light)).or_else(|| self.level.is_none().then_some(Fault::NoAnswer))
+    }
+
+    /// Its lamp is lost, and with it what it was told of pulses.
+    pub(super) fn strobe_is_lost(&mut self, fault: Fault) {
+        self.pulse_by_pin(false);
+        if let Some(strobing) = &mut self.strobing {
+            strobing.lost = Some(fault);
+        }
     }
 
     pub(super) fn pulse_by_pin(&mut self, lit: bool) {

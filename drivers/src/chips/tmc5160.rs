@@ -73,6 +73,9 @@ const STOP_AT_STALL: u32 = 1 << 10;
 /// Slower than that a motor's back EMF is too small for it (section 13.2).
 const STALLS_ARE_SEEN_FROM: u32 = 1_000;
 
+/// The same in microsteps per second at the nominal clock; the real one changes it and every speed alike.
+pub const STALLS_ARE_SEEN_FROM_USTEPS_PER_S: f64 = NOMINAL_CLOCK_HZ / STALLS_ARE_SEEN_FROM as f64;
+
 /// How far a move is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -134,22 +137,35 @@ impl Ramp {
         if usteps == 0 {
             return Duration::ZERO;
         }
-        let (v1, top) = (speed(self.v1), speed(vmax));
+        let (up, down) = self.slopes();
+        let peak = self.fastest(usteps, vmax);
+        let cruise = (distance - up.distance(peak) - down.distance(peak)).max(0.0) / peak;
+        Duration::from_secs_f64(up.time(peak) + cruise + down.time(peak))
+    }
+
+    /// The fastest that a move becomes, in microsteps per second at the nominal clock; `vmax` in the chip's unit.
+    pub fn fastest(&self, usteps: u64, vmax: u32) -> f64 {
+        let (up, down) = self.slopes();
+        #[expect(clippy::cast_precision_loss, reason = "moves are far below 2^53 microsteps")]
+        let peak = peak(&up, &down, usteps as f64);
+        speed(vmax).min(peak)
+    }
+
+    fn slopes(&self) -> (Slope, Slope) {
+        let knee = speed(self.v1);
         let up = Slope {
             slow: acceleration(self.a1),
             fast: acceleration(self.amax),
             end: speed(self.vstart),
-            knee: v1,
+            knee,
         };
         let down = Slope {
             slow: acceleration(self.d1),
             fast: acceleration(self.dmax),
             end: speed(self.vstop),
-            knee: v1,
+            knee,
         };
-        let peak = top.min(peak(&up, &down, distance));
-        let cruise = (distance - up.distance(peak) - down.distance(peak)).max(0.0) / peak;
-        Duration::from_secs_f64(up.time(peak) + cruise + down.time(peak))
+        (up, down)
     }
 }
 
@@ -293,6 +309,14 @@ impl<SPI: SpiDevice> Tmc5160<SPI> {
     /// As every access.
     pub fn position(&mut self) -> Result<i32, Error<SPI::Error>> {
         self.read(Register::Xactual).map(u32::cast_signed)
+    }
+
+    /// Where it was last told to go; in velocity mode it goes elsewhere.
+    ///
+    /// # Errors
+    /// As every access.
+    pub fn target(&mut self) -> Result<i32, Error<SPI::Error>> {
+        self.read(Register::Xtarget).map(u32::cast_signed)
     }
 
     /// Calls the place where the motor stands `position`.

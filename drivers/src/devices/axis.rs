@@ -40,6 +40,7 @@ pub struct Axis {
     going: Option<Going>,
     opened: usize,
     was_reset: bool,
+    found_going_by: Option<u32>,
     stops_at_stall: bool,
 }
 
@@ -72,15 +73,17 @@ impl Axis {
             going: None,
             opened: 0,
             was_reset: false,
+            found_going_by: None,
             stops_at_stall: false,
         }
     }
 
     /// One step of opening: *stop* before anything is enabled (the chip may have kept a target), then the version,
-    /// then register by register, then the position. `true` when it is open.
+    /// then whether it stands, then register by register, then the position. `true` when it is open.
     ///
     /// # Errors
-    /// [`Fault`]: nobody answers, or somebody else.
+    /// [`Fault`]: nobody answers, or somebody else; [`Fault::Turning`]: it was moving when the program before was gone. It
+    /// brakes, and can be opened soon.
     pub fn open(&mut self) -> Result<bool, Fault> {
         let step = self.opened;
         self.opened += 1;
@@ -89,7 +92,8 @@ impl Axis {
         match step {
             0 => self.chip.stop().map_err(fault)?,
             1 => self.was_reset = self.chip.probe().map_err(fault)?,
-            _ => match stalls.iter().chain(&SET_UP).chain(&ramp).nth(step - 2) {
+            2 => self.found_standing()?,
+            _ => match stalls.iter().chain(&SET_UP).chain(&ramp).nth(step - 3) {
                 Some((register, value)) => self.chip.set(*register, *value).map_err(fault)?,
                 None => {
                     self.position = self.chip.position().map_err(fault)?;
@@ -98,6 +102,20 @@ impl Axis {
             },
         }
         Ok(false)
+    }
+
+    fn found_standing(&mut self) -> Result<(), Fault> {
+        if self.chip.stands().map_err(fault)? {
+            return Ok(());
+        }
+        let (position, target) = (self.chip.position().map_err(fault)?, self.chip.target().map_err(fault)?);
+        self.found_going_by = Some(target.abs_diff(position).max(OVERSHOOT.unsigned_abs()));
+        Err(Fault::Turning)
+    }
+
+    /// How far it was still going, in microsteps, if opening found it turning: a move of nobody here.
+    pub fn found_going_by(&self) -> Option<u32> {
+        self.found_going_by
     }
 
     /// Whether opening found that the chip had been reset: then it counts from zero.

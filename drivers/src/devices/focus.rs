@@ -53,6 +53,15 @@ impl Height {
         self.0.set(Known { usteps, counted: true, ..self.0.get() });
     }
 
+    /// It was found on a way that it was still to go so far, and may have no current since anywhere on it: the chip counts on.
+    /// Who has counted before knows better.
+    fn found_going_by(&self, usteps: u32) {
+        let known = self.0.get();
+        if !known.counted {
+            self.0.set(Known { doubt: known.doubt.max(usteps), ..known });
+        }
+    }
+
     /// It stands somewhere between here and where it was going.
     fn cut_off(&self, going_by: u32) {
         let known = self.0.get();
@@ -104,7 +113,9 @@ impl Motor for Focus {
     const STOPPED: Refusal = Refusal::Stopped;
 
     fn open(&mut self) -> Result<bool, Fault> {
-        if !self.axis.open()? {
+        let opened = self.axis.open();
+        self.axis.found_going_by().into_iter().for_each(|usteps| self.height.found_going_by(usteps));
+        if !opened? {
             return Ok(false);
         }
         // The chip's own count is worth something only to who has none: it goes on counting without current.

@@ -2,12 +2,13 @@
 
 use crate::board::{Enable, Spi};
 use crate::calibration::{Calibration, Current};
-use crate::chips::tmc5160::{Ramp, velocity};
+use crate::chips::tmc5160::{Ramp, STALLS_ARE_SEEN_FROM_USTEPS_PER_S, velocity};
 use crate::devices::axis::Axis;
 use crate::devices::motor::{Expected, Look, Motor, StartError};
 use crate::devices::oscillator::Oscillator;
 use crate::stop::{StopLine, Stopped};
 use planktor_protocol::pump::{Amax, Move, Refusal, Stroke, Trial};
+use planktor_protocol::units::NanolitresPerSecond;
 use planktor_protocol::{self as protocol, Epochs, Fault, Instant};
 use std::time::Duration;
 
@@ -64,6 +65,9 @@ impl Motor for Pump {
         };
         check(&calibration, stroke).map_err(StartError::Refused)?;
         let (usteps, speed) = turns(&calibration, stroke);
+        if is_trial {
+            stalls_are_seen(&calibration, amax, usteps, speed).map_err(StartError::Refused)?;
+        }
         self.axis.shape(ramp(amax), is_trial)?;
         self.axis.start(usteps, speed, admitted, now).map_err(|e| e.refused_as(|Stopped| Refusal::Stopped))
     }
@@ -95,6 +99,16 @@ fn turns(calibration: &Calibration, stroke: Move) -> (i32, f64) {
     (usteps, flow * per_nl)
 }
 
+/// A trial in which a stall cannot be seen proves nothing.
+fn stalls_are_seen(calibration: &Calibration, amax: Amax, usteps: i32, speed: f64) -> Result<(), Refusal> {
+    let fastest = ramp(amax).fastest(usteps.unsigned_abs().into(), velocity(speed));
+    let per_nl = calibration.pump_usteps_per_ml() / 1e6;
+    #[expect(clippy::cast_possible_truncation, reason = "a pump's flow is far below 2^63 nL/s")]
+    let flow = |usteps_per_s: f64| NanolitresPerSecond((usteps_per_s / per_nl).round() as i64);
+    let (reaches, least) = (flow(fastest), flow(STALLS_ARE_SEEN_FROM_USTEPS_PER_S));
+    if reaches <= least { Err(Refusal::StallUnseen { reaches, least }) } else { Ok(()) }
+}
+
 /// How long a stroke that was checked takes.
 pub fn lasts(calibration: &Calibration, stroke: Move) -> Duration {
     let (usteps, speed) = turns(calibration, stroke);
@@ -124,6 +138,18 @@ pub fn check(calibration: &Calibration, stroke: Move) -> Result<(), Refusal> {
 mod tests {
     use super::*;
     use planktor_protocol::units::{Nanolitres, NanolitresPerSecond};
+
+    #[test]
+    fn a_trial_that_never_turns_fast_enough_for_a_stall_to_be_seen_is_refused() {
+        let tried = |nl, nl_per_s, amax| {
+            let stroke = Move { volume: Nanolitres(nl), flow: NanolitresPerSecond(nl_per_s) };
+            let (usteps, speed) = turns(&Calibration::V3_0, stroke);
+            stalls_are_seen(&Calibration::V3_0, Amax(amax), usteps, speed)
+        };
+        assert_eq!(tried(6_000, 50_000, 2_000), Ok(()), "a frame's stroke");
+        assert!(tried(6_000, 14_000, 2_000).is_err(), "0.84 mL/min");
+        assert!(tried(600, 50_000, 2_000).is_err() && tried(600, 50_000, 30_000).is_ok(), "0.6 uL");
+    }
 
     /// What an acquisition pumps for a frame: 6 uL at 3 mL/min.
     #[test]

@@ -2,7 +2,10 @@
 //! as they should not), and things that break. An episode is a scenario like any other, so it can be kept as a file.
 
 use super::draw::Draw;
+use planktor_actors::blur;
 use planktor_protocol::Instant;
+use planktor_protocol::strobe::Cell;
+use planktor_protocol::units::Micrometres;
 use planktor_runtime::scenario::{Frame, Mischief, Occasion, Said, Scenario, Seconds, When};
 use planktor_sim::faults::{Bus, Motor};
 use planktor_sim::scene::Format;
@@ -39,7 +42,8 @@ pub fn episode(seed: u64) -> Scenario {
         ..Scenario::default()
     };
     panic_once(&mut scenario.faults);
-    let mut script = Script { said: vec![], at: Duration::from_secs(1), acquisitions: 0 };
+    let (preset, bears) = (scenario.preset, bears(&scenario.parameters));
+    let mut script = Script { preset, bears, said: vec![], at: Duration::from_secs(1), acquisitions: 0 };
     while script.at < QUIET {
         script.something(&mut draw);
         script.at += pause(&mut draw);
@@ -133,8 +137,41 @@ fn ms(ms: u64) -> Seconds {
     Duration::from_millis(ms).into()
 }
 
+fn capture(strobe_us: Option<u64>) -> Value {
+    strobe_us.map_or(json!({"step": "capture"}), |us| json!({"step": "capture", "strobe_us": us}))
+}
+
+/// Of light, us: too short and too long now and then, and for HAT 3.3 more often.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some thousand")]
+fn pulse(draw: &mut Draw) -> u64 {
+    draw.between(8.0, 12_000.0).round() as u64
+}
+
+/// Settling as long as the water needs; what is impossible now and then.
+fn until_still(draw: &mut Draw) -> Value {
+    let mut step = json!({"step": "settle_until_still"});
+    for (key, most) in [("residual_um", 120.0), ("at_least_s", 1.0), ("at_most_s", 32.0)] {
+        if draw.chance(0.5) {
+            step[key] = json!(draw.between(0.1, most));
+        }
+    }
+    step
+}
+
+/// The fastest ramp that a pump bears, in its driver's unit (AMAX, TMC5160 datasheet section 12.1).
+fn bears(parameters: &Parameters) -> f64 {
+    let Parameters { pump_most_steps_per_s2, pump_clock_hz, .. } = parameters;
+    pump_most_steps_per_s2 * 256.0 * 2f64.powi(41) / pump_clock_hz.powi(2)
+}
+
+/// The flow cell's width, um.
+const CELL_WIDTH_UM: i64 = 3_500;
+
 /// What is said, as it grows.
 struct Script {
+    preset: Preset,
+    /// The fastest ramp that its pump bears, AMAX.
+    bears: f64,
     said: Vec<Said>,
     at: Duration,
     acquisitions: u32,
@@ -148,7 +185,7 @@ impl Script {
     }
 
     fn something(&mut self, draw: &mut Draw) {
-        match draw.below(11) {
+        match draw.below(12) {
             0..=2 => self.acquisition(draw),
             3 | 4 => self.stroke(draw),
             5 => self.focus(draw),
@@ -158,7 +195,8 @@ impl Script {
                 let watch = json!({"action": "watch", "seconds": draw.below(61)});
                 self.say("planktor/preview", watch);
             }
-            9 => {
+            9 => self.ramp(draw),
+            10 => {
                 self.acquisition(draw);
                 self.at += Duration::from_millis(draw.below(4_000));
                 self.stop(draw);
@@ -176,24 +214,74 @@ impl Script {
         let volume = draw.between(0.5, 20.0);
         let flow = draw.between(0.5, 20.0);
         let frames = 1 + draw.below(8);
-        if draw.chance(0.6) {
+        if draw.chance(0.4) {
             let image = json!({"action": "image", "pump_direction": "FORWARD", "volume": volume / 1e3,
                 "nb_frame": frames, "sleep": settle, "flowrate": flow});
             return self.say("imager/image", image);
         }
+        if draw.chance(0.25) {
+            return self.flow(draw);
+        }
+        let capture = capture(draw.chance(0.4).then(|| pulse(draw)));
         let settle = json!({"step": "settle", "seconds": settle});
+        let after_pump = if draw.chance(0.4) { until_still(draw) } else { settle.clone() };
         let mut steps =
-            vec![json!({"step": "pump", "volume_ul": volume, "flow_ml_per_min": flow}), settle.clone()];
+            vec![json!({"step": "pump", "volume_ul": volume, "flow_ml_per_min": flow}), after_pump];
+        if draw.chance(0.4) {
+            steps.push(capture.clone());
+        }
         for _ in 0..=draw.below(2) {
             let height = draw.between(-300.0, 300.0).round();
-            steps.extend([
-                json!({"step": "focus_to", "um": height}),
-                settle.clone(),
-                json!({"step": "capture"}),
-            ]);
+            steps.extend([json!({"step": "focus_to", "um": height}), settle.clone(), capture.clone()]);
         }
         steps.push(json!({"step": "write"}));
         self.say("planktor/acquire", json!({"plan": [{"step": "repeat", "times": frames, "steps": steps}]}));
+    }
+
+    /// Frames in a flow, as fast as may be and slower, too fast now and then; it may end long before the frames do, or
+    /// long after.
+    fn flow(&mut self, draw: &mut Draw) {
+        let (depth_um, half_a_pixel_nm) = (self.preset.cell_um(), self.preset.pixel_um() * 500.0);
+        let us = pulse(draw);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some hundred um and nm")]
+        let (cell, most_nm) = (
+            Cell { depth: Micrometres(depth_um as i64), width: Micrometres(CELL_WIDTH_UM) },
+            half_a_pixel_nm as u128,
+        );
+        let fastest = blur::fastest(cell, most_nm, Duration::from_micros(us)).0.max(1);
+        #[expect(clippy::cast_precision_loss, reason = "some microlitres a second")]
+        let nl_per_s = fastest as f64 * draw.between(0.2, 1.2);
+        let (frames, strokes) = (1 + draw.below(8), 1 + draw.below(2));
+        let seconds = draw.between(0.1, 10.0);
+        let mut steps = vec![json!({"step": "flow", "volume_ul": nl_per_s * seconds / 1e3,
+            "flow_ml_per_min": nl_per_s * 60.0 / 1e6, "cell_um": depth_um, "cell_width_um": CELL_WIDTH_UM})];
+        let taken = [capture(Some(us)), json!({"step": "write"})];
+        steps.push(json!({"step": "repeat", "times": frames, "steps": taken}));
+        if draw.chance(0.3) {
+            steps.extend([json!({"step": "settle", "seconds": 0.5}), taken[0].clone(), taken[1].clone()]);
+        }
+        self.say("planktor/acquire", json!({"plan": [{"step": "repeat", "times": strokes, "steps": steps}]}));
+    }
+
+    /// Whoever keeps a ramp has seen that the pump bears it; trials are there to find that out.
+    fn ramp(&mut self, draw: &mut Draw) {
+        let order = match draw.below(4) {
+            0 => json!({"action": "get-ramp"}),
+            1 => {
+                let amax = draw.between(1_000.0, (0.9 * self.bears).min(30_000.0)).round();
+                let fastest = (amax * draw.between(0.8, 1.5)).clamp(1_000.0, 30_000.0).round();
+                let timid = draw.between(0.5, 2.0);
+                let fast = timid * draw.between(0.95, 1.05);
+                json!({"action": "set-ramp", "amax": amax, "fastest_amax": fastest, "timid_ml": timid, "fast_ml": fast})
+            }
+            _ => {
+                let amax = draw.between(800.0, 33_000.0).round();
+                let direction = *draw.pick(&["FORWARD", "BACKWARD"]);
+                json!({"action": "try", "direction": direction, "volume": draw.between(0.5, 20.0) / 1e3,
+                    "flowrate": draw.between(0.5, 20.0), "amax": amax})
+            }
+        };
+        self.say("actuator/pump", order);
     }
 
     fn configure(&mut self, acq_id: &str) {

@@ -6,11 +6,12 @@ use std::fmt;
 /// A law.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Law {
-    /// 1: no frame of a data set is exposed in motion or before settling is over, and its record says the truth.
+    /// 1: no frame of a data set sees anything in motion or before settling is over, but in a flow that is recorded, and there
+    /// nothing moves by more than half a pixel; and its record says the truth.
     Still,
     /// 1: a stroke that is done has moved what was asked.
     Exact,
-    /// 2: within 2 ms of a stop the motor brakes; the light stays as it was.
+    /// 2: within 2 ms of a stop the motor brakes; the light stays as it was, and is as before when frames were strobed.
     Stops,
     /// 2: a motor whose device is lost has no current; at the end motors and light are off.
     Safe,
@@ -18,7 +19,7 @@ pub enum Law {
     Durable,
     /// 4: the stage stays within its travel.
     WithinTravel,
-    /// 5: every command is answered, once, in time.
+    /// 5: every command is answered, once, in time: to whoever asked and, but for some questions, to everybody.
     Answered,
     /// 6: equal seeds and messages give equal journals.
     Repeatable,

@@ -4,6 +4,7 @@
 //! twin's own disk, while an [`observer`] compares what is published with what must come of what was said, and looks
 //! into the twin's world. An episode that breaks a law is [shrunk](shrink()) and kept as a scenario file.
 
+mod asked;
 pub mod draw;
 pub mod episode;
 pub mod law;
@@ -17,9 +18,10 @@ use planktor_actors::journal::{Journal, Line};
 use planktor_drivers::Disk;
 use planktor_protocol::Instant;
 use planktor_runtime::scenario::{Said, Scenario};
-use planktor_runtime::stage::{Act, Client, Play, Seen};
+use planktor_runtime::stage::{Act, Client, Cue, Play, Seen};
 use planktor_sim::disk::MemoryDisk;
 use planktor_sim::{Parameters, Twin};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
@@ -92,6 +94,7 @@ pub fn play_with(episode: &Scenario, sabotage: Sabotage, journal: Journal) -> Re
     disk.sync_dir(Path::new("/")).expect("a new disk works");
     let mut play = Play::of(episode, Instant::ZERO, episode.began, Box::new(disk.clone()), ROOT.into());
     play.config.journal = journal;
+    play.cues.iter_mut().for_each(ask_for_a_response);
     let observer = Observer::new(episode, disk, Path::new(ROOT));
     play.cues.extend(observer.cues());
     if let Some(instrument) = sabotage.instrument {
@@ -102,6 +105,16 @@ pub fn play_with(episode: &Scenario, sabotage: Sabotage, journal: Journal) -> Re
     let (_, Hearsay { observer, .. }) =
         play.run(observer).unwrap_or_else(|stuck| panic!("seed {}: {stuck}", episode.seed));
     observer.verdict(planktor_drivers::Clock::now(&clock))
+}
+
+/// By the message's own id.
+fn ask_for_a_response(cue: &mut Cue) {
+    if let Act::Say(message) = &mut cue.act
+        && let Ok(payload) = serde_json::from_slice::<Value>(&message.payload)
+        && let Some(id) = payload["id"].as_u64()
+    {
+        message.response_topic = Some(format!("{}{id}", observer::RESPONSES).into());
+    }
 }
 
 /// An observer who does not hear everything as it is published.

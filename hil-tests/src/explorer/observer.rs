@@ -1,23 +1,27 @@
 //! A client that knows what it said and what must come of it, and looks into the twin's world: a small reference model
 //! of the instrument, and the judge of an episode. It stops the episode at the first law that is broken.
 
-use super::episode::{self, AGAIN, ENDS, LAST};
+use super::asked::{Acquisition, LAMP_FOLLOWS, Order, What};
+use super::episode::{AGAIN, ENDS, LAST};
 use super::law::{Law, Violation};
 use planktor_drivers::Disk;
-use planktor_protocol::{Axis, Instant};
+use planktor_protocol::{Axis, Instant, Interval};
 use planktor_runtime::dataset;
 use planktor_runtime::scenario::Scenario;
 use planktor_runtime::stage::{Act, Client, Cue, Seen};
 use planktor_sim::disk::MemoryDisk;
-use planktor_sim::faults::{Motor, Part};
+use planktor_sim::faults::{Bus, Motor, Part};
 use planktor_sim::random::hash;
-use planktor_sim::world::World;
-use planktor_sim::{Fault, Twin};
+use planktor_sim::world::{Truth, World};
+use planktor_sim::{Fault, Parameters, Twin};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::f64::consts::PI;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The pump at full speed brakes in that time.
+const BRAKES: Duration = Duration::from_secs(3);
 /// Braking has begun by then.
 const BRAKES_WITHIN: Duration = Duration::from_millis(2);
 /// How long a fault may still be felt when it is over: the longest back-off, and a chip that is opened again.
@@ -28,32 +32,28 @@ const HALF_A_PIXEL: f64 = 0.5;
 const LONG_SETTLING: f64 = 10.0;
 /// Length of the stage, um, and what rounding to microsteps may add.
 const TRAVEL_UM: f64 = 45_000.0 + 1.0;
-/// Nanolitres in a millilitre, and microsteps in a full step.
+/// A motor's driver counts speeds in this, nominally: a thousandth of what is usual, and all of the slowest flow.
+const SLOWEST_USTEPS_PER_S: f64 = 12e6 / 16_777_216.0;
+/// Nanolitres in a millilitre, microsteps in a full step, and full steps in a turn.
 const NL_PER_ML: f64 = 1e6;
 const USTEPS: f64 = 256.0;
+const STEPS_PER_TURN: f64 = 200.0;
 
-/// What was said, and what has come of it.
-#[derive(Clone, Debug)]
-struct Order {
-    at: Instant,
-    what: What,
-    answered: u32,
-    due: Instant,
-}
+/// Where commands are to be answered: below it, by their ids.
+pub(super) const RESPONSES: &str = "explorer/";
+/// A part of a frame is told by the twin as well as this, and better.
+const ROUNDING: Duration = Duration::from_micros(1);
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum What {
-    /// Volume in nL.
-    Stroke(f64),
-    Focus,
-    StopPump,
-    StopFocus,
-    StopImager,
-    Light,
-    /// With the shortest settling before a capture, s.
-    Acquisition(f64),
-    /// Something that can only be refused, or configured, at once.
-    AtOnce,
+/// What the instrument says of a frame.
+struct Record {
+    /// When its exposure began.
+    from: Instant,
+    /// How long its light was to be, and within which it is said to have been.
+    pulse: Option<(Duration, Interval)>,
+    /// How far the water may have gone, um, and how fast it was to flow, nL/s, if it was taken in a flow.
+    flow: Option<(f64, f64)>,
+    /// Whether it was known by then how long the water needs to come to rest.
+    learned: bool,
 }
 
 /// The judge.
@@ -68,8 +68,18 @@ pub struct Observer {
     /// When a stroke began, and where the pump's shaft was then.
     stroke_began: Option<(Instant, f64)>,
     pump_moves: bool,
-    /// Settling of the acquisition that runs, s.
-    settling: f64,
+    /// The acquisition that runs, and when it was asked for.
+    running: (Instant, Acquisition),
+    /// What the lamp was at before each order to strobe frames, and what it must be at again after the last one.
+    lamp: BTreeMap<u64, f32>,
+    lamp_again: Option<(Instant, f32)>,
+    /// By how much the lamp's answers differ at most.
+    lamp_jitter: Duration,
+    /// How much more than its calibration says the pump delivers at most: by its tubing, and where a roller passes.
+    tubing: f64,
+    /// Since when the pump has stood, and whether the water stood when its last stroke began.
+    stands: Instant,
+    calm: bool,
     told: Vec<PathBuf>,
     given_up: Vec<String>,
     dead: bool,
@@ -79,17 +89,24 @@ pub struct Observer {
 impl Observer {
     /// Of an episode whose data sets go to this disk.
     pub fn new(episode: &Scenario, disk: MemoryDisk, root: &Path) -> Self {
+        let usteps_per_nl = episode.hat.pump_steps_per_ml() * USTEPS / NL_PER_ML;
         Self {
             seed: episode.seed,
             pixel_um: episode.preset.pixel_um(),
             slow_water_s: episode.parameters.water_slow_s.max(episode.parameters.water_fast_s),
-            usteps_per_nl: episode.hat.pump_steps_per_ml() * USTEPS / NL_PER_ML,
+            usteps_per_nl,
             root: root.into(),
             disk,
-            orders: episode.messages.iter().filter_map(order).collect(),
+            orders: episode.messages.iter().filter_map(Order::of).collect(),
             stroke_began: None,
             pump_moves: false,
-            settling: 0.0,
+            running: Default::default(),
+            lamp: BTreeMap::new(),
+            lamp_again: None,
+            lamp_jitter: Duration::from_secs_f64(episode.parameters.lamp_jitter_us / 1e6),
+            tubing: tubing(&episode.parameters, usteps_per_nl),
+            stands: Instant::ZERO,
+            calm: true,
             told: vec![],
             given_up: vec![],
             dead: false,
@@ -104,15 +121,16 @@ impl Observer {
         let due = self.orders.values().map(|order| order.due);
         let now_and_then = (0..ENDS.as_secs() / 120).map(|n| Instant::ZERO + Duration::from_secs(120 * n));
         let look = |at| Cue { at, after: 0, act: Act::Look };
-        let mut cues: Vec<_> = stops.chain(due).chain(now_and_then).map(look).collect();
+        let strobes = self.orders.values().filter_map(Order::before_it_strobes);
+        let mut cues: Vec<_> = stops.chain(due).chain(now_and_then).chain(strobes).map(look).collect();
         cues.push(Cue { at: Instant::ZERO + ENDS, after: 0, act: Act::ShutDown });
         cues
     }
 
     /// What it found. At the end everything must have been answered.
     pub fn verdict(mut self, end: Instant) -> Result<(), Violation> {
-        let open =
-            self.orders.iter().find(|(_, order)| order.answered == 0).map(|(id, order)| (*id, order.clone()));
+        let open = self.orders.iter().find(|(_, order)| !order.is_answered());
+        let open = open.map(|(id, order)| (*id, order.clone()));
         if let Some((id, order)) = open {
             self.break_law(
                 Law::Answered,
@@ -138,7 +156,13 @@ impl Observer {
     fn look(&mut self, now: Instant, twin: &Twin) {
         self.within_travel(now, twin);
         self.stops(now, twin);
-        let late = self.orders.iter().find(|(_, order)| order.answered == 0 && order.due <= now);
+        for (id, order) in &self.orders {
+            if order.before_it_strobes() == Some(now) {
+                self.lamp.insert(*id, twin.world().light_at(now));
+            }
+        }
+        self.lamp_is_as_before(now, twin);
+        let late = self.orders.iter().find(|(_, order)| !order.is_answered() && order.due <= now);
         if let Some((id, order)) = late {
             let what = format!("{:?} with id {id} of {:?} has no answer", order.what, order.at);
             self.break_law(Law::Answered, now, what);
@@ -176,10 +200,46 @@ impl Observer {
             let same_light = world.light_at(stop.at) == world.light_at(now);
             let lamp_is_well = !world.was_broken(Part::Light, stop.at - FELT);
             drop(world);
-            if lamp_is_well && !same_light {
+            // Where frames are strobed it is dark in between.
+            let strobes = self.orders.values().any(|order| order.strobes_at(stop.at));
+            if lamp_is_well && !strobes && !same_light {
                 self.break_law(Law::Stops, now, "the light changed with a stop".into());
             }
         }
+    }
+
+    /// A second after frames were strobed the lamp is what it was before, if nobody has set it meanwhile.
+    fn lamp_is_as_before(&mut self, now: Instant, twin: &Twin) {
+        let due = |(over, _): &mut (Instant, f32)| *over + LAMP_FOLLOWS <= now;
+        let Some((over, before)) = self.lamp_again.take_if(due) else { return };
+        let again = |order: &Order| order.strobes_at(now) && order.over != Some(over);
+        if self.orders.values().any(|order| order.sets_lamp(over, now) || again(order)) {
+            return;
+        }
+        let world = twin.world();
+        let is = world.light_at(now);
+        let well = !world.was_broken(Part::Light, over) && !world.broken_since(Instant::ZERO).any(is_unseen);
+        drop(world);
+        if well && is != before {
+            self.break_law(
+                Law::Stops,
+                now,
+                format!(
+                    "the lamp was at {before} before frames were strobed until {over:?}, and then at {is}"
+                ),
+            );
+        }
+    }
+
+    /// An acquisition that strobes is over, however it ended.
+    fn strobed(&mut self, id: u64, over: Instant, twin: &Twin) {
+        let Some(before) = self.lamp.get(&id) else { return };
+        let Some(order) = self.orders.get(&id) else { return };
+        let well = !twin.world().was_broken(Part::Light, order.at - FELT);
+        let other = |(of, other): (&u64, &Order)| *of != id && other.strobes_at(order.at);
+        let set = self.orders.values().any(|other| other.sets_lamp(order.at, over));
+        let known = well && !set && !self.orders.iter().any(other);
+        self.lamp_again = known.then_some((over, *before));
     }
 
     fn brakes(&mut self, axis: Axis, stop: Instant, now: Instant, twin: &Twin) {
@@ -199,13 +259,15 @@ impl Observer {
         }
     }
 
-    fn answered(&mut self, seen: &Seen) {
+    /// By a status, which everybody hears.
+    fn answered(&mut self, seen: &Seen, twin: &Twin) {
         let ids = ["id", "stopped_by"].map(|key| seen.payload[key].as_u64());
         if !is_final(seen) {
             return;
         }
         for id in ids.into_iter().flatten() {
             let Some(order) = self.orders.get_mut(&id) else { continue };
+            order.over.get_or_insert(seen.at);
             order.answered += 1;
             if order.answered > 1 {
                 let what = format!(
@@ -214,6 +276,17 @@ impl Observer {
                 );
                 self.break_law(Law::Answered, seen.at, what);
             }
+            self.strobed(id, seen.at, twin);
+        }
+    }
+
+    /// Where it asked to be answered.
+    fn responded(&mut self, seen: &Seen, id: &str) {
+        let Some(order) = id.parse().ok().and_then(|id| self.orders.get_mut(&id)) else { return };
+        order.responded += 1;
+        if order.responded > 1 {
+            let what = format!("{:?} with id {id} has two responses: {}", order.what, seen.payload);
+            self.break_law(Law::Answered, seen.at, what);
         }
     }
 
@@ -227,14 +300,18 @@ impl Observer {
             "Started" if self.pump_moves => {
                 self.break_law(Law::Contract, seen.at, "Started twice without an end".into());
             }
-            "Started" => (self.pump_moves, self.stroke_began) = (true, Some((seen.at, shaft))),
+            "Started" => {
+                (self.pump_moves, self.stroke_began) = (true, Some((seen.at, shaft)));
+                let calms = Duration::from_secs_f64(LONG_SETTLING * self.slow_water_s);
+                self.calm = seen.at >= self.stands + calms;
+            }
             "Done" => {
                 let asked = seen.payload["id"].as_u64().and_then(|id| match self.orders.get(&id)?.what {
                     What::Stroke(nl) => Some(nl * self.usteps_per_nl),
                     _ => None,
                 });
                 let moved = self.stroke_began.take().map(|(_, began)| shaft - began);
-                self.pump_moves = false;
+                (self.pump_moves, self.stands) = (false, seen.at);
                 if let (Some(asked), Some(moved)) = (asked, moved)
                     && well
                     && (asked - moved).abs() > 1.5
@@ -243,17 +320,19 @@ impl Observer {
                     self.break_law(Law::Exact, seen.at, what);
                 }
             }
-            "Interrupted" | "Error" | "Dead" => (self.pump_moves, self.stroke_began) = (false, None),
+            "Interrupted" | "Error" | "Dead" => {
+                (self.pump_moves, self.stroke_began, self.stands) = (false, None, seen.at + BRAKES);
+            }
             _ => {}
         }
     }
 
     fn imager(&mut self, seen: &Seen, twin: &Twin) {
-        if seen.status() == "Started"
-            && let Some(What::Acquisition(settling)) =
-                seen.payload["id"].as_u64().and_then(|id| Some(self.orders.get(&id)?.what))
+        let id = seen.payload["id"].as_u64().filter(|_| seen.status() == "Started");
+        if let Some(Order { at, what: What::Acquisition(acquisition), .. }) =
+            id.and_then(|id| self.orders.get(&id))
         {
-            self.settling = settling;
+            self.running = (*at, *acquisition);
         }
         if seen.payload["type"] == "progress" {
             let path = PathBuf::from(seen.payload["path"].as_str().unwrap_or_default());
@@ -277,46 +356,103 @@ impl Observer {
         }
     }
 
-    /// By the twin's truth, and by nothing that the instrument says of itself but which frame it was.
+    /// By the twin's truth, and by nothing that the instrument says of itself but which frame it was, and how it was taken.
     fn was_still(&self, path: &Path, twin: &Twin) -> Result<(), String> {
-        let (from, flows) = self.recorded(path).ok_or("there is no record of it")?;
+        let record = self.recorded(path).ok_or("there is no record of it")?;
         let world = twin.world();
-        let truth = world.truths().filter(|truth| truth.exposure.from == from).last();
-        let truth = truth.ok_or_else(|| format!("{}: no frame was exposed at {from:?}", path.display()))?;
-        let frame =
-            format!("frame {} exposed {:?}, last motion {:?}", truth.seq, truth.exposure, truth.motion);
+        let truth = world.truths().filter(|truth| truth.exposure.from == record.from).last();
+        let truth =
+            truth.ok_or_else(|| format!("{}: no frame was exposed at {:?}", path.display(), record.from))?;
+        let frame = format!(
+            "frame {} exposed {:?}, lit {:?}, last motion {:?}",
+            truth.seq, truth.exposure, truth.lit, truth.motion
+        );
+        if let Some((asked, pulse)) = record.pulse {
+            self.is_lit_as_recorded(truth, asked, pulse, &world).map_err(|why| format!("{frame}: {why}"))?;
+            // What is dark shows nothing.
+            if truth.lit.is_none() {
+                return Ok(());
+            }
+        }
+        let moved = f64::from(truth.worst_pumped_um());
         // In a flow it is the light that keeps a frame sharp, and nothing else does.
-        if flows {
-            let moved = f64::from(truth.worst_displacement_um());
-            let sharp = truth.lit.is_some() && moved <= HALF_A_PIXEL * self.pixel_um;
-            return sharp.then_some(()).ok_or_else(|| format!("{frame}: in a flow that moved by {moved} um"));
+        if let Some((blur, nl_per_s)) = record.flow {
+            let rounded = 1.0 + SLOWEST_USTEPS_PER_S / (nl_per_s * self.usteps_per_nl);
+            let most = blur.min(HALF_A_PIXEL * self.pixel_um) * self.tubing * rounded;
+            // What was pumped before it is not the flow's matter.
+            let judged = self.calm && is_well(&world, Part::Pump, truth.exposure.from);
+            let sharp = truth.lit.is_some() && (moved <= most || !judged);
+            return sharp.then_some(()).ok_or_else(|| {
+                format!("{frame}: in a flow that moved by {moved} um, and {most} um are allowed")
+            });
         }
         if truth.in_motion() {
             return Err(format!("{frame}: in motion"));
         }
-        let settling = Duration::from_secs_f64(self.settling);
-        if truth.motion.is_some_and(|motion| truth.seen().from < motion.to + settling) {
-            return Err(format!("{frame}: {} s of settling were asked", self.settling));
+        let (_, Acquisition { settling, unlearned, .. }) = self.running;
+        let settling = if record.learned { settling } else { unlearned };
+        if truth
+            .motion
+            .is_some_and(|motion| truth.seen().from < motion.to + Duration::from_secs_f64(settling))
+        {
+            return Err(format!("{frame}: {settling} s of settling were asked"));
         }
-        let moved = f64::from(truth.worst_pumped_um());
-        let long_settled = self.settling >= LONG_SETTLING * self.slow_water_s;
+        let long_settled = settling >= LONG_SETTLING * self.slow_water_s;
         if long_settled && moved > HALF_A_PIXEL * self.pixel_um {
             return Err(format!("{frame}: the pump still moved the water by {moved} um"));
         }
         Ok(())
     }
 
-    /// When the instrument says a frame's exposure began, and whether it was taken in a flow.
-    fn recorded(&self, path: &Path) -> Option<(Instant, bool)> {
+    /// All of its light lies within what is recorded, and where all of its lines are open.
+    fn is_lit_as_recorded(
+        &self,
+        truth: &Truth,
+        asked: Duration,
+        pulse: Interval,
+        world: &World,
+    ) -> Result<(), String> {
+        let (since, _) = self.running;
+        let set = self.orders.values().any(|order| order.sets_lamp(since, truth.exposure.to));
+        let well = !world.was_broken(Part::Light, truth.exposure.from - LAMP_FOLLOWS)
+            && !world.broken_since(Instant::ZERO).any(is_unseen);
+        if set || !well {
+            return Ok(());
+        }
+        // A lamp that begins later than it ends by as much as it is to be lit does not begin.
+        if truth.lit.is_none() && asked <= self.lamp_jitter {
+            return Ok(());
+        }
+        let lit = truth.lit.ok_or_else(|| format!("it was dark, and is said to be lit {pulse:?}"))?;
+        if !pulse.contains(lit) {
+            return Err(format!("it is said to be lit {pulse:?}"));
+        }
+        let integrates = truth.exposure.duration().mul_f32(truth.scene.exposure_fraction) + ROUNDING;
+        let open = Interval { from: truth.exposure.to - integrates, to: truth.exposure.from + integrates };
+        let open_then = open.contains(lit);
+        open_then.then_some(()).ok_or_else(|| format!("all of its lines were open {open:?} only"))
+    }
+
+    fn recorded(&self, path: &Path) -> Option<Record> {
         let records = self.disk.read(&path.with_file_name("frames.jsonl")).ok()?;
-        let mut lines = records
-            .split(|byte| *byte == b'\n')
-            .filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-        let anchor = lines.next()?["anchor"]["monotonic_ns"].as_i64()?;
+        let lines = records.split(|byte| *byte == b'\n');
+        let lines: Vec<Value> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        let anchor = lines.first()?["anchor"]["monotonic_ns"].as_i64()?;
+        let at = |ns: &Value| {
+            let then = anchor.checked_add(ns.as_i64()?)?;
+            Some(Instant::from_nanos(u64::try_from(then).ok()?))
+        };
         let file = path.file_name()?.to_str()?;
-        let record = lines.rfind(|record| record["file"] == file)?;
-        let from = anchor.checked_add(record["exposure"]["from_ns"].as_i64()?)?;
-        Some((Instant::from_nanos(u64::try_from(from).ok()?), record["flow"].is_object()))
+        let n = lines.iter().rposition(|line| line["file"] == file)?;
+        let record = &lines[n];
+        let (pulse, flow) = (&record["pulse"], &record["flow"]);
+        let interval = at(&pulse["from_ns"]).zip(at(&pulse["to_ns"])).map(|(from, to)| Interval { from, to });
+        Some(Record {
+            from: at(&record["exposure"]["from_ns"])?,
+            pulse: pulse["asked_ns"].as_u64().map(Duration::from_nanos).zip(interval),
+            flow: flow["blur_nm"].as_f64().map(|nm| nm / 1e3).zip(flow["nl_per_s"].as_f64()),
+            learned: lines[..n].iter().any(|line| line["event"] == "settling_learned"),
+        })
     }
 
     fn survives_power_cut(&mut self, seed: u64, at: Instant) {
@@ -393,7 +529,11 @@ impl Observer {
 impl Client for Observer {
     fn hears(&mut self, seen: &Seen, twin: &Twin) -> Vec<Act> {
         self.contract(seen);
-        self.answered(seen);
+        if let Some(id) = seen.topic.strip_prefix(RESPONSES) {
+            self.responded(seen, id);
+            return vec![];
+        }
+        self.answered(seen, twin);
         match seen.topic.as_str() {
             "status/pump" => self.pump(seen, twin),
             "status/imager" if seen.status() == "Dead" => self.ended(seen, twin),
@@ -414,10 +554,19 @@ impl Client for Observer {
     }
 }
 
-impl Order {
-    fn is_stop(&self) -> bool {
-        matches!(self.what, What::StopPump | What::StopFocus | What::StopImager)
-    }
+/// What a lamp's driver has switched off by itself, or was told by a disturbed line, nobody sees.
+fn is_unseen(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::LampShort | Fault::LampHot | Fault::BusGlitch(Bus::Light) | Fault::BusStuck(Bus::Light)
+    )
+}
+
+/// See [`Observer`].
+fn tubing(parameters: &Parameters, usteps_per_nl: f64) -> f64 {
+    let Parameters { pump_error, pump_pulsation_nl, pump_rollers, .. } = parameters;
+    let turn_nl = STEPS_PER_TURN * USTEPS / usteps_per_nl;
+    (1.0 + pump_error.max(0.0)) * (1.0 + PI * pump_rollers * pump_pulsation_nl / turn_nl)
 }
 
 /// Whether a motor does what its driver believes. The ramp's registers cannot be read back: what a disturbed line wrote
@@ -438,55 +587,4 @@ fn part(axis: Axis) -> Part {
 fn is_final(seen: &Seen) -> bool {
     let under_way = ["Started", "Idle"].contains(&seen.status()) || seen.status().contains(" saved to ");
     !under_way && seen.payload["type"] != "progress"
-}
-
-fn order(said: &planktor_runtime::scenario::Said) -> Option<(u64, Order)> {
-    let at = episode::instant(said);
-    let (payload, action) = (&said.payload, said.payload["action"].as_str().unwrap_or_default());
-    let what = match (said.topic.as_str(), action) {
-        ("actuator/pump", "stop") => What::StopPump,
-        ("actuator/focus", "stop") => What::StopFocus,
-        ("imager/image", "stop") => What::StopImager,
-        ("actuator/pump", "move") => match (payload["volume"].as_f64(), payload["direction"].as_str()) {
-            (Some(ml), Some("BACKWARD")) => What::Stroke(-ml * 1e6),
-            (Some(ml), _) => What::Stroke(ml * 1e6),
-            _ => What::AtOnce,
-        },
-        ("actuator/focus", "move") => What::Focus,
-        ("light", _) => What::Light,
-        ("imager/image", "image") => What::Acquisition(payload["sleep"].as_f64().unwrap_or(0.0)),
-        ("planktor/acquire", _) => What::Acquisition(shortest_settling(&payload["plan"])),
-        _ => What::AtOnce,
-    };
-    Some((payload["id"].as_u64()?, Order { at, what, answered: 0, due: at + answered_within(what, payload) }))
-}
-
-fn shortest_settling(plan: &Value) -> f64 {
-    let steps = plan[0]["steps"].as_array();
-    let settles = steps.into_iter().flatten().filter(|step| step["step"] == "settle");
-    settles.filter_map(|step| step["seconds"].as_f64()).fold(f64::INFINITY, f64::min).min(1e6)
-}
-
-/// How long an answer may take: what the command itself takes by a generous reckoning, and what a fault may add.
-fn answered_within(what: What, payload: &Value) -> Duration {
-    match what {
-        What::AtOnce => Duration::from_secs(1),
-        What::StopPump | What::StopFocus => Duration::from_secs(1),
-        // A stop that comes while the last frame is written is answered when that is done.
-        What::StopImager => Duration::from_secs(130),
-        // A slow bus may hold its caller; after three seconds nobody waits any more.
-        What::Light => Duration::from_secs(4),
-        What::Stroke(nl) => {
-            let flow = payload["flowrate"].as_f64().unwrap_or(1.0).max(0.01);
-            Duration::from_secs_f64(1.3 * nl.abs() / 1e6 / flow * 60.0 + 10.0)
-        }
-        What::Focus => {
-            let (mm, speed) = (payload["distance"].as_f64(), payload["speed"].as_f64());
-            Duration::from_secs_f64(
-                1.3 * mm.unwrap_or(0.0).abs() / speed.unwrap_or(5.0).clamp(0.01, 5.0) + 10.0,
-            )
-        }
-        // At the end of the episode.
-        What::Acquisition(_) => ENDS + Duration::from_secs(20),
-    }
 }

@@ -67,7 +67,8 @@ tagged! {
         /// Ask for it.
         "get-configuration" => GetConfiguration,
         /// Make a stroke with another ramp and stall detection, to find out whether the pump bears it. Answered at its
-        /// end; fails if the motor stalls, which is then away for a moment.
+        /// end; fails if the motor stalls, which is then away for a moment. Refused where the stroke is too slow or too small
+        /// for a stall to be seen.
         "try" => Try(PumpTrial),
         /// Ask for the pump's ramp.
         "get-ramp" => GetRamp,
@@ -265,6 +266,7 @@ pub(super) fn pump_words(refusal: &pump::Refusal) -> MotorWord {
         pump::Refusal::Flow(_) => MotorWord::NoFlow,
         pump::Refusal::NoVolume
         | pump::Refusal::Volume { .. }
+        | pump::Refusal::StallUnseen { .. }
         | pump::Refusal::TooFast { .. }
         | pump::Refusal::VolumesDiffer { .. } => MotorWord::Error,
     }

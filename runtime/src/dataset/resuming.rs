@@ -106,7 +106,7 @@ pub(super) fn find(
         }
     }
     let last = frames.last();
-    fits(&camera, last, resume).map_err(cannot)?;
+    fits(&camera, last, resume, plan.strobe().is_some()).map_err(cannot)?;
     let (plan, stage) = stage(plan, last, resume, same_start).map_err(cannot)?;
     Ok(Found { stage, place: place.into(), plan, frames, resumed, unfinished, records })
 }
@@ -136,7 +136,7 @@ fn stage(
 }
 
 /// Whether the frames to come will be like those that are there; if not, what is different and what to do.
-fn fits(was: &Camera, last: Option<&Frame>, resume: &Resume) -> Result<(), String> {
+fn fits(was: &Camera, last: Option<&Frame>, resume: &Resume, strobed: bool) -> Result<(), String> {
     let now = records::camera(&resume.mode, &resume.settings);
     if (now.width, now.height) != (was.width, was.height) {
         return Err(format!(
@@ -145,7 +145,6 @@ fn fits(was: &Camera, last: Option<&Frame>, resume: &Resume) -> Result<(), Strin
         ));
     }
     // The exposure of strobed frames is set by whoever takes them.
-    let strobed = last.is_some_and(|last| last.pulse.is_some());
     if now.iso != was.iso || (!strobed && now.exposure_ns != was.exposure_ns) {
         let us = |ns: u64| ns as f64 / 1e3;
         return Err(format!(
@@ -156,11 +155,12 @@ fn fits(was: &Camera, last: Option<&Frame>, resume: &Resume) -> Result<(), Strin
             us(now.exposure_ns)
         ));
     }
+    let now = if strobed { Some(resume.pulses) } else { resume.light };
     let light = |light: f64| (light * 1e3).round() / 10.0;
     let lights = last
         .and_then(|last| last.light)
         .map(light)
-        .zip(resume.light.map(|now| light(f64::from(now.millionths()) / 1e6)));
+        .zip(now.map(|now| light(f64::from(now.millionths()) / 1e6)));
     match lights {
         Some((was, now)) if was != now => Err(format!(
             "its last frame was taken with the lamp at {was} %, and it is at {now} %; set it as it was"
@@ -199,6 +199,8 @@ impl Found {
             unfinished: None,
             judge: Judge::again(&self.frames),
         };
+        let pulse = self.plan.strobe();
+        let mode = pulse.map_or(resume.mode, |pulse| resume.mode.strobed(pulse));
         let believed = (names != resume.anchor).then(|| Time::of(&resume.anchor, resume.anchor.instant));
         set.add_line(
             disk,
@@ -207,7 +209,7 @@ impl Found {
                 planktor_version: env!("CARGO_PKG_VERSION").into(),
                 anchor: Moment::of(&names),
                 believed,
-                camera: records::camera(&resume.mode, &resume.settings),
+                camera: records::camera(&mode, &resume.settings),
                 frames: self.there(),
                 repaired: self.unfinished.clone(),
             }),

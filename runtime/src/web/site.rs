@@ -155,6 +155,12 @@ impl Site {
             reading.clock = clock["source"].as_str().map(Into::into).zip(number(&clock["age_s"]));
             let position = &health["position"];
             reading.position = number(&position["age_s"]).map(|age| (age, number(&position["error_m"])));
+            let motor_clock = |(device, name): (&'static str, &str)| {
+                let clock = &health[name];
+                Some((device, number(&clock["hz"])?, number(&clock["within_hz"])?))
+            };
+            let both = [("pump", "pump_clock"), ("focus", "focus_clock")];
+            reading.motor_clocks = both.into_iter().filter_map(motor_clock).collect();
         }
         reading
     }

@@ -6,7 +6,7 @@
 use super::{Common, Failure, Session, print};
 use planktor_protocol::Fault;
 use planktor_protocol::pump::Amax;
-use planktor_runtime::client::ClientError;
+use planktor_runtime::client::{ClientError, Said};
 use planktor_runtime::ramp::{Found, Search, Trial};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -16,6 +16,8 @@ use std::time::Duration;
 const COMES_BACK: Duration = Duration::from_secs(30);
 /// A volume check of more strokes than that takes an hour.
 const MOST_STROKES: f64 = 10_000.0;
+/// Who mistypes so often is not asked again.
+const MOST_ASKED: u32 = 3;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Calibrate {
@@ -52,22 +54,31 @@ impl Calibrate {
             .into());
         }
         let strokes = strokes as u32;
-        let guide = Guide { volume_ml: volume_ul / 1e3, flow, session: common.connect()? };
+        let guide = Guide { volume_ml: volume_ul / 1e3, flow, strokes, session: common.connect()? };
         let before = guide.session.ask("actuator/pump", json!({"action": "get-ramp"}))?;
+        let before = before["amax"].as_u64().and_then(|amax| u32::try_from(amax).ok()).map(Amax);
+        let before = before.ok_or("the instrument does not say how its pump accelerates")?;
         guide.say(&format!(
-            "The pump's ramp is AMAX {} now. Let it draw from water and end in a vessel; planktor stop ends the search, and \
-             nothing is changed until the end.",
-            before["amax"]
+            "The pump accelerates with {before} now. Put its inlet into water and its outlet into a vessel. First it is tried \
+             faster and faster, forwards and backwards, until its motor stalls: a minute or two. Then it pumps {check_ml} mL \
+             twice, and you measure what came out. Nothing is changed until the end; planktor stop ends it before."
         ));
         let Found { fastest, kept } = guide.search()?;
         guide.say(&format!("The fastest without a stall: {fastest}. To be kept, with a margin: {kept}."));
+        if kept == before && kept == Amax::TIMID {
+            guide.say("That is what it has: nothing is changed.");
+            return Ok(());
+        }
         let given = |n: usize| measured_ml.as_ref().and_then(|measured| measured.get(n).copied());
-        let timid_ml = guide.volume("today's ramp", Amax::TIMID, strokes, given(0))?;
-        let fast_ml = guide.volume("the new ramp", kept, strokes, given(1))?;
+        let (timid_ml, timid_s) = guide.volume("today's ramp", Amax::TIMID, given(0))?;
+        let (fast_ml, fast_s) = guide.volume("the new ramp", kept, given(1))?;
         let order = json!({"action": "set-ramp", "amax": kept.0, "fastest_amax": fastest.0, "timid_ml": timid_ml,
                            "fast_ml": fast_ml});
         let answer = guide.session.ask("actuator/pump", order)?;
-        guide.session.tell(&format!("kept: {kept}, from the next stroke on"), &answer)
+        let text = format!(
+            "kept: {kept}, from the next stroke on; one of {volume_ul} uL takes {fast_s:.2} s instead of {timid_s:.2} s"
+        );
+        guide.session.tell(&text, &answer)
     }
 }
 
@@ -75,6 +86,15 @@ struct Guide {
     session: Session,
     volume_ml: f64,
     flow: f64,
+    /// For a measurement.
+    strokes: u32,
+}
+
+/// How a trial went.
+struct Tried {
+    stalled: bool,
+    /// How long it was to take, s.
+    lasts: f64,
 }
 
 impl Guide {
@@ -85,7 +105,7 @@ impl Guide {
             if tried.replace(trial.amax) != Some(trial.amax) {
                 self.say(&format!("Trying {}, forwards and backwards ...", trial.amax));
             }
-            let stalled = self.stalls(trial)?;
+            let Tried { stalled, .. } = self.tries(trial)?;
             search.went(stalled);
             if stalled {
                 self.say("  it stalled; waiting until the pump is back");
@@ -96,17 +116,23 @@ impl Guide {
         search.found().ok_or_else(|| why.into())
     }
 
-    fn stalls(&self, Trial { amax, forwards }: Trial) -> Result<bool, Failure> {
+    fn tries(&self, Trial { amax, forwards }: Trial) -> Result<Tried, Failure> {
         let direction = if forwards { "FORWARD" } else { "BACKWARD" };
         let order = json!({"action": "try", "direction": direction, "volume": self.volume_ml, "flowrate": self.flow,
                            "amax": amax.0});
-        match self.session.ask("actuator/pump", order) {
-            Ok(_) => Ok(false),
+        let mut lasts = 0.0;
+        let hear = |said: &Said| {
+            let started = said.topic == "status/pump" && said.payload["status"] == "Started";
+            lasts = said.payload["duration"].as_f64().filter(|_| started).unwrap_or(lasts);
+        };
+        let stalled = match self.session.ask_and_hear("actuator/pump", order, hear) {
+            Ok(_) => false,
             Err(error) => match error.downcast_ref::<ClientError>() {
-                Some(ClientError::Failed(why)) if *why == Fault::Stalled.to_string() => Ok(true),
-                _ => Err(error),
+                Some(ClientError::Failed(why)) if *why == Fault::Stalled.to_string() => true,
+                _ => return Err(error),
             },
-        }
+        };
+        Ok(Tried { stalled, lasts })
     }
 
     fn comes_back(&self) -> Result<(), Failure> {
@@ -118,26 +144,22 @@ impl Guide {
         Err("the pump did not come back after it stalled; nothing was changed: see planktor status".into())
     }
 
-    /// Pumps strokes, and learns what came out of them, mL.
-    fn volume(&self, what: &str, amax: Amax, strokes: u32, given: Option<f64>) -> Result<f64, Failure> {
-        self.say(&format!(
-            "Empty the vessel. {strokes} strokes of {} uL with {what} ({amax}) ...",
-            self.volume_ml * 1e3
-        ));
+    /// Pumps strokes, and learns what came out of them, mL, and how long one takes, s.
+    fn volume(&self, what: &str, amax: Amax, given: Option<f64>) -> Result<(f64, f64), Failure> {
+        if given.is_none() {
+            ask("Empty the vessel, then press Enter: ")?;
+        }
+        let (strokes, ul) = (self.strokes, self.volume_ml * 1e3);
+        self.say(&format!("{strokes} strokes of {ul} uL with {what} ({amax}) ..."));
+        let mut lasts = 0.0;
         for _ in 0..strokes {
-            if self.stalls(Trial { amax, forwards: true })? {
+            let tried = self.tries(Trial { amax, forwards: true })?;
+            if tried.stalled {
                 return Err(format!("the pump stalled with {what}; nothing was changed: search again").into());
             }
+            lasts = tried.lasts;
         }
-        if let Some(ml) = given {
-            return Ok(ml);
-        }
-        eprint!("How many mL came out? ");
-        std::io::stderr().flush()?;
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line)?;
-        let ml = line.trim().parse().ok().filter(|ml: &f64| *ml > 0.0 && ml.is_finite());
-        ml.ok_or_else(|| format!("{:?} is no volume in mL; nothing was changed", line.trim()).into())
+        Ok((given.map_or_else(measured, Ok)?, lasts))
     }
 
     fn say(&self, text: &str) {
@@ -146,5 +168,28 @@ impl Guide {
         } else {
             print(text);
         }
+    }
+}
+
+/// As somebody reads it from a scale, mL.
+fn measured() -> Result<f64, Failure> {
+    for _ in 0..MOST_ASKED {
+        let line = ask("How many mL came out? ")?;
+        match line.replace(',', ".").parse::<f64>() {
+            Ok(ml) if ml > 0.0 && ml.is_finite() => return Ok(ml),
+            _ => eprintln!("{line:?} is no volume in mL; expected a number like 1.02"),
+        }
+    }
+    Err("no volume was said; nothing was changed".into())
+}
+
+/// A line of whoever sits at the terminal.
+fn ask(question: &str) -> Result<String, Failure> {
+    eprint!("{question}");
+    std::io::stderr().flush()?;
+    let mut line = String::new();
+    match std::io::stdin().read_line(&mut line)? {
+        0 => Err("nobody is there to answer; nothing was changed: give --measured-ml, or a terminal".into()),
+        _ => Ok(line.trim().into()),
     }
 }

@@ -30,6 +30,7 @@ fn resume(batch: u64) -> Resume {
         height: Micrometres(-250),
         height_uncertain: false,
         light: facts().light,
+        pulses: Fraction::ZERO,
     }
 }
 
