@@ -31,9 +31,8 @@ const MOST_STROKES: u32 = 20;
 const AHEAD: usize = 2;
 /// A pulse is short, and allows water to flow at millimetres a second; what can be followed from one frame to the next then may
 /// be the slow few (seen on the twin: in one stroke of three eight times slower than the fastest). So it counts as so many times longer
-/// when the wait is chosen, and when a frame is checked.
+/// when the wait is chosen.
 const DOUBT_OF_A_PULSE: u32 = 10;
-const DOUBT_OF_A_CHECK: u32 = 3;
 /// Pairs that may wait to be compared. Each holds two frames of the camera's memory; what finds no room is not looked at.
 const MOST_COMPARED: usize = 2;
 /// Frames that may be taken again one after the other because they moved; the next one is waited for as long as may be.
@@ -171,9 +170,9 @@ pub(crate) struct Settling {
     compared: Vec<Compared>,
     /// As the camera predicts.
     cadence: Option<Duration>,
-    /// How long the pump may take to move the water by the residual: when the wait is chosen, and when a frame is checked.
+    /// How long there is light in a frame, and how long that counts when the wait is chosen.
+    lit: Duration,
     takes: Duration,
-    checks: Duration,
 }
 
 impl Settling {
@@ -190,7 +189,7 @@ impl Settling {
             compared: Vec::with_capacity(MOST_COMPARED + 1),
             cadence: None,
             takes: Duration::ZERO,
-            checks: Duration::ZERO,
+            lit: Duration::ZERO,
         }
     }
 
@@ -250,10 +249,8 @@ impl Settling {
         if let Some(last) = watch.last.replace(look) {
             self.cadence = Some(exposed.from - last.exposed.from);
         }
-        (self.takes, self.checks) = match pulse.map(|pulse| pulse.duration()) {
-            None => (exposed.duration(), exposed.duration()),
-            Some(pulse) => (pulse * DOUBT_OF_A_PULSE, pulse * DOUBT_OF_A_CHECK),
-        };
+        self.lit = look.lit.duration();
+        self.takes = self.lit * if pulse.is_some() { DOUBT_OF_A_PULSE } else { 1 };
         true
     }
 
@@ -338,7 +335,7 @@ impl Settling {
         let (since, lasts) = (looked - compared.since, compared.after.from - compared.before.from);
         match learning.learned {
             Some(learned) => {
-                let allows_um = learned.allows_um(since, lasts, self.checks);
+                let allows_um = learned.allows_um(since, lasts, self.lit);
                 learning.judge(&learned, shift.moved_um, allows_um, lasts)
             }
             None => {
