@@ -75,6 +75,11 @@ impl Bell {
         self.alarms.push(due, self.to.clone())
     }
 
+    /// Rings what was to ring later; then that alarm rings for nobody.
+    pub(crate) fn early(&self, ticket: Ticket) {
+        self.alarms.ring(&Entry { due: self.now(), ticket, to: self.to.clone() });
+    }
+
     /// Now.
     pub fn now(&self) -> Instant {
         self.alarms.now()
@@ -297,9 +302,9 @@ fn room() -> BinaryHeap<Reverse<Entry>> {
 }
 
 #[expect(unsafe_code, reason = "AsyncFd asks for a promise about its file")]
-fn watch(timer: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(crate) fn watch(file: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` stays open and the same as long as it lives, and the `AsyncFd` owns it.
-    unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }.map_err(|e| e.into_parts().1)
+    unsafe { AsyncFd::register_with_interest(file, Interest::READABLE) }.map_err(|e| e.into_parts().1)
 }
 
 /// The loop of this thread is idle: in virtual time it is the next deadline now.

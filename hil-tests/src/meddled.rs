@@ -1,7 +1,7 @@
 //! A board with something between it and the drivers: what is wrong on purpose is put there, and nowhere else.
 
 use embedded_hal::spi::{self, Operation, SpiDevice};
-use planktor_drivers::board::{Board, Enable, Hardware, Output, SlowBuses, Spi};
+use planktor_drivers::board::{Board, DiagLine, Enable, Hardware, Output, SlowBuses, Spi};
 use planktor_drivers::devices::camera::Camera;
 use planktor_protocol::{Axis, Fault};
 use std::sync::Arc;
@@ -54,6 +54,9 @@ impl Hardware for MeddledHalf {
     }
     fn focus_enable(&self) -> Enable {
         (self.enable)(self.half.focus_enable())
+    }
+    fn diag(&self) -> Vec<Result<DiagLine, Fault>> {
+        self.half.diag()
     }
     fn strobe(&self) -> Result<Option<Output>, Fault> {
         self.half.strobe()

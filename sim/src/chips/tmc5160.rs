@@ -144,6 +144,17 @@ impl Model {
         self.events & INTERRUPTS != 0
     }
 
+    /// When that line falls next if nothing is written: the ramp generator reaches its target, or stallGuard stops it. `None`
+    /// while it is low.
+    pub fn diag0_falls(&mut self, now: Instant) -> Option<Instant> {
+        if self.diag0(now) {
+            return None;
+        }
+        let track = self.track();
+        let reaches = track.ends().filter(|end| self.register(RAMPMODE) == 0 && self.is_there(*end));
+        track.cut.or(reaches).filter(|then| *then > now)
+    }
+
     /// The position compare line, DIAG1 with SD_MODE low: the position is X_COMPARE (section 6.1).
     pub fn diag1(&self, now: Instant) -> bool {
         self.position(now) == self.register(X_COMPARE)
