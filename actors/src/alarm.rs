@@ -35,7 +35,8 @@ impl std::fmt::Debug for Ticket {
 
 /// What is rung when a deadline is over.
 pub(crate) trait Ring {
-    fn ring(&self, ticket: Ticket);
+    /// Whether anybody hears it.
+    fn ring(&self, ticket: Ticket) -> bool;
 
     /// Whether the journal tells it: not, if it rings for whoever plays the world outside.
     fn is_noted(&self) -> bool {
@@ -47,8 +48,8 @@ pub(crate) trait Ring {
 struct Outside(Port<Ticket>);
 
 impl Ring for Outside {
-    fn ring(&self, ticket: Ticket) {
-        self.0.send(ticket);
+    fn ring(&self, ticket: Ticket) -> bool {
+        self.0.ring(ticket)
     }
 
     fn is_noted(&self) -> bool {
@@ -57,8 +58,9 @@ impl Ring for Outside {
 }
 
 impl Ring for Port<Ticket> {
-    fn ring(&self, ticket: Ticket) {
+    fn ring(&self, ticket: Ticket) -> bool {
         self.send(ticket);
+        true
     }
 }
 
@@ -250,11 +252,11 @@ impl Alarms {
         }
     }
 
-    fn ring(&self, Entry { due, ticket, to }: &Entry) {
+    fn ring(&self, Entry { due, ticket, to }: &Entry) -> bool {
         if to.is_noted() {
             self.0.journal.note(self.now(), Kind::Rang, due);
         }
-        to.ring(*ticket);
+        to.ring(*ticket)
     }
 
     fn pop_due(&self, now: Instant) -> Option<Entry> {
@@ -289,7 +291,9 @@ impl Alarms {
 struct Nobody;
 
 impl Ring for Nobody {
-    fn ring(&self, _: Ticket) {}
+    fn ring(&self, _: Ticket) -> bool {
+        false
+    }
 }
 
 /// Room for alarms, in pages that are there already.
@@ -314,9 +318,13 @@ pub fn jump() {
     if clock.is_held() {
         return;
     }
-    let Some(entry) = alarms.pop_due(NEVER) else { return };
-    clock.set(entry.due);
-    alarms.ring(&entry);
+    // A ring that nobody hears would not wake the loop.
+    while let Some(entry) = alarms.pop_due(NEVER) {
+        clock.set(entry.due);
+        if alarms.ring(&entry) {
+            return;
+        }
+    }
 }
 
 impl Ord for Entry {

@@ -123,21 +123,21 @@ impl Diag {
         told
     }
 
-    /// A line fell: whoever moves looks now.
-    fn fell(&self, n: usize, at: Instant) {
+    /// A line fell: whoever moves looks now. Whether anybody does.
+    fn fell(&self, n: usize, at: Instant) -> bool {
         {
             let line = &mut self.0.lines.borrow_mut()[n];
             if line.trust.is_lost() {
-                return;
+                return false;
             }
             line.trust.falls(at, self.0.ended.get());
             if line.trust.is_lost() {
                 self.give_up(line, "it falls again and again, and no move has ended");
             }
         }
-        for (bell, look) in self.0.looks.borrow().iter().flatten() {
-            bell.early(*look);
-        }
+        let looks = self.0.looks.borrow();
+        looks.iter().flatten().for_each(|(bell, look)| bell.early(*look));
+        looks.iter().any(Option::is_some)
     }
 
     fn give_up(&self, line: &mut Line, why: &str) {
@@ -169,7 +169,9 @@ impl Diag {
             let read = rustix::io::read(file.get_ref(), &mut records);
             ready.clear_ready();
             match read {
-                Ok(len) if len >= RECORD => self.fell(n, self.last(&records[..len])),
+                Ok(len) if len >= RECORD => {
+                    self.fell(n, self.last(&records[..len]));
+                }
                 Err(Errno::AGAIN | Errno::INTR) => continue,
                 Ok(_) | Err(_) => {
                     self.give_up(
@@ -201,20 +203,18 @@ struct Fall {
 }
 
 impl Ring for Fall {
-    fn ring(&self, ticket: Ticket) {
-        let is_low = {
-            let line = &mut self.diag.0.lines.borrow_mut()[self.line];
-            let waited = line.foreseen.as_mut().and_then(|(foreseen, waits)| {
-                waits.take_if(|(_, waited)| *waited == ticket).map(|_| foreseen.is_low())
-            });
-            let Some(is_low) = waited else { return };
-            is_low
-        };
+    fn ring(&self, ticket: Ticket) -> bool {
+        let Diag(inner) = &self.diag;
+        let is_low = inner.lines.borrow_mut()[self.line].foreseen.as_mut().and_then(|(foreseen, waits)| {
+            waits.take_if(|(_, waited)| *waited == ticket).map(|_| foreseen.is_low())
+        });
         match is_low {
-            true => self.diag.fell(self.line, self.diag.0.alarms.now()),
+            Some(true) => return self.diag.fell(self.line, inner.alarms.now()),
             // The move was stopped; another one may still end.
-            false => self.diag.foresee(),
+            Some(false) => self.diag.foresee(),
+            None => {}
         }
+        false
     }
 
     /// It comes from the world.

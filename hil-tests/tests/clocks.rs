@@ -105,19 +105,22 @@ fn after_two_strokes_the_clock_is_known_to_a_thousandth_and_every_end_within_a_m
     }
 }
 
+/// What a ramp's end is rounded by.
+const AT_ONCE: Duration = Duration::from_nanos(1);
+
 /// In virtual time a bus takes none, so that a call and the look that it causes are one instant. Beyond the datasheet the end comes
 /// before anybody would have looked.
 #[test]
 fn by_the_motor_drivers_line_even_the_first_end_is_known_at_once_whatever_the_clock() {
     for clock_hz in [9.9e6, 10.8e6, 12e6, 13.2e6, 14.5e6] {
         let strokes = strokes_told(1.0, clock_hz, 8, None);
-        assert_eq!(strokes.late, [Duration::ZERO; 8], "{clock_hz} Hz");
+        assert!(strokes.late.iter().all(|late| *late <= AT_ONCE), "{clock_hz} Hz: {:?}", strokes.late);
         if (10.8e6..=13.2e6).contains(&clock_hz) {
             assert_known(clock_hz, &strokes, 1);
         }
     }
     let foreseen = [10.8e6, 12e6, 13.2e6].map(|clock_hz| strokes(clock_hz, 1, None).late[0]);
-    assert!(foreseen.iter().all(|late| *late > Duration::ZERO), "without it: {foreseen:?}");
+    assert!(foreseen.iter().all(|late| *late > 1_000 * AT_ONCE), "without it: {foreseen:?}");
 }
 
 #[test]
@@ -125,7 +128,7 @@ fn what_a_line_does_not_tell_is_foreseen() {
     for clock_hz in [10.8e6, 13.2e6] {
         let strokes = strokes_told(0.5, clock_hz, 16, Some(4));
         assert_known(clock_hz, &strokes, 1);
-        let told = strokes.late.iter().filter(|late| late.is_zero()).count();
+        let told = strokes.late.iter().filter(|late| **late <= AT_ONCE).count();
         assert!((2..=14).contains(&told), "{clock_hz} Hz: {told} of 16 were told: {:?}", strokes.late);
     }
 }
@@ -146,7 +149,7 @@ fn pump_and_stage_share_a_line() {
             if seen.is(topic, "Done") {
                 let chip = if axis == Axis::Pump { &world.pump } else { &world.focus };
                 let late = now - chip.last_turned(now).unwrap().to;
-                sees.lock().unwrap().push((axis, late, world.diag_is_low()));
+                sees.lock().unwrap().push((axis, late <= AT_ONCE, world.diag_is_low()));
             }
         }
         vec![]
@@ -154,7 +157,7 @@ fn pump_and_stage_share_a_line() {
     scenario.react(react).play();
     let mut ended = ended.lock().unwrap().clone();
     ended.sort_by_key(|(axis, ..)| *axis == Axis::Focus);
-    assert_eq!(*ended, [(Axis::Pump, Duration::ZERO, false), (Axis::Focus, Duration::ZERO, false)]);
+    assert_eq!(*ended, [(Axis::Pump, true, false), (Axis::Focus, true, false)]);
 }
 
 #[test]
