@@ -244,6 +244,7 @@ fn told() -> String {
     assert_eq!(ends, STROKES + 1);
     assert!(called > ends / 2, "{called} of {ends}");
     ship.end();
+    drop(ship);
     // Of a line that nobody drives nothing is heard, and every move ends.
     let mut ship = Ship::started(MOTORS, &["--http", PAGE]);
     moved(&Instrument::whole());
