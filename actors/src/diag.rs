@@ -41,9 +41,15 @@ struct Inner {
 
 struct Line {
     name: &'static str,
-    /// Who knows its falls, and the one that is waited for; otherwise the kernel tells.
-    foreseen: Option<(Box<dyn Foreseen>, Option<(Instant, Ticket)>)>,
+    /// Who knows its falls; otherwise the kernel tells.
+    foresight: Option<Foresight>,
     trust: Trust,
+}
+
+/// Who knows the falls of a line, and the one that is waited for.
+struct Foresight {
+    by: Box<dyn Foreseen>,
+    next: Option<(Instant, Ticket)>,
 }
 
 /// How far a line is listened to.
@@ -91,15 +97,15 @@ impl Diag {
 
     fn listen(&self, DiagLine { name, falls }: DiagLine) -> Result<(), String> {
         let mut lines = self.0.lines.borrow_mut();
-        let foreseen = match falls {
-            Falls::Foreseen(foreseen) => Some((foreseen, None)),
+        let foresight = match falls {
+            Falls::Foreseen(by) => Some(Foresight { by, next: None }),
             Falls::Told(file) => {
                 let file = watch(file).map_err(|error| format!("{name} cannot be waited for: {error}"))?;
                 actix_rt::spawn(self.clone().hear(lines.len(), file));
                 None
             }
         };
-        lines.push(Line { name, foreseen, trust: Trust::default() });
+        lines.push(Line { name, foresight, trust: Trust::default() });
         Ok(())
     }
 
@@ -151,13 +157,11 @@ impl Diag {
     /// Waits for falls that are foreseen: what was written to a chip may have changed them.
     fn foresee(&self) {
         for (n, line) in self.0.lines.borrow_mut().iter_mut().enumerate() {
-            let Some((foreseen, waits)) = line.foreseen.as_mut().filter(|_| !line.trust.is_lost()) else {
-                continue;
-            };
-            let falls = foreseen.falls();
-            if falls != waits.map(|(at, _)| at) {
+            let Some(Foresight { by, next }) = &mut line.foresight else { continue };
+            let falls = by.falls();
+            if falls != next.map(|(at, _)| at) {
                 let fall = Rc::new(Fall { diag: self.clone(), line: n });
-                *waits = falls.map(|at| (at, self.0.alarms.push(at, fall)));
+                *next = falls.map(|at| (at, self.0.alarms.push(at, fall)));
             }
         }
     }
@@ -205,9 +209,10 @@ struct Fall {
 impl Ring for Fall {
     fn ring(&self, ticket: Ticket) -> bool {
         let Diag(inner) = &self.diag;
-        let is_low = inner.lines.borrow_mut()[self.line].foreseen.as_mut().and_then(|(foreseen, waits)| {
-            waits.take_if(|(_, waited)| *waited == ticket).map(|_| foreseen.is_low())
-        });
+        let foresight = |Foresight { by, next }: &mut Foresight| {
+            next.take_if(|(_, next)| *next == ticket).map(|_| by.is_low())
+        };
+        let is_low = inner.lines.borrow_mut()[self.line].foresight.as_mut().and_then(foresight);
         match is_low {
             Some(true) => return self.diag.fell(self.line, inner.alarms.now()),
             // The move was stopped; another one may still end.
