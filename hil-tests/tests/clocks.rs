@@ -3,12 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+use planktor_drivers::board::{Board, DiagLine, Falls, Foreseen};
+use planktor_hil_tests::meddled::Meddled;
 use planktor_hil_tests::{Scenario, Seen, dashboard, message};
-use planktor_protocol::{Axis, Instant};
+use planktor_protocol::{self as protocol, Axis, Instant};
 use planktor_runtime::mqtt::Message;
 use planktor_sim::Fault;
 use planktor_sim::faults::Bus;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,16 +38,26 @@ struct Strokes {
 /// So many strokes one after another; before the one with this number the pump's bus is broken and mended, so that its
 /// driver is opened anew.
 fn strokes(clock_hz: f64, count: usize, reopened: Option<usize>) -> Strokes {
-    strokes_told(0.0, clock_hz, count, reopened)
+    strokes_in(|_| (), clock_hz, count, reopened)
 }
 
 /// The same, and the motor drivers' line tells the ends of this part of them.
 fn strokes_told(part: f64, clock_hz: f64, count: usize, reopened: Option<usize>) -> Strokes {
+    strokes_in(|scenario| scenario.parameters.diag_line = part, clock_hz, count, reopened)
+}
+
+/// The same in another scenario.
+fn strokes_in(
+    change: impl FnOnce(&mut Scenario),
+    clock_hz: f64,
+    count: usize,
+    reopened: Option<usize>,
+) -> Strokes {
     let heard = Arc::new(Mutex::new(Strokes::default()));
     let mut spell = None;
     let mut scenario = Scenario::new(vec![(ms(500), stroke())], ms(60_000));
     scenario.parameters.pump_clock_hz = clock_hz;
-    scenario.parameters.diag_line = part;
+    change(&mut scenario);
     let hears = heard.clone();
     let react = move |seen: &Seen, twin: &planktor_sim::Twin| {
         let mut heard = hears.lock().unwrap();
@@ -130,6 +143,35 @@ fn what_a_line_does_not_tell_is_foreseen() {
         assert_known(clock_hz, &strokes, 1);
         let told = strokes.late.iter().filter(|late| **late <= AT_ONCE).count();
         assert!((2..=14).contains(&told), "{clock_hz} Hz: {told} of 16 were told: {:?}", strokes.late);
+    }
+}
+
+/// A line that falls every 3 ms from the first stroke's begin on.
+struct Restless(AtomicU64);
+
+impl Foreseen for Restless {
+    fn falls(&self) -> Option<Instant> {
+        Some(Instant::ZERO + ms(510 + 3 * self.0.load(SeqCst)))
+    }
+    fn is_low(&self) -> bool {
+        self.0.fetch_add(1, SeqCst);
+        true
+    }
+}
+
+#[test]
+fn who_is_called_for_nothing_sees_the_end_when_he_would_have_seen_it() {
+    let restless = |scenario: &mut Scenario| {
+        let diag = |_| {
+            let falls = Falls::Foreseen(Box::new(Restless(AtomicU64::new(0))));
+            vec![Ok(DiagLine { name: "restless", falls }), Err(protocol::Fault::Missing("GPIO20"))]
+        };
+        let wrap = move |twin| Arc::new(Meddled { diag, ..Meddled::of(Arc::new(twin)) }) as Arc<dyn Board>;
+        scenario.wrap = Some(Box::new(wrap));
+    };
+    for clock_hz in [10.8e6, 13.2e6] {
+        let (called, alone) = (strokes_in(restless, clock_hz, 8, None), strokes(clock_hz, 8, None));
+        assert_eq!((called.late, called.clocks), (alone.late, alone.clocks), "{clock_hz} Hz");
     }
 }
 

@@ -302,6 +302,7 @@ mod tests {
         assert!(
             matches!(old.light, Light::Lm36011 { select: 18, strobe: Some(22), .. }) && old.bubbler.is_none()
         );
+        assert!(Description::all_shipped().all(|board| board.diag == [16, 20]));
         let new = Description::shipped("3.3").unwrap();
         assert!(matches!(new.light, Light::Mcp4725 { address: 0x62, .. }));
         assert!(matches!(new.bubbler, Some(Converter::Mcp4725 { address: 0x60, .. })));
