@@ -35,7 +35,8 @@ impl std::fmt::Debug for Ticket {
 
 /// What is rung when a deadline is over.
 pub(crate) trait Ring {
-    fn ring(&self, ticket: Ticket);
+    /// Whether anybody hears it.
+    fn ring(&self, ticket: Ticket) -> bool;
 
     /// Whether the journal tells it: not, if it rings for whoever plays the world outside.
     fn is_noted(&self) -> bool {
@@ -47,8 +48,8 @@ pub(crate) trait Ring {
 struct Outside(Port<Ticket>);
 
 impl Ring for Outside {
-    fn ring(&self, ticket: Ticket) {
-        self.0.send(ticket);
+    fn ring(&self, ticket: Ticket) -> bool {
+        self.0.ring(ticket)
     }
 
     fn is_noted(&self) -> bool {
@@ -57,8 +58,9 @@ impl Ring for Outside {
 }
 
 impl Ring for Port<Ticket> {
-    fn ring(&self, ticket: Ticket) {
+    fn ring(&self, ticket: Ticket) -> bool {
         self.send(ticket);
+        true
     }
 }
 
@@ -73,6 +75,11 @@ impl Bell {
     /// Rings at this instant, or at once if it is over.
     pub fn at(&self, due: Instant) -> Ticket {
         self.alarms.push(due, self.to.clone())
+    }
+
+    /// Rings what was to ring later; then that alarm rings for nobody.
+    pub(crate) fn early(&self, ticket: Ticket) {
+        self.alarms.ring(&Entry { due: self.now(), ticket, to: self.to.clone() });
     }
 
     /// Now.
@@ -245,11 +252,11 @@ impl Alarms {
         }
     }
 
-    fn ring(&self, Entry { due, ticket, to }: &Entry) {
+    fn ring(&self, Entry { due, ticket, to }: &Entry) -> bool {
         if to.is_noted() {
             self.0.journal.note(self.now(), Kind::Rang, due);
         }
-        to.ring(*ticket);
+        to.ring(*ticket)
     }
 
     fn pop_due(&self, now: Instant) -> Option<Entry> {
@@ -284,7 +291,9 @@ impl Alarms {
 struct Nobody;
 
 impl Ring for Nobody {
-    fn ring(&self, _: Ticket) {}
+    fn ring(&self, _: Ticket) -> bool {
+        false
+    }
 }
 
 /// Room for alarms, in pages that are there already.
@@ -297,9 +306,9 @@ fn room() -> BinaryHeap<Reverse<Entry>> {
 }
 
 #[expect(unsafe_code, reason = "AsyncFd asks for a promise about its file")]
-fn watch(timer: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(crate) fn watch(file: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` stays open and the same as long as it lives, and the `AsyncFd` owns it.
-    unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }.map_err(|e| e.into_parts().1)
+    unsafe { AsyncFd::register_with_interest(file, Interest::READABLE) }.map_err(|e| e.into_parts().1)
 }
 
 /// The loop of this thread is idle: in virtual time it is the next deadline now.
@@ -309,9 +318,13 @@ pub fn jump() {
     if clock.is_held() {
         return;
     }
-    let Some(entry) = alarms.pop_due(NEVER) else { return };
-    clock.set(entry.due);
-    alarms.ring(&entry);
+    // A ring that nobody hears would not wake the loop.
+    while let Some(entry) = alarms.pop_due(NEVER) {
+        clock.set(entry.due);
+        if alarms.ring(&entry) {
+            return;
+        }
+    }
 }
 
 impl Ord for Entry {

@@ -151,17 +151,18 @@ impl<J, R: Send> Parcel<J, R> {
 }
 
 impl<R: Send + 'static> Ring for Awaited<R> {
-    fn ring(&self, _: Ticket) {
+    fn ring(&self, _: Ticket) -> bool {
         let reply = self.done.recv().expect("a hand always replies");
         self.to.send(reply);
+        true
     }
 }
 
 impl<J: 'static, R: Send + 'static> Ring for Due<J, R> {
-    fn ring(&self, _: Ticket) {
-        if let Some((job, if_lost)) = self.job.take() {
-            self.waiting.set(self.waiting.get() - 1);
-            self.to.send(done(&mut self.hand.borrow_mut(), job, if_lost));
-        }
+    fn ring(&self, _: Ticket) -> bool {
+        let Some((job, if_lost)) = self.job.take() else { return false };
+        self.waiting.set(self.waiting.get() - 1);
+        self.to.send(done(&mut self.hand.borrow_mut(), job, if_lost));
+        true
     }
 }

@@ -8,6 +8,7 @@ pub mod beside;
 pub mod blur;
 pub mod bubbler;
 pub mod camera;
+pub mod diag;
 pub mod display;
 pub mod eeprom;
 pub mod estimate;

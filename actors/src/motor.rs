@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   Opening ──step by step──> Idle ──Move──> Moving ──alarm, chip confirms──> Idle            (Done)
-//!                              ^                │  └──alarm, not yet there──> Moving
+//!                              ^                │  └──alarm, not yet there──> Moving     (the driver's call is an alarm, too)
 //!                              │                └──Stop──> Braking                           (Interrupted)
 //!                Idle ──Stop──> Braking ──stands──> Idle (Released)    Braking ──Move──> begins when it stands
 //! ```
 
 use crate::alarm::{Bell, Ticket};
+use crate::diag::Diag;
 use crate::host::{Input, Machine};
 use crate::port::Port;
 use crate::timing::Stage;
@@ -40,14 +41,15 @@ pub struct Drive<D: Motor> {
     motor: D,
     bell: Bell,
     events: Port<Report<Event<D::Refusal>>>,
+    diag: Diag,
     state: State<D::Move>,
 }
 
 impl<D: Motor> Drive<D> {
     /// Begins to open the motor.
-    pub fn new(motor: D, bell: Bell, events: Port<Report<Event<D::Refusal>>>) -> Self {
+    pub fn new(motor: D, bell: Bell, events: Port<Report<Event<D::Refusal>>>, diag: Diag) -> Self {
         let state = State::Opening(bell.at(bell.now()));
-        Self { motor, bell, events, state }
+        Self { motor, bell, events, diag, state }
     }
 
     fn next(
@@ -120,11 +122,14 @@ impl<D: Motor> Drive<D> {
     }
 
     fn begin(&mut self, Next { run, epochs, order }: Next<D::Move>) -> Result<State<D::Move>, Fault> {
+        if self.diag.is_there() {
+            self.motor.acknowledge()?;
+        }
         let from = self.bell.now();
         match self.motor.start(order, epochs, from) {
             Ok(expected) => {
                 self.tell(run, Event::Started { from, until: expected.until });
-                Ok(State::Moving { run, look: self.bell.at(expected.look) })
+                Ok(State::Moving { run, look: self.looks_at(expected.look) })
             }
             Err(StartError::Refused(why)) => {
                 self.tell(run, Event::Refused(why));
@@ -139,10 +144,23 @@ impl<D: Motor> Drive<D> {
             Look::Reached(at_most) => {
                 self.bell.timings().add(Stage::MoveEnd, at_most);
                 self.tell(run, Event::Done(self.bell.now()));
+                if self.diag.is_there() {
+                    self.motor.acknowledge()?;
+                    if let Some(called) = self.diag.ended(D::AXIS, self.bell.now()) {
+                        self.bell.timings().add(Stage::MoveCalled, called);
+                    }
+                }
                 Ok(State::Idle)
             }
-            Look::Again(then) => Ok(State::Moving { run, look: self.bell.at(then) }),
+            Look::Again(then) => Ok(State::Moving { run, look: self.looks_at(then) }),
         }
+    }
+
+    /// Then, or when the driver calls.
+    fn looks_at(&self, then: Instant) -> Ticket {
+        let look = self.bell.at(then);
+        self.diag.waits(D::AXIS, &self.bell, look);
+        look
     }
 
     /// A motor that stands is braked, too: then its current is taken away.

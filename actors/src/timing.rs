@@ -173,6 +173,8 @@ stages! {
     StopToBus "stop_to_bus";
     /// From the last look that saw a motor moving to the one that saw it stand: its end was in between.
     MoveEnd "move_end";
+    /// From a fall of the motor drivers' line until the look that saw a motor stand: only of moves whose end was so told.
+    MoveCalled "move_called";
     /// From the end of settling to the exposure's begin, with the wait for the camera.
     SettledToExposure "settled_to_exposure";
     /// From the exposure's end until the write that begins the next move is on the bus.

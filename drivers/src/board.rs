@@ -9,8 +9,9 @@ use crate::devices::position::PositionSource;
 use embedded_hal::digital::{self, InputPin, OutputPin};
 use embedded_hal::i2c;
 use embedded_hal::spi::{self, SpiDevice};
-use planktor_protocol::Fault;
+use planktor_protocol::{Fault, Instant};
 use std::cell::RefCell;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -38,6 +39,9 @@ pub trait Hardware {
     fn pump_enable(&self) -> Enable;
     /// The stage's enable line; the same one at every call.
     fn focus_enable(&self) -> Enable;
+    /// The lines on which the motor drivers call, and why one cannot be had. Nobody needs them: the end of a move is foreseen,
+    /// too.
+    fn diag(&self) -> Vec<Result<DiagLine, Fault>>;
     /// The pin that lights the lamp while it is high, where the lamp is ready for that; low from the first moment on. `None`
     /// if this board has none.
     ///
@@ -84,6 +88,32 @@ pub trait SlowBuses {
     /// # Errors
     /// [`Fault::NotFitted`] if this board has none, or its bus or pin cannot be opened.
     fn eeprom(&self) -> Result<EepromLine, Fault>;
+}
+
+/// A line on which motor drivers call: it falls when one of them has something to tell, and is low until that is cleared. They
+/// may share it.
+pub struct DiagLine {
+    /// Which, for people.
+    pub name: &'static str,
+    /// How it is noticed that it fell.
+    pub falls: Falls,
+}
+
+/// How it is noticed that a line fell.
+pub enum Falls {
+    /// By a file that is readable then and never holds its reader: a record of 16 bytes each time, beginning with the
+    /// instant in ns of the monotonic clock (`struct gpioevent_data` of linux/gpio.h).
+    Told(OwnedFd),
+    /// By whoever knows it beforehand.
+    Foreseen(Box<dyn Foreseen>),
+}
+
+/// A line of a world that can be asked what is to come.
+pub trait Foreseen {
+    /// When it falls next, if nothing comes between. `None` while it is low, or if it never does.
+    fn falls(&self) -> Option<Instant>;
+    /// Whether it is low now.
+    fn is_low(&self) -> bool;
 }
 
 /// How an e-paper display is reached.

@@ -13,8 +13,8 @@ pub mod safety;
 pub mod v4l;
 
 use crate::board::{
-    Board, ConverterLine, DisplayLine, EepromLine, Enable, Hardware, LampLine, Output, RtcLine, SlowBuses,
-    Spi,
+    Board, ConverterLine, DiagLine, DisplayLine, EepromLine, Enable, Hardware, LampLine, Output, RtcLine,
+    SlowBuses, Spi,
 };
 use crate::clock::{NoTracking, TrackingSource, WatchedClock, WatchedComputer};
 use crate::devices::camera::Camera;
@@ -70,7 +70,8 @@ impl Board for Linux {
             Light::Lm36011 { strobe, .. } => strobe.map(|pin| self.pins().output(pin, false)),
             Light::Mcp4725 { .. } => None,
         };
-        Box::new(Half { pump, focus, strobe, camera: self.description.camera.clone() })
+        let diag = (self.pins(), self.description.diag.clone());
+        Box::new(Half { pump, focus, diag, strobe, camera: self.description.camera.clone() })
     }
     fn slow_buses(&self) -> Box<dyn SlowBuses> {
         Box::new(self.clone())
@@ -80,6 +81,7 @@ impl Board for Linux {
 struct Half {
     pump: Driver,
     focus: Driver,
+    diag: (Pins, Vec<u8>),
     strobe: Option<Pin>,
     camera: Option<description::Camera>,
 }
@@ -121,6 +123,10 @@ impl Hardware for Half {
     }
     fn focus_enable(&self) -> Enable {
         Enable::new(self.focus.enable.clone())
+    }
+    fn diag(&self) -> Vec<Result<DiagLine, Fault>> {
+        let (pins, numbers) = &self.diag;
+        numbers.iter().map(|number| pins.diag(*number)).collect()
     }
     fn strobe(&self) -> Result<Option<Output>, Fault> {
         let Some(pin) = &self.strobe else { return Ok(None) };

@@ -1,10 +1,13 @@
 //! A board with something between it and the drivers: what is wrong on purpose is put there, and nowhere else.
 
 use embedded_hal::spi::{self, Operation, SpiDevice};
-use planktor_drivers::board::{Board, Enable, Hardware, Output, SlowBuses, Spi};
+use planktor_drivers::board::{Board, DiagLine, Enable, Hardware, Output, SlowBuses, Spi};
 use planktor_drivers::devices::camera::Camera;
 use planktor_protocol::{Axis, Fault};
 use std::sync::Arc;
+
+/// A line on which motor drivers call, or why it cannot be had.
+pub type Wired = Result<DiagLine, Fault>;
 
 /// A board with something between it and the drivers.
 pub struct Meddled {
@@ -14,6 +17,8 @@ pub struct Meddled {
     pub meddle: fn(Spi, Axis) -> Spi,
     /// What comes between a driver and its enable pin.
     pub enable: fn(Enable) -> Enable,
+    /// What becomes of the motor drivers' lines.
+    pub diag: fn(Vec<Wired>) -> Vec<Wired>,
     /// What comes between the camera's actor and the camera.
     pub camera: fn(Box<dyn Camera>) -> Box<dyn Camera>,
 }
@@ -21,7 +26,7 @@ pub struct Meddled {
 impl Meddled {
     /// With nothing in between.
     pub fn of(board: Arc<dyn Board>) -> Self {
-        Self { board, meddle: |spi, _| spi, enable: |pin| pin, camera: |camera| camera }
+        Self { board, meddle: |spi, _| spi, enable: |pin| pin, diag: |lines| lines, camera: |camera| camera }
     }
 }
 
@@ -29,13 +34,15 @@ struct MeddledHalf {
     half: Box<dyn Hardware>,
     meddle: fn(Spi, Axis) -> Spi,
     enable: fn(Enable) -> Enable,
+    diag: fn(Vec<Wired>) -> Vec<Wired>,
     camera: fn(Box<dyn Camera>) -> Box<dyn Camera>,
 }
 
 impl Board for Meddled {
     fn hardware(&self) -> Box<dyn Hardware> {
-        let Self { board, meddle, enable, camera } = self;
-        Box::new(MeddledHalf { half: board.hardware(), meddle: *meddle, enable: *enable, camera: *camera })
+        let Self { board, meddle, enable, diag, camera } = self;
+        let half = board.hardware();
+        Box::new(MeddledHalf { half, meddle: *meddle, enable: *enable, diag: *diag, camera: *camera })
     }
     fn slow_buses(&self) -> Box<dyn SlowBuses> {
         self.board.slow_buses()
@@ -54,6 +61,9 @@ impl Hardware for MeddledHalf {
     }
     fn focus_enable(&self) -> Enable {
         (self.enable)(self.half.focus_enable())
+    }
+    fn diag(&self) -> Vec<Wired> {
+        (self.diag)(self.half.diag())
     }
     fn strobe(&self) -> Result<Option<Output>, Fault> {
         self.half.strobe()

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use planktor_drivers::board::{Board, Enable, Hardware, Output, SlowBuses, Spi};
+use planktor_drivers::board::{Board, DiagLine, Enable, Hardware, Output, SlowBuses, Spi};
 use planktor_drivers::devices::camera::{Camera, Prediction};
 use planktor_hil_tests::{Scenario, dashboard, image, update_config};
 use planktor_protocol::camera::{Frame, Mode, Settings};
@@ -57,6 +57,9 @@ impl Hardware for Half {
     }
     fn focus_enable(&self) -> Enable {
         self.half.focus_enable()
+    }
+    fn diag(&self) -> Vec<Result<DiagLine, Fault>> {
+        self.half.diag()
     }
     fn strobe(&self) -> Result<Option<Output>, Fault> {
         self.half.strobe()

@@ -5,7 +5,7 @@
 
 use embedded_hal::digital::{ErrorKind, ErrorType, OutputPin};
 use planktor_actors::journal::Journal;
-use planktor_drivers::board::{Board, Enable, Hardware, Output, SlowBuses, Spi};
+use planktor_drivers::board::{Board, DiagLine, Enable, Hardware, Output, SlowBuses, Spi};
 use planktor_drivers::devices::camera::Camera;
 use planktor_drivers::disk::{Disk, Kind};
 use planktor_hil_tests::explorer::episode::episode;
@@ -446,6 +446,9 @@ impl Hardware for OnlyOnceHalf {
     }
     fn focus_enable(&self) -> Enable {
         self.half.focus_enable()
+    }
+    fn diag(&self) -> Vec<Result<DiagLine, Fault>> {
+        self.half.diag()
     }
     fn strobe(&self) -> Result<Option<Output>, Fault> {
         self.half.strobe()

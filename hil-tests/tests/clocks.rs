@@ -3,12 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+use planktor_drivers::board::{Board, DiagLine, Falls, Foreseen};
+use planktor_hil_tests::meddled::Meddled;
 use planktor_hil_tests::{Scenario, Seen, dashboard, message};
-use planktor_protocol::Instant;
+use planktor_protocol::{self as protocol, Axis, Instant};
 use planktor_runtime::mqtt::Message;
 use planktor_sim::Fault;
 use planktor_sim::faults::Bus;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,10 +38,26 @@ struct Strokes {
 /// So many strokes one after another; before the one with this number the pump's bus is broken and mended, so that its
 /// driver is opened anew.
 fn strokes(clock_hz: f64, count: usize, reopened: Option<usize>) -> Strokes {
+    strokes_in(|_| (), clock_hz, count, reopened)
+}
+
+/// The same, and the motor drivers' line tells the ends of this part of them.
+fn strokes_told(part: f64, clock_hz: f64, count: usize, reopened: Option<usize>) -> Strokes {
+    strokes_in(|scenario| scenario.parameters.diag_line = part, clock_hz, count, reopened)
+}
+
+/// The same in another scenario.
+fn strokes_in(
+    change: impl FnOnce(&mut Scenario),
+    clock_hz: f64,
+    count: usize,
+    reopened: Option<usize>,
+) -> Strokes {
     let heard = Arc::new(Mutex::new(Strokes::default()));
     let mut spell = None;
     let mut scenario = Scenario::new(vec![(ms(500), stroke())], ms(60_000));
     scenario.parameters.pump_clock_hz = clock_hz;
+    change(&mut scenario);
     let hears = heard.clone();
     let react = move |seen: &Seen, twin: &planktor_sim::Twin| {
         let mut heard = hears.lock().unwrap();
@@ -97,6 +116,90 @@ fn after_two_strokes_the_clock_is_known_to_a_thousandth_and_every_end_within_a_m
         assert_known(clock_hz, &strokes, 1);
         assert_eq!(strokes.warnings, [""; 0], "{clock_hz} Hz is as the datasheet allows");
     }
+}
+
+/// What a ramp's end is rounded by.
+const AT_ONCE: Duration = Duration::from_nanos(1);
+
+/// In virtual time a bus takes none, so that a call and the look that it causes are one instant. Beyond the datasheet the end comes
+/// before anybody would have looked.
+#[test]
+fn by_the_motor_drivers_line_even_the_first_end_is_known_at_once_whatever_the_clock() {
+    for clock_hz in [9.9e6, 10.8e6, 12e6, 13.2e6, 14.5e6] {
+        let strokes = strokes_told(1.0, clock_hz, 8, None);
+        assert!(strokes.late.iter().all(|late| *late <= AT_ONCE), "{clock_hz} Hz: {:?}", strokes.late);
+        if (10.8e6..=13.2e6).contains(&clock_hz) {
+            assert_known(clock_hz, &strokes, 1);
+        }
+    }
+    let foreseen = [10.8e6, 12e6, 13.2e6].map(|clock_hz| strokes(clock_hz, 1, None).late[0]);
+    assert!(foreseen.iter().all(|late| *late > 1_000 * AT_ONCE), "without it: {foreseen:?}");
+}
+
+#[test]
+fn what_a_line_does_not_tell_is_foreseen() {
+    for clock_hz in [10.8e6, 13.2e6] {
+        let strokes = strokes_told(0.5, clock_hz, 16, Some(4));
+        assert_known(clock_hz, &strokes, 1);
+        let told = strokes.late.iter().filter(|late| **late <= AT_ONCE).count();
+        assert!((2..=14).contains(&told), "{clock_hz} Hz: {told} of 16 were told: {:?}", strokes.late);
+    }
+}
+
+/// A line that falls every 3 ms from the first stroke's begin on.
+struct Restless(AtomicU64);
+
+impl Foreseen for Restless {
+    fn falls(&self) -> Option<Instant> {
+        Some(Instant::ZERO + ms(510 + 3 * self.0.load(SeqCst)))
+    }
+    fn is_low(&self) -> bool {
+        self.0.fetch_add(1, SeqCst);
+        true
+    }
+}
+
+#[test]
+fn who_is_called_for_nothing_sees_the_end_when_he_would_have_seen_it() {
+    let restless = |scenario: &mut Scenario| {
+        let diag = |_| {
+            let falls = Falls::Foreseen(Box::new(Restless(AtomicU64::new(0))));
+            vec![Ok(DiagLine { name: "restless", falls }), Err(protocol::Fault::Missing("GPIO20"))]
+        };
+        let wrap = move |twin| Arc::new(Meddled { diag, ..Meddled::of(Arc::new(twin)) }) as Arc<dyn Board>;
+        scenario.wrap = Some(Box::new(wrap));
+    };
+    for clock_hz in [10.8e6, 13.2e6] {
+        let (called, alone) = (strokes_in(restless, clock_hz, 8, None), strokes(clock_hz, 8, None));
+        assert_eq!((called.late, called.clocks), (alone.late, alone.clocks), "{clock_hz} Hz");
+    }
+}
+
+/// Two motors on one line: whoever ends first holds it low until that was seen and cleared.
+#[test]
+fn pump_and_stage_share_a_line() {
+    let up = json!({"action": "move", "direction": "UP", "distance": 0.1});
+    let script = vec![(ms(500), stroke()), (ms(500), message("actuator/focus", &up))];
+    let ended = Arc::new(Mutex::new(vec![]));
+    let sees = ended.clone();
+    let mut scenario = Scenario::new(script, ms(20_000));
+    scenario.parameters.diag_line = 1.0;
+    let react = move |seen: &Seen, twin: &planktor_sim::Twin| {
+        let mut world = twin.world();
+        let now = world.now();
+        for (topic, axis) in [("status/pump", Axis::Pump), ("status/focus", Axis::Focus)] {
+            if seen.is(topic, "Done") {
+                let chip = if axis == Axis::Pump { &world.pump } else { &world.focus };
+                let late = now - chip.last_turned(now).unwrap().to;
+                sees.lock().unwrap().push((axis, late <= AT_ONCE, world.diag_is_low()));
+            }
+        }
+        vec![]
+    };
+    scenario.react(react).play();
+    let mut ended = ended.lock().unwrap().clone();
+    ended.sort_by_key(|(axis, ..)| *axis == Axis::Focus);
+    assert_eq!(*ended, [(Axis::Pump, true, false), (Axis::Focus, true, false)]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use planktor_actors::alarm::{self, Alarms, VirtualClock};
 use planktor_actors::beside::{Hand, Model, Worker};
 use planktor_actors::bubbler::Bubbles;
 use planktor_actors::camera::Eye;
+use planktor_actors::diag::{Diag, Say};
 use planktor_actors::display::Sign;
 use planktor_actors::eeprom::Nameplate;
 use planktor_actors::heart::{Beat, Heart};
@@ -146,6 +147,8 @@ pub struct Config {
     pub real_time: bool,
     /// Who wants to know that the hardware thread lives; in real time.
     pub heart: Option<Beat>,
+    /// Says what somebody should know of the hardware, and is never waited for.
+    pub say: Say,
 }
 
 impl Config {
@@ -179,6 +182,7 @@ impl Config {
             journal: Journal::default(),
             real_time: false,
             heart: None,
+            say: Arc::new(|_| ()),
         }
     }
 }
@@ -323,6 +327,7 @@ fn build(
         Heart::create(|ctx| Heart::new(ctx, beat));
     }
     let hardware: Rc<dyn Hardware> = config.board.hardware().into();
+    let diag = Diag::listening(hardware.diag(), config.say);
     let current: Current = Rc::new(Cell::new(calibration));
     let (board, height) = (config.board, Height::default());
     let (pump_clock, focus_clock) = (Oscillator::default(), Oscillator::default());
@@ -331,7 +336,7 @@ fn build(
         let health: Port<Noted> = Port::of(&me);
         let pump = {
             let (hardware, stop, events) = (hardware.clone(), stop.clone(), Port::of(&me));
-            let (current, clock) = (current.clone(), pump_clock.clone());
+            let (current, clock, diag) = (current.clone(), pump_clock.clone(), diag.clone());
             Host::start(
                 Device::Pump,
                 health.clone(),
@@ -343,7 +348,7 @@ fn build(
                         current.clone(),
                         clock.clone(),
                     );
-                    Ok(Drive::new(pump, bell, events.clone()))
+                    Ok(Drive::new(pump, bell, events.clone(), diag.clone()))
                 }),
             )
         };
@@ -357,7 +362,7 @@ fn build(
                     let (spi, enable) = (hardware.focus_spi()?, hardware.focus_enable());
                     let (height, clock) = (height.clone(), clock.clone());
                     let focus = Focus::new(spi, enable, stop.clone(), calibration, height, clock);
-                    Ok(Drive::new(focus, bell, events.clone()))
+                    Ok(Drive::new(focus, bell, events.clone(), diag.clone()))
                 }),
             )
         };

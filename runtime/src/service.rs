@@ -14,6 +14,7 @@ use crate::mqtt::outbox;
 use crate::mqtt::{Address, Broker, Listen, Message, Outbox};
 use crate::trouble::Troublemaker;
 use crate::web::{self, Ask, Hub, Identity, Web, WebError, Wiring};
+pub use planktor_actors::diag::Say;
 use planktor_actors::outlet::Answers;
 use planktor_actors::timing::Stage;
 use planktor_actors::viewfinder::viewfinder;
@@ -53,9 +54,6 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const ONE_SIGNAL: Duration = Duration::from_secs(1);
 /// A broker that is to go is gone so soon.
 const LOOK_AT_BROKER: Duration = Duration::from_millis(100);
-
-/// What is said to whoever watches the program, line by line.
-pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Everything around the instrument.
 pub struct Options {
@@ -256,6 +254,7 @@ fn outside_thread(
     if let Some(pulse) = pulse.clone() {
         config.heart = Some(Box::new(move || pulse.beat()));
     }
+    config.say = options.say.clone();
     let (journal, client_id) = (config.journal.clone(), client_id(&config.name));
     let (instrument, answers) = match Instrument::start(config) {
         Ok(both) => both,

@@ -11,8 +11,8 @@ use embedded_hal::digital::{self, InputPin, OutputPin};
 use embedded_hal::i2c;
 use embedded_hal::spi::{self, SpiDevice};
 use planktor_drivers::board::{
-    Board, ConverterLine, DisplayLine, EepromLine, Enable, Hardware, I2c, Input, LampLine, Output, RtcLine,
-    SlowBuses, Spi,
+    Board, ConverterLine, DiagLine, DisplayLine, EepromLine, Enable, Falls, Foreseen, Hardware, I2c, Input,
+    LampLine, Output, RtcLine, SlowBuses, Spi,
 };
 use planktor_drivers::clock::{Clock, TrackingSource, WallClock, WatchedClock};
 use planktor_drivers::devices::camera::Camera;
@@ -93,6 +93,11 @@ impl Hardware for Half {
     }
     fn focus_enable(&self) -> Enable {
         self.focus.clone()
+    }
+    fn diag(&self) -> Vec<Result<DiagLine, Fault>> {
+        let wired = lock(&self.twin.world).settings().parameters.diag_line > 0.0;
+        let line = || DiagLine { name: "DIAG", falls: Falls::Foreseen(Box::new(Diag(self.twin.clone()))) };
+        wired.then(|| Ok(line())).into_iter().collect()
     }
     fn strobe(&self) -> Result<Option<Output>, Fault> {
         let wired = lock(&self.twin.world).settings().hat == Hat::V1_2;
@@ -201,6 +206,18 @@ impl SpiDevice for ChipSelect {
             line.back(bytes);
         }
         Ok(())
+    }
+}
+
+/// The motor drivers' line.
+struct Diag(Twin);
+
+impl Foreseen for Diag {
+    fn falls(&self) -> Option<Instant> {
+        self.0.world().diag_falls()
+    }
+    fn is_low(&self) -> bool {
+        self.0.world().diag_is_low()
     }
 }
 

@@ -185,6 +185,8 @@ parameters! {
     lamp_jitter_us: 5.0 in 0.0..=20.0, "assumption: a driver of an LED starts within some microseconds";
     /// The fastest acceleration that the pump's motor follows with its tubing, full steps/s2.
     pump_most_steps_per_s2: 2400.0 in 900.0..=7000.0, "assumption: today's ramp has 512 and no pump is known to stall with it";
+    /// Part of the moves whose end the motor drivers' DIAG line tells; 0: it is not wired.
+    diag_line: 0.0 in 0.0..=1.0, "assumption: the line is in the schematics, and nobody has ever tried it on a board";
 }
 
 impl Parameters {

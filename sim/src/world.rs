@@ -77,6 +77,8 @@ const LOOK_BACK: Duration = Duration::from_secs(8);
 const SLACK: Duration = Duration::from_secs(2);
 /// Names the roll's phase among what follows from the seed.
 const ROLL: u64 = 77;
+/// Names the ends of moves that are told among it.
+const DIAG: u64 = 78;
 /// Truths that are kept: a few minutes of frames.
 const KEPT: usize = 1_000;
 
@@ -337,6 +339,25 @@ impl World {
 
     pub(crate) fn is_in_real_time(&self) -> bool {
         self.in_real_time
+    }
+
+    /// When the motor drivers' shared DIAG line falls next, if nothing comes between.
+    pub fn diag_falls(&mut self) -> Option<Instant> {
+        let now = self.now();
+        if self.diag_is_low() {
+            return None;
+        }
+        let falls = [self.pump.diag0_falls(now), self.focus.diag0_falls(now)].into_iter().flatten().min()?;
+        // Who does not hear it now does not hear it at another look either.
+        let is_told =
+            unit(hash(self.settings.seed ^ DIAG, falls.nanos())) < self.settings.parameters.diag_line;
+        is_told.then_some(falls)
+    }
+
+    /// Whether one of the motor drivers pulls it low.
+    pub fn diag_is_low(&mut self) -> bool {
+        let now = self.now();
+        self.pump.diag0(now) || self.focus.diag0(now)
     }
 
     /// Now.

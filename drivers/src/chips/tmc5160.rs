@@ -50,6 +50,9 @@ const RESET_FLAG: u8 = 1 << 0;
 const DRIVER_ERROR: u8 = 1 << 1;
 /// RAMP_STAT bit 6: stallGuard has stopped the motor, and holds it until this is cleared by writing it.
 const STOPPED_BY_STALL: u32 = 1 << 6;
+/// RAMP_STAT bit 7: the position has become the target since this was cleared by writing it. It pulls DIAG0 low, open drain, where
+/// SD_MODE is low and GCONF leaves that pin as it is after a reset (sections 4.4 and 6.1).
+const EVENT_POSITION_REACHED: u32 = 1 << 7;
 /// RAMP_STAT bit 9: the position is the target.
 const POSITION_REACHED: u32 = 1 << 9;
 /// RAMP_STAT bit 10: the velocity is zero.
@@ -337,6 +340,15 @@ impl<SPI: SpiDevice> Tmc5160<SPI> {
             status if status & POSITION_REACHED != 0 => Progress::Reached,
             _ => Progress::Moving,
         })
+    }
+
+    /// Clears that a target was reached: the interrupt line rises, and falls again at the next one. A stop by stallGuard is
+    /// left, because clearing that would let the motor go on.
+    ///
+    /// # Errors
+    /// As every access.
+    pub fn acknowledge(&mut self) -> Result<(), Error<SPI::Error>> {
+        self.write(Register::RampStat, EVENT_POSITION_REACHED)
     }
 
     /// Whether a stall stops the motor. To be changed only while it stands, because the chopper's mode changes with it.

@@ -217,11 +217,24 @@ impl Axis {
             self.going = None;
             return Ok(Look::Reached(at_most));
         }
+        let earliest = going.from + self.oscillator.earliest(going.nominal);
+        // Who was called for nothing has learnt nothing of the end, and looks when it would have looked.
+        if now < earliest {
+            return Ok(Look::Again(earliest));
+        }
         going.not_yet = now;
         if now > going.from + self.oscillator.latest(going.nominal) + PATIENCE {
             return Err(Fault::Late);
         }
         Ok(Look::Again(now + self.oscillator.between_looks(going.nominal, now - going.from)))
+    }
+
+    /// Clears that a move has ended, so that the driver can call at the end of the next one.
+    ///
+    /// # Errors
+    /// [`Fault`]: nobody answers.
+    pub fn acknowledge(&mut self) -> Result<(), Fault> {
+        self.chip.acknowledge().map_err(fault)
     }
 
     /// Ramps down. Right at any time.

@@ -109,6 +109,7 @@ impl Focus {
 impl Motor for Focus {
     type Move = Move;
     type Refusal = Refusal;
+    const AXIS: protocol::Axis = protocol::Axis::Focus;
     const BUSY: Refusal = Refusal::Busy;
     const STOPPED: Refusal = Refusal::Stopped;
 
@@ -152,6 +153,10 @@ impl Motor for Focus {
             self.height.stands_at(self.axis.position());
         }
         Ok(look)
+    }
+
+    fn acknowledge(&mut self) -> Result<(), Fault> {
+        self.axis.acknowledge()
     }
 
     fn brake(&mut self) -> Result<(), Fault> {

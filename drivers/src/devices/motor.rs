@@ -1,6 +1,6 @@
 //! What pump and stage have in common for whoever moves them.
 
-use planktor_protocol::{Epochs, Fault, Instant};
+use planktor_protocol::{Axis, Epochs, Fault, Instant};
 use std::time::Duration;
 
 /// Why a move did not start.
@@ -53,6 +53,8 @@ pub trait Motor: 'static {
     /// Why it may not do it.
     type Refusal: Send;
 
+    /// Which it is.
+    const AXIS: Axis;
     /// What it says to a move while it makes another one.
     const BUSY: Self::Refusal;
     /// What it says to a move that a stop came after.
@@ -80,6 +82,12 @@ pub trait Motor: 'static {
     /// # Errors
     /// [`Fault`]: it is too late, or the chip says why not.
     fn look(&mut self, now: Instant) -> Result<Look, Fault>;
+
+    /// Clears that a move has ended, so that the driver can call at the end of the next one.
+    ///
+    /// # Errors
+    /// [`Fault`]: nobody answers.
+    fn acknowledge(&mut self) -> Result<(), Fault>;
 
     /// Ramps down. Right at any time.
     ///

@@ -45,6 +45,7 @@ impl Pump {
 impl Motor for Pump {
     type Move = Stroke;
     type Refusal = Refusal;
+    const AXIS: protocol::Axis = protocol::Axis::Pump;
     const BUSY: Refusal = Refusal::Busy;
     const STOPPED: Refusal = Refusal::Stopped;
 
@@ -74,6 +75,10 @@ impl Motor for Pump {
 
     fn look(&mut self, now: Instant) -> Result<Look, Fault> {
         self.axis.look(now)
+    }
+
+    fn acknowledge(&mut self) -> Result<(), Fault> {
+        self.axis.acknowledge()
     }
 
     fn brake(&mut self) -> Result<(), Fault> {

@@ -24,6 +24,10 @@ pub struct Description {
     pub instrument: Instrument,
     /// Labels of the GPIO chip that has the header's pins; the first that is there.
     pub gpio: Vec<String>,
+    /// Lines on which the motor drivers call when a move has ended: DIAG0 of a TMC5160 whose SD_MODE is low. One for both, or
+    /// one each: which is whose nobody needs to know. A line that says nothing, or nonsense, is no harm.
+    #[serde(default)]
+    pub diag: Vec<u8>,
     /// The pump's motor driver.
     pub pump: MotorDriver,
     /// The stage's motor driver.
@@ -249,8 +253,9 @@ impl Description {
                 ("display.power", power),
             ]
         });
-        let pins: Vec<_> =
-            pins.into_iter().chain([protect]).flatten().chain(panel.into_iter().flatten()).collect();
+        let diag = self.diag.iter().map(|pin| ("diag", *pin));
+        let pins = pins.into_iter().chain([protect]).flatten().chain(panel.into_iter().flatten());
+        let pins: Vec<_> = pins.chain(diag).collect();
         for (n, (one, pin)) in pins.iter().enumerate() {
             if let Some((other, _)) = pins[n + 1..].iter().find(|(_, other)| other == pin) {
                 return Err(format!("{one} and {other} are both GPIO {pin}; each needs a pin of its own"));
@@ -297,6 +302,7 @@ mod tests {
         assert!(
             matches!(old.light, Light::Lm36011 { select: 18, strobe: Some(22), .. }) && old.bubbler.is_none()
         );
+        assert!(Description::all_shipped().all(|board| board.diag == [16, 20]));
         let new = Description::shipped("3.3").unwrap();
         assert!(matches!(new.light, Light::Mcp4725 { address: 0x62, .. }));
         assert!(matches!(new.bubbler, Some(Converter::Mcp4725 { address: 0x60, .. })));
@@ -314,6 +320,7 @@ mod tests {
         assert!(
             wrong("strobe = 22", "strobe = 18").contains("light.select and light.strobe are both GPIO 18")
         );
+        assert!(wrong("diag = [16, 20]", "diag = [16, 5]").contains("focus.enable and diag are both GPIO 5"));
         assert!(wrong("spidev0.1", "spidev0.0").contains("both on /dev/spidev0.0"));
         assert!(wrong("\"tmc5160\"", "\"tmc2209\"").contains("tmc2209"));
         assert!(wrong("select = 18", "selects = 18").contains("selects"));

@@ -2,10 +2,10 @@
 //! differs from kernel to kernel.
 
 use super::unopened;
-use crate::board::Input;
+use crate::board::{DiagLine, Falls, Input};
 use embedded_hal::digital::{self, InputPin, OutputPin};
 use linux_embedded_hal::CdevPin;
-use linux_embedded_hal::gpio_cdev::{self, LineRequestFlags};
+use linux_embedded_hal::gpio_cdev::{self, EventRequestFlags, LineRequestFlags};
 use planktor_protocol::Fault;
 use rppal::gpio;
 use rppal::system::DeviceInfo;
@@ -15,7 +15,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -113,17 +113,40 @@ impl Pins {
         self.requested(number, LineRequestFlags::OUTPUT, first.into()).map(Held::Other)
     }
 
+    /// An input that is pulled up and tells when it falls, held from now on. By the GPIO character device on a Raspberry Pi,
+    /// too: it has no level that would have to outlive the program.
+    ///
+    /// # Errors
+    /// It cannot be had: which, and why.
+    pub fn diag(&self, number: u8) -> Result<DiagLine, Fault> {
+        let how = LineRequestFlags::INPUT | LineRequestFlags::from_bits_retain(PULLED_UP);
+        let file = self.of_the_kernel(number, |line| {
+            let events = line.events(how.clone(), EventRequestFlags::FALLING_EDGE, CONSUMER).ok()?;
+            let file = events.as_fd().try_clone_to_owned().ok()?;
+            rustix::io::ioctl_fionbio(&file, true).ok()?;
+            Some(file)
+        })?;
+        Ok(DiagLine { name: name(number), falls: Falls::Told(file) })
+    }
+
     fn requested(&self, number: u8, how: LineRequestFlags, first: u8) -> Result<CdevPin, Fault> {
+        self.of_the_kernel(number, |line| line.request(how, first, CONSUMER).and_then(CdevPin::new).ok())
+    }
+
+    fn of_the_kernel<T>(
+        &self,
+        number: u8,
+        ask: impl FnOnce(&gpio_cdev::Line) -> Option<T>,
+    ) -> Result<T, Fault> {
         let name = name(number);
         let line = self.chip()?.get_line(number.into()).map_err(|_| Fault::Missing(name))?;
-        let used = |_| {
+        ask(&line).ok_or_else(|| {
             if line.info().is_ok_and(|line| line.is_used()) {
                 Fault::InUse(name)
             } else {
                 Fault::Unusable(name)
             }
-        };
-        line.request(how, first, CONSUMER).and_then(CdevPin::new).map_err(used)
+        })
     }
 
     /// Whether pins can be had, and from whom; takes none.
@@ -150,6 +173,10 @@ impl Pins {
         })
     }
 }
+
+/// `GPIOHANDLE_REQUEST_BIAS_PULL_UP` of linux/gpio.h, since Linux 5.5: a line that is only ever pulled low needs it, and one more
+/// pull-up beside a board's own is no harm.
+const PULLED_UP: u32 = 1 << 5;
 
 /// Who may not open one may open none.
 const FIRST_CHIP: &str = "/dev/gpiochip0";

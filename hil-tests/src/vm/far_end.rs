@@ -4,7 +4,7 @@
 use super::wires::{Happening, I2cPart, Record, SpiPart, driven};
 use embedded_hal::i2c::{self, I2c as _};
 use embedded_hal::spi::SpiDevice as _;
-use planktor_drivers::board::{Enable, I2c, LampLine, Output, Spi};
+use planktor_drivers::board::{DiagLine, Enable, Falls, Foreseen, I2c, LampLine, Output, Spi};
 use planktor_drivers::clock::Monotonic;
 use planktor_drivers::{Board as _, Clock as _};
 use planktor_protocol::Instant;
@@ -36,6 +36,8 @@ const FOCUS_ENABLE: u8 = 5;
 const LED_SELECT: u8 = 18;
 /// High lights it, where it is ready for that.
 const LED_STROBE: u8 = 22;
+/// The motor drivers pull it low, if a twin has it wired.
+const DIAG: u8 = 16;
 /// High protects the EEPROM.
 const WRITE_PROTECT: u8 = 26;
 /// Lamp, bubbler and clock, and HAT 1.2's EEPROM.
@@ -176,7 +178,8 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
 fn serve(mut chips: Chips, file: &File, seen: &Mutex<Seen>, goes: &AtomicBool) {
     let (mut record, mut late) = (vec![0; LONGEST], BTreeMap::<(Instant, u32), Vec<u8>>::new());
     while !goes.load(Ordering::Relaxed) {
-        wait(file, &late);
+        wait(file, &late, chips.diag.as_deref().and_then(Foreseen::falls));
+        chips.pull(file);
         while let Some(due) = late.first_entry().filter(|due| due.key().0 <= Monotonic.now()) {
             say(file, &due.remove());
         }
@@ -189,6 +192,7 @@ fn serve(mut chips: Chips, file: &File, seen: &Mutex<Seen>, goes: &AtomicBool) {
         let answers = note(&mut lock(seen), &record.what);
         // The chips hear everything, whatever becomes of what they say.
         let theirs = chips.hear(&record.what);
+        chips.pull(file);
         let answer = match answers {
             Answers::Never => None,
             Answers::Error(errno) => Some(record.answer(Err(errno))),
@@ -211,8 +215,9 @@ fn serve(mut chips: Chips, file: &File, seen: &Mutex<Seen>, goes: &AtomicBool) {
 }
 
 /// Until something happens or is due, but not long.
-fn wait(file: &File, late: &BTreeMap<(Instant, u32), Vec<u8>>) {
-    let due = late.first_key_value().map_or(GLANCE, |((at, _), _)| (*at - Monotonic.now()).min(GLANCE));
+fn wait(file: &File, late: &BTreeMap<(Instant, u32), Vec<u8>>, falls: Option<Instant>) {
+    let due = late.keys().map(|(at, _)| *at).take(1).chain(falls).min();
+    let due = due.map_or(GLANCE, |at| (at - Monotonic.now()).min(GLANCE));
     let at_most = Timespec::try_from(due).expect("a short time");
     let _ = poll(&mut [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::IN)], Some(&at_most));
 }
@@ -263,6 +268,9 @@ struct Chips {
     spi: [Spi; 2],
     i2c: BTreeMap<u8, I2c>,
     pins: Vec<Pin>,
+    /// The motor drivers' line, and its level.
+    diag: Option<Box<dyn Foreseen>>,
+    diag_is_high: bool,
 }
 
 /// A chip's pin on a line of the header.
@@ -312,7 +320,20 @@ impl Chips {
                 BTreeMap::from([(SLOW_BUS, i2c)])
             }
         };
-        Self { spi, i2c, pins }
+        let diag = hardware.diag().into_iter().flatten().find_map(|DiagLine { falls, .. }| match falls {
+            Falls::Foreseen(foreseen) => Some(foreseen),
+            Falls::Told(_) => None,
+        });
+        Self { spi, i2c, pins, diag, diag_is_high: false }
+    }
+
+    /// Drives the motor drivers' line, if it is wired.
+    fn pull(&mut self, file: &File) {
+        let Some(diag) = &self.diag else { return };
+        let is_high = !diag.is_low();
+        if std::mem::replace(&mut self.diag_is_high, is_high) != is_high {
+            say(file, &driven(u64::from(is_high) << DIAG));
+        }
     }
 
     fn hear(&mut self, what: &Happening) -> Reply {

@@ -265,7 +265,7 @@ fn outputs() -> String {
     "GPIO 18 and 23".into()
 }
 
-/// A line that neither board uses: motor diagnostics some day.
+/// A line whose edges matter: the motor drivers'.
 const INPUT: u32 = 16;
 
 fn edges() -> String {

@@ -9,8 +9,10 @@ use crate::arms::live::{Break, LiveArm};
 use crate::arms::{Outcome, perform, verified};
 use crate::routine::{self, Limits};
 use Part::{Broker, Chips, Gpsd, Picture, Program};
+use linux_embedded_hal::gpio_cdev::LineRequestFlags;
 use planktor_drivers::Clock as _;
 use planktor_drivers::clock::{Computer, Monotonic, WallClock as _};
+use planktor_drivers::linux::pins::Pins;
 use planktor_protocol::{Axis, Utc};
 use planktor_runtime::client::Client;
 use planktor_sim::{Settings, Twin};
@@ -22,7 +24,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// All of them.
-pub const CHECKS: [Check; 9] = [
+pub const CHECKS: [Check; 11] = [
     ("the camera's own tests: each format, drops, errors, unplugging", camera),
     ("the whole program moves what can be moved, and knows time and place", || {
         started(&[Chips, Broker, Gpsd, Picture, Program])
@@ -32,6 +34,8 @@ pub const CHECKS: [Check; 9] = [
     ("the same, the camera after it", || started(&[Chips, Broker, Gpsd, Program, Picture])),
     ("the same, the chips after it", || started(&[Broker, Gpsd, Picture, Program, Chips])),
     ("the same, everything after it", || started(&[Program, Picture, Gpsd, Broker, Chips])),
+    ("the end of a move is told by the motor drivers' line, and cleared", told),
+    ("a line that falls for nothing is given up, and one that another program has is left", for_nothing),
     ("every routine that breaks nothing", || routines(false)),
     ("every routine that breaks something", || routines(true)),
 ];
@@ -61,9 +65,16 @@ struct Ship {
 impl Ship {
     /// Starts everything; the program with more arguments.
     fn started(order: &[Part], more: &[&str]) -> Self {
+        Self::wired(0.0, order, more)
+    }
+
+    /// The same; the motor drivers' line is wired, or not.
+    fn wired(diag_line: f64, order: &[Part], more: &[&str]) -> Self {
         let up = i64::try_from(Monotonic.now().nanos() / 1_000).expect("up for less than 292,000 years");
         let began = Utc::from_micros(Computer.utc().micros() - up);
-        let twin = Twin::new(Arc::new(Monotonic), Settings::new(1, Settings::SMALL_FRAME, began));
+        let mut settings = Settings::new(1, Settings::SMALL_FRAME, began);
+        settings.parameters.diag_line = diag_line;
+        let twin = Twin::new(Arc::new(Monotonic), settings);
         let data = TempDir::new().expect("a folder");
         let mut ship =
             Self { program: None, broker: None, gps: None, camera: None, far_end: None, twin, data };
@@ -201,6 +212,72 @@ fn started(order: &[Part]) -> String {
 fn where_it_is(twin: &Twin) -> (f64, f64) {
     let world = twin.world();
     (world.pumped_nl(), world.stage_um())
+}
+
+/// Some strokes, and the stage once.
+fn moved(instrument: &Instrument) {
+    for _ in 0..STROKES {
+        let stroke = json!({"action": "move", "direction": "FORWARD", "volume": 0.006, "flowrate": 3});
+        instrument.does("actuator/pump", stroke);
+    }
+    instrument.does("actuator/focus", json!({"action": "move", "direction": "UP", "distance": 0.1}));
+}
+
+const STROKES: u64 = 8;
+const PAGE: &str = "127.0.0.1:8080";
+
+/// How often a stage was timed since the program began, and its median, us.
+fn timed(stage: &str) -> (u64, f64) {
+    let top = Command::new("planktor").args(["top", "--once", "--json", "--page", PAGE]).output();
+    let timing: Value = serde_json::from_slice(&top.expect("it is in the guest").stdout).expect("its answer");
+    let stage = &timing["stages"][stage];
+    (stage["n"].as_u64().unwrap_or(0), stage["p50_us"].as_f64().unwrap_or(f64::NAN))
+}
+
+const MOTORS: &[Part] = &[Chips, Broker, Gpsd, Picture, Program];
+
+fn told() -> String {
+    let mut ship = Ship::wired(1.0, MOTORS, &["--http", PAGE]);
+    moved(&Instrument::whole());
+    assert!(!ship.twin.world().diag_is_low(), "what was heard is cleared");
+    let ((ends, _), (called, us)) = (timed("move_end"), timed("move_called"));
+    assert_eq!(ends, STROKES + 1);
+    assert!(called > ends / 2, "{called} of {ends}");
+    ship.end();
+    drop(ship);
+    // Of a line that nobody drives nothing is heard, and every move ends.
+    let mut ship = Ship::started(MOTORS, &["--http", PAGE]);
+    moved(&Instrument::whole());
+    assert_eq!((timed("move_end").0, timed("move_called").0), (STROKES + 1, 0));
+    ship.end();
+    format!("{called} of {ends}, the median {us:.0} us before it was known; none by a line that is not wired")
+}
+
+/// How often a line falls here; enough.
+const FALLS: u32 = 20;
+
+fn for_nothing() -> String {
+    let mut chip = Pins::new(vec!["pinctrl-bcm2711".into()]).chip().expect("the chip with the header's pins");
+    let line = chip.get_line(20).expect("its line");
+    let held = line.request(LineRequestFlags::INPUT, 0, "vm").expect("nobody has it");
+    let mut ship = Ship::started(MOTORS, &["--http", PAGE]);
+    let program = ship.program.as_mut().expect("it was started");
+    program.says("the motor drivers do not call: GPIO20 is in use");
+    let (instrument, far_end) = (Instrument::whole(), ship.far_end.as_ref().expect("it was put there"));
+    for _ in 0..FALLS {
+        far_end.drive(1 << 16).expect("the line is driven");
+        far_end.drive(0).expect("the line is driven");
+        // Meanwhile it has heard of that.
+        instrument.does("planktor/health", json!({"action": "get"}));
+    }
+    program.says("the motor drivers are not listened to on GPIO16 any more");
+    let free = chip.get_line(16).and_then(|line| line.request(LineRequestFlags::INPUT, 0, "vm"));
+    free.expect("it was closed");
+    moved(&instrument);
+    assert_eq!((timed("move_end").0, timed("move_called").0), (STROKES + 1, 0));
+    drop(held);
+    ship.end();
+    format!("{FALLS} falls")
 }
 
 /// The same routines as on the twin in virtual time and on a rig. What comes of them is checked again outside: the data set,

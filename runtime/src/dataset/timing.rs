@@ -8,8 +8,9 @@ use std::time::Duration;
 
 /// What a data set's own run consists of. How long encoders and recorder took follows from the computer alone and is counted
 /// for all data sets together, in `/metrics`.
-const STAGES: [Stage; 6] = [
+const STAGES: [Stage; 7] = [
     Stage::MoveEnd,
+    Stage::MoveCalled,
     Stage::SettledToExposure,
     Stage::ExposureToMove,
     Stage::ExposureToDurable,

@@ -5,7 +5,7 @@ use super::computer::{group_of, user};
 use crate::board::Chosen;
 use crossbeam_channel::never;
 use planktor_drivers::Clock;
-use planktor_drivers::board::{Board, SlowBuses};
+use planktor_drivers::board::{Board, DiagLine, SlowBuses};
 use planktor_drivers::chips::lm36011::{Lm36011, Register};
 use planktor_drivers::chips::mcp4725::Mcp4725;
 use planktor_drivers::chips::tmc5160::{Error, Tmc5160};
@@ -42,6 +42,7 @@ pub(super) fn examine(board: &Result<Chosen, String>) -> Vec<Finding> {
         Ok(source) => Finding::good(AREA, format!("pins: {source}")),
         Err(fault) => unavailable(AREA, "pins", fault, "/dev/gpiochip0"),
     });
+    findings.extend(description.diag.iter().map(|number| diag(&pins, *number)));
     findings.push(motor("pump", description.pump));
     findings.push(motor("focus", description.focus));
     findings.push(light(description.light));
@@ -85,6 +86,21 @@ fn motor(whose: &str, MotorDriver::Tmc5160 { spi: node, .. }: MotorDriver) -> Fi
             CHIP,
             format!("{whose}: transfers on {node} fail"),
             "look into the kernel's log (dmesg)",
+        ),
+    }
+}
+
+/// Whether a line can be had; whether a driver ever calls on it, only a move shows.
+fn diag(pins: &Pins, number: u8) -> Finding {
+    match pins.diag(number) {
+        Ok(DiagLine { name, .. }) => {
+            let what = "the motor drivers may call on it; planktor top has move_called if they have";
+            Finding::good(AREA, format!("{name}: {what}"))
+        }
+        Err(fault) => Finding::notice(
+            AREA,
+            format!("the motor drivers cannot call: {fault}"),
+            "nothing needs it: the ends of moves are foreseen; without it in diag in the board's description nobody asks",
         ),
     }
 }

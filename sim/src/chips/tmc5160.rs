@@ -144,6 +144,15 @@ impl Model {
         self.events & INTERRUPTS != 0
     }
 
+    /// When that line falls next if nothing is written: the ramp generator reaches its target, or stallGuard stops it. `None`
+    /// while it is low.
+    pub fn diag0_falls(&mut self, now: Instant) -> Option<Instant> {
+        if self.diag0(now) {
+            return None;
+        }
+        self.track().cut.or_else(|| self.reaches()).filter(|then| *then > now)
+    }
+
     /// The position compare line, DIAG1 with SD_MODE low: the position is X_COMPARE (section 6.1).
     pub fn diag1(&self, now: Instant) -> bool {
         self.position(now) == self.register(X_COMPARE)
@@ -348,11 +357,7 @@ impl Model {
         let (since, mut events) = (self.noticed, 0);
         let track = self.track();
         let happened = |at: Instant| at > since && at <= now;
-        if self.register(RAMPMODE) == 0
-            && let Some(end) = track.ends()
-            && happened(end.max(track.from))
-            && self.is_there(now)
-        {
+        if self.reaches().is_some_and(|then| happened(then.max(track.from))) {
             events |= EVENT_POS_REACHED;
         }
         if let Some(after) = track.second_move
@@ -438,6 +443,12 @@ impl Model {
     /// A track ends exactly at its target.
     fn is_there(&self, now: Instant) -> bool {
         self.track().at(now) == (self.target(), 0.0)
+    }
+
+    /// When it is at its target, if it goes there: the track's end, or the nanosecond after it if that was rounded down.
+    fn reaches(&self) -> Option<Instant> {
+        let end = self.track().ends().filter(|_| self.register(RAMPMODE) == 0)?;
+        [end, end + Duration::from_nanos(1)].into_iter().find(|then| self.is_there(*then))
     }
 
     fn at_speed(&self, v: f64) -> bool {

@@ -174,6 +174,25 @@ fn an_event_stays_until_a_one_is_written_to_it() {
 }
 
 #[test]
+fn the_fall_of_its_line_is_foreseen_to_the_instant() {
+    let tick = Duration::from_nanos(1);
+    let mut model = moved();
+    let falls = model.diag0_falls(at(0)).unwrap();
+    assert!((at(370)..at(400)).contains(&falls), "{falls:?}");
+    assert_eq!(model.diag0_falls(at(300)), Some(falls));
+    assert!(!model.diag0(falls - tick) && model.diag0(falls));
+    write(&mut model, XTARGET, 0, at(450));
+    assert_eq!(model.diag0_falls(at(460)), None, "it is low until it is cleared");
+    write(&mut model, RAMP_STAT, EVENT_POS_REACHED, at(470));
+    let falls = model.diag0_falls(at(470)).unwrap();
+    // A motor that is told to stop reaches no target.
+    write(&mut model, VMAX, 0, at(480));
+    write(&mut model, RAMPMODE, 1, at(480));
+    assert_eq!(model.diag0_falls(at(480)), None);
+    assert!(!model.diag0(falls));
+}
+
+#[test]
 fn the_compare_line_is_up_at_its_position_only() {
     let mut model = moved();
     write(&mut model, X_COMPARE, 4_946, at(0));
