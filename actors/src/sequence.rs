@@ -196,6 +196,7 @@ pub struct Sequence {
     still: Stillness,
     shots: Vec<Shot>,
     next_run: Run,
+    unlit: Instant,
     saved: u32,
     lost_in_a_row: u32,
     lost: u32,
@@ -210,8 +211,16 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Begins where the cursor stands, with so many frames on disk; its captures are named by runs from `first` on.
-    pub fn begin(cursor: Cursor, saved: u32, first: Run, optics: Optics, now: Instant) -> Self {
+    /// Begins where the cursor stands, with so many frames on disk; its captures are named by runs from `first` on. A strobed
+    /// frame is lit from `unlit` on at the earliest: what was exposed before has seen the lamp as it was.
+    pub fn begin(
+        cursor: Cursor,
+        saved: u32,
+        first: Run,
+        optics: Optics,
+        unlit: Instant,
+        now: Instant,
+    ) -> Self {
         let mut sequence = Self {
             total: cursor.plan().frames(),
             pausing: false,
@@ -220,6 +229,7 @@ impl Sequence {
             still: Stillness { motion: None, settled: now, pumped: Nanolitres(0), flow: None },
             shots: Vec::with_capacity(POOL as usize),
             next_run: first,
+            unlit,
             saved,
             lost_in_a_row: 0,
             lost: 0,
@@ -447,7 +457,8 @@ impl Sequence {
 
     /// Asks for the next frame that is only looked at; lit as those that are kept.
     fn look(&mut self) {
-        if let Some(not_before) = self.settling.wants() {
+        if let Some(wanted) = self.settling.wants() {
+            let not_before = wanted.max(self.unlit);
             let run = self.new_run();
             self.settling.asked(run);
             let strobe = self.cursor.plan().strobe();
@@ -499,7 +510,7 @@ impl Sequence {
             compared: false,
         };
         self.shots.push(shot);
-        self.acts.push_back(Act::Capture { run, not_before: settled.max(now), strobe });
+        self.acts.push_back(Act::Capture { run, not_before: settled.max(now).max(self.unlit), strobe });
         self.phase = Phase::Aiming;
     }
 

@@ -62,7 +62,7 @@ impl Bench {
     }
 
     fn lit_late(plan: Plan, missing: Vec<usize>, late: Vec<usize>) -> Self {
-        let sequence = Sequence::begin(Cursor::new(plan), 0, Run(1), OPTICS, Instant::ZERO);
+        let sequence = Sequence::begin(Cursor::new(plan), 0, Run(1), OPTICS, Instant::ZERO, Instant::ZERO);
         let mut bench = Self {
             sequence,
             now: Instant::ZERO,
@@ -192,7 +192,8 @@ fn no_more_frames_are_out_than_the_pool_holds() {
 
 #[test]
 fn a_frame_that_was_exposed_in_motion_is_discarded() {
-    let mut sequence = Sequence::begin(Cursor::new(stop_flow(1)), 0, Run(1), OPTICS, Instant::ZERO);
+    let mut sequence =
+        Sequence::begin(Cursor::new(stop_flow(1)), 0, Run(1), OPTICS, Instant::ZERO, Instant::ZERO);
     let at = |t| Instant::ZERO + ms(t);
     assert!(matches!(sequence.act(), Some(Act::Pump(_))));
     sequence.on(at(400), Input::Moved(at(400)));

@@ -93,7 +93,7 @@ impl Bench {
         let plan = Plan::new(vec![Step::Repeat { times: frames, steps }]).unwrap();
         let optics = Optics { pixel_nm: 750, width: 4_056 };
         let mut bench = Self {
-            sequence: Sequence::begin(Cursor::new(plan), 0, Run(1), optics, Instant::ZERO),
+            sequence: Sequence::begin(Cursor::new(plan), 0, Run(1), optics, Instant::ZERO, Instant::ZERO),
             now: Instant::ZERO,
             due: vec![],
             sees,

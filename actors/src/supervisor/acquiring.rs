@@ -161,7 +161,9 @@ impl Supervisor {
             pixel_nm: self.calibration.get().pixel_nm,
             width: self.mode.map_or(0, |mode| mode.width),
         };
-        let sequence = Sequence::begin(cursor, saved, Run(a.batch.0 + 1), optics, self.bell.now());
+        let now = self.bell.now();
+        let unlit = self.strobing.as_ref().map_or(now, |strobing| now + strobing.exposure);
+        let sequence = Sequence::begin(cursor, saved, Run(a.batch.0 + 1), optics, unlit, now);
         let (watched, phase) = (Watched::default(), Phase::default());
         self.act(a, Box::new(Running { sequence, folder, wake: None, saved, watched, phase }))
     }
