@@ -62,7 +62,11 @@ impl Bench {
     }
 
     fn lit_late(plan: Plan, missing: Vec<usize>, late: Vec<usize>) -> Self {
-        let sequence = Sequence::begin(Cursor::new(plan), 0, Run(1), OPTICS, Instant::ZERO, Instant::ZERO);
+        Self::lit_from(Instant::ZERO, plan, missing, late)
+    }
+
+    fn lit_from(unlit: Instant, plan: Plan, missing: Vec<usize>, late: Vec<usize>) -> Self {
+        let sequence = Sequence::begin(Cursor::new(plan), 0, Run(1), OPTICS, unlit, Instant::ZERO);
         let mut bench = Self {
             sequence,
             now: Instant::ZERO,
@@ -209,6 +213,16 @@ fn a_frame_that_was_exposed_in_motion_is_discarded() {
     let acts: Vec<_> = std::iter::from_fn(|| sequence.act()).collect();
     assert!(acts.iter().any(|act| matches!(act, Act::Pump(_))), "another stroke: {acts:?}");
     assert!(!acts.iter().any(|act| matches!(act, Act::Keep(..))));
+}
+
+#[test]
+fn a_frame_that_was_exposed_before_the_lamp_was_dark_is_not_strobed() {
+    let capture = Step::Capture { strobe: Some(Duration::from_micros(100)) };
+    let plan = || Plan::new(vec![capture.clone(), Step::Write]).unwrap();
+    let at_once = Bench::lit_late(plan(), vec![], vec![]);
+    assert_eq!(at_once.kept[0].0.from, Instant::ZERO);
+    let later = Bench::lit_from(Instant::ZERO + ms(150), plan(), vec![], vec![]);
+    assert_eq!((later.kept[0].0.from, later.log.as_str()), (Instant::ZERO + ms(101), "clk."));
 }
 
 fn strobed(times: u32) -> Plan {

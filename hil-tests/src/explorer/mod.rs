@@ -113,7 +113,7 @@ fn ask_for_a_response(cue: &mut Cue) {
         && let Ok(payload) = serde_json::from_slice::<Value>(&message.payload)
         && let Some(id) = payload["id"].as_u64()
     {
-        message.response_topic = Some(format!("{}{id}", observer::RESPONSES).into());
+        message.response_topic = Some(format!("{}{id}", observer::RESPONSES));
     }
 }
 

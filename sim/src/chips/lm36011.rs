@@ -189,7 +189,10 @@ impl Model {
         };
         let to = ma / FULL_MA * if self.hot { SCALED_BACK } else { 1.0 };
         let from = self.at(now);
-        if (to - from).abs() < f32::EPSILON {
+        // A torch that has just begun to ramp is as dark as one that stays dark.
+        let goes_to =
+            self.changes.iter().rev().find(|change| change.since <= now).map_or(from, |change| change.to);
+        if (to - from).abs() < f32::EPSILON && (to - goes_to).abs() < f32::EPSILON {
             return;
         }
         let ramps =
@@ -260,6 +263,16 @@ mod tests {
         let mut lit = torch(0);
         lit.write(&[DEVICE_ID, RESET], at(5_000));
         assert_eq!((read(&mut lit, TORCH, 5_000), lit.at(at(7_000))), (0, 0.0));
+    }
+
+    #[test]
+    fn a_torch_that_is_switched_off_at_the_instant_at_which_it_was_switched_on_stays_dark() {
+        let mut model = torch(0);
+        model.write(&[CONFIGURATION, AFTER_RESET[2] | TORCH_RAMP], at(0));
+        model.write(&[ENABLE, 0x20], at(5_000));
+        model.write(&[ENABLE, 0x20 | MODE_TORCH], at(10_000));
+        model.write(&[ENABLE, 0x20 | MODE_FLASH | STROBE_ENABLE], at(10_000));
+        assert_eq!((model.at(at(10_500)), model.at(at(12_000))), (0.0, 0.0));
     }
 
     #[test]
