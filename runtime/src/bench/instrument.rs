@@ -32,8 +32,9 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_secs(10);
 /// Of the bare loop and of the alarms, in each round.
 const LOOP: Duration = Duration::from_secs(3);
-/// Messages and statuses in each round.
+/// Messages and statuses in each round; fewer, where they take long.
 const ECHOES: u32 = 100;
+const ECHOING: Duration = Duration::from_secs(5);
 /// Stops in each round; half of them in a flood.
 const STOPS: u32 = 10;
 /// Commands of all floods of a round together.
@@ -207,11 +208,15 @@ impl Measured {
         times: u32,
         work: impl Fn() -> Result<(), ClientError>,
     ) -> Result<Distribution, ClientError> {
-        let took = Histogram::default();
+        let (took, enough) = (Histogram::default(), Monotonic.now() + ECHOING);
         for _ in 0..times {
             let begun = Monotonic.now();
             work()?;
-            took.add(Monotonic.now() - begun);
+            let now = Monotonic.now();
+            took.add(now - begun);
+            if now > enough {
+                break;
+            }
         }
         Ok(took.read())
     }
