@@ -4,6 +4,8 @@ use crate::mqtt::link::{self, State};
 use crate::mqtt::outbox::OutboxError;
 use crate::mqtt::{Address, Message, Outbox};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use planktor_drivers::Clock;
+use planktor_drivers::clock::Monotonic;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -205,10 +207,14 @@ impl Client {
     /// [`ClientError::Lost`], [`ClientError::Ended`], [`ClientError::Silence`].
     pub fn kept(&self) -> Result<Vec<Said>, ClientError> {
         self.send(&self.answers, &Value::Null)?;
-        let mut kept = vec![];
+        let (mut kept, deadline) = (vec![], Monotonic.now() + PATIENCE);
         loop {
-            match self.next(Some(PATIENCE))? {
+            // Where more is said than can wait to be heard the echo may be lost.
+            match self.next(Some(deadline - Monotonic.now()))? {
                 None => return Err(ClientError::Silence { topic: self.answers.clone() }),
+                Some(_) if Monotonic.now() > deadline => {
+                    return Err(ClientError::Silence { topic: self.answers.clone() });
+                }
                 Some(said) if said.topic == self.answers => return Ok(kept),
                 Some(said) => kept.push(said),
             }

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 const CLIENTS: usize = 64;
 const VIEWERS: usize = 8;
+/// What a client hears before the next one's turn.
+const HEARD: usize = 256;
 /// When no client can take another command: until the next attempt.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -67,7 +69,12 @@ fn flood(clients: &[Client], given: &AtomicU64) -> Result<(), ClientError> {
             given.fetch_add(1, Ordering::Relaxed);
             pause = None;
         }
-        while client.next(Some(Duration::ZERO))?.is_some() {}
+        // More may come than can be heard: it is the next one's turn.
+        for _ in 0..HEARD {
+            if client.next(Some(Duration::ZERO))?.is_none() {
+                break;
+            }
+        }
     }
     if let (Some(_), Some(client)) = (pause, clients.first()) {
         client.next(pause)?;

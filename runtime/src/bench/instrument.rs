@@ -211,7 +211,11 @@ impl Measured {
         let (took, enough) = (Histogram::default(), Monotonic.now() + ECHOING);
         for _ in 0..times {
             let begun = Monotonic.now();
-            work()?;
+            match work() {
+                // In a crowd an answer may be lost.
+                Err(ClientError::Silence { .. }) if took.read().count() > 0 => break,
+                done => done?,
+            }
             let now = Monotonic.now();
             took.add(now - begun);
             if now > enough {
