@@ -126,7 +126,7 @@ impl<D: Motor> Drive<D> {
             self.motor.acknowledge()?;
         }
         let from = self.bell.now();
-        match self.motor.start(order, epochs, from) {
+        match self.motor.start(order, epochs, || self.bell.now()) {
             Ok(expected) => {
                 self.tell(run, Event::Started { from, until: expected.until });
                 Ok(State::Moving { run, look: self.looks_at(expected.look) })
@@ -140,7 +140,7 @@ impl<D: Motor> Drive<D> {
     }
 
     fn look(&mut self, run: Run) -> Result<State<D::Move>, Fault> {
-        match self.motor.look(self.bell.now())? {
+        match self.motor.look(|| self.bell.now())? {
             Look::Reached(at_most) => {
                 self.bell.timings().add(Stage::MoveEnd, at_most);
                 self.tell(run, Event::Done(self.bell.now()));

@@ -602,13 +602,13 @@ impl Supervisor {
         state
     }
 
-    /// A camera that is away gets them when it comes back.
     /// As the user has them, but for what strobed frames need.
     fn camera_settings(&self) -> camera::Settings {
         let exposure = self.strobing.as_ref().map(|strobing| strobing.exposure);
         camera::Settings { exposure: exposure.or(self.settings.exposure), ..self.settings }
     }
 
+    /// A camera that is away gets them when it comes back.
     fn set_camera(&mut self) {
         let (run, command) = (self.new_run(), camera::Command::Set(self.camera_settings()));
         self.camera.send(Order { run, epochs: Epochs::default(), command });

@@ -8,7 +8,7 @@ use planktor_protocol::instrument::Command;
 use planktor_protocol::library;
 use planktor_protocol::wire;
 
-/// As in hil-tests/tests/any_input.rs, where the corpus is played against the whole instrument.
+/// As in hil-tests/tests/twin/any_input.rs, where the corpus is played against the whole instrument.
 const TOPICS: [&str; 27] = [
     "actuator/pump",
     "actuator/pump",

@@ -9,6 +9,7 @@ use planktor_drivers::Clock;
 use planktor_drivers::clock::Monotonic;
 use planktor_drivers::disk::FileSystem;
 use planktor_hil_tests::bench::{acquire, twin};
+use planktor_hil_tests::record;
 use planktor_protocol::Instant;
 use planktor_runtime::figures;
 use planktor_runtime::instrument::{Config, Time};
@@ -17,7 +18,6 @@ use planktor_runtime::mqtt::door::Role;
 use planktor_runtime::service::{Options, Service};
 use planktor_runtime::web;
 use planktor_sim::Settings;
-use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
@@ -101,9 +101,7 @@ fn look(page: SocketAddr) -> TcpStream {
 
 /// When the frames of a data set began to be exposed.
 fn exposures(root: &Path, name: &str) -> Vec<Instant> {
-    let file = root.join("img/2026-06-01/sample_1").join(name).join("frames.jsonl");
-    let text = std::fs::read_to_string(file).expect("a record file");
-    let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let lines = record(&root.join("img/2026-06-01/sample_1").join(name));
     let anchor = lines[0]["anchor"]["monotonic_ns"].as_u64().expect("an anchor");
     let from = lines.iter().filter_map(|line| line["exposure"]["from_ns"].as_u64());
     from.map(|from| Instant::from_nanos(anchor + from)).collect()

@@ -277,6 +277,15 @@ impl Played {
     }
 }
 
+/// The lines of a data set's record: what was to be done, its frames, and what happened beside them.
+///
+/// # Panics
+/// If there is none, or a line is not JSON.
+pub fn record(folder: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(folder.join("frames.jsonl")).expect("a record");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
 /// Every file below a folder, sorted, named from there, with its content.
 ///
 /// # Panics

@@ -3,7 +3,7 @@
 //!
 //! For PlanktoScope v3.0's medium preset: 0.75 um a pixel, a cell of 300 um, 4056 x 3040 pixels.
 
-use crate::{Played, Scenario, light_on, message, update_config};
+use crate::{Played, Scenario, Script, light_on, message, record, update_config};
 use planktor_actors::blur;
 use planktor_protocol::strobe::Cell;
 use planktor_protocol::units::Micrometres;
@@ -79,6 +79,16 @@ impl Way {
         json!({ "plan": plan })
     }
 
+    /// What a client says for it: lamp, configuration, and so many frames.
+    pub fn script(self, name: &str, frames: u32) -> Script {
+        let ms = Duration::from_millis;
+        vec![
+            (ms(100), light_on()),
+            (ms(1_000), update_config(name, frames)),
+            (ms(1_200), message("planktor/acquire", &self.plan(frames))),
+        ]
+    }
+
     /// The fastest flow that is not refused for its blur, mL/min.
     #[expect(clippy::cast_precision_loss, reason = "some microlitres a second")]
     pub fn fastest_flow(pulse_us: u32) -> f64 {
@@ -135,14 +145,9 @@ impl Instrument {
 /// Plays it.
 pub fn play(instrument: Instrument, way: Way, frames: u32) -> Played {
     let Instrument { hat, parameters, amax, writers } = instrument;
-    let ms = Duration::from_millis;
-    let script = vec![
-        (ms(100), light_on()),
-        (ms(1_000), update_config("sharp", frames)),
-        (ms(1_200), message("planktor/acquire", &way.plan(frames))),
-    ];
     let models = (writers == Writers::AtOnce).then(Models::default);
-    let scenario = Scenario { hat, parameters, models, ..Scenario::new(script, ms(1_300_000)) };
+    let (script, limit) = (way.script("sharp", frames), Duration::from_secs(1_300));
+    let scenario = Scenario { hat, parameters, models, ..Scenario::new(script, limit) };
     let (frame, pixel_um) = match way {
         Way::StopFlow(Settle::Learned) | Way::Strobe(Settle::Learned, _) => {
             (LOOKED_AT, VIEW_UM.0 / f64::from(LOOKED_AT.0))
@@ -158,9 +163,13 @@ pub fn play(instrument: Instrument, way: Way, frames: u32) -> Played {
 
 /// Takes so many frames, and says what they are worth; `None` if it did not end well.
 pub fn measure(instrument: Instrument, way: Way, frames: u32) -> Option<Sharp> {
-    let played = play(instrument, way, frames);
-    let kept = kept(&played);
-    (kept.len() > BEGIN + 1).then(|| worth(&kept, way, frames))
+    worth(&play(instrument, way, frames), way, frames)
+}
+
+/// What the frames of what was played are worth; `None` if they are too few.
+pub fn worth(played: &Played, way: Way, frames: u32) -> Option<Sharp> {
+    let kept = kept(played);
+    (kept.len() > BEGIN + 1).then(|| worth_of(&kept, way, frames))
 }
 
 /// What was true of the frames that were kept, in order.
@@ -168,16 +177,12 @@ pub fn measure(instrument: Instrument, way: Way, frames: u32) -> Option<Sharp> {
 /// # Panics
 /// There is no data set.
 pub fn kept(played: &Played) -> Vec<Truth> {
-    let records = std::fs::read_to_string(played.data_sets()[0].join("frames.jsonl")).expect("its records");
-    let records = records.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let kept: BTreeSet<_> = records
-        .filter(|record| record["file"].is_string())
-        .filter_map(|record| record["seq"].as_u64())
-        .collect();
+    let frames = record(&played.data_sets()[0]).into_iter().filter(|line| line["file"].is_string());
+    let kept: BTreeSet<_> = frames.filter_map(|frame| frame["seq"].as_u64()).collect();
     played.twin.world().truths().filter(|truth| kept.contains(&truth.seq)).cloned().collect()
 }
 
-fn worth(truths: &[Truth], way: Way, frames: u32) -> Sharp {
+fn worth_of(truths: &[Truth], way: Way, frames: u32) -> Sharp {
     let blur_px = |truth: &Truth| f64::from(truth.worst_displacement_um()) / PIXEL_UM;
     let sharp = truths.iter().filter(|truth| blur_px(truth) <= 0.5).count();
     let (first, last) = (truths[BEGIN].seen().from, truths[truths.len() - 1].seen().from);

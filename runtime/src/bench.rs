@@ -31,7 +31,7 @@ pub enum Figure {
     EndKnown,
     /// From a stop's arrival at the gateway until the motor has been told to brake.
     Stop,
-    /// The same behind 10,000 commands.
+    /// The same among 10,000 commands.
     StopInAFlood,
     /// From a move's arrival at the gateway until the write that begins it is on the bus.
     CommandToBus,
@@ -80,7 +80,7 @@ impl Figure {
             Self::Overhead => "overhead of a frame",
             Self::EndKnown => "end of a move known",
             Self::Stop => "stop, gateway to bus",
-            Self::StopInAFlood => "stop behind 10,000 commands",
+            Self::StopInAFlood => "stop among 10,000 commands",
             Self::CommandToBus => "move, gateway to bus",
             Self::BareEcho => "bare broker echo",
             Self::CommandToStatus => "command to status",

@@ -14,8 +14,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Messages that may wait to be read; what comes then is lost.
+/// Statuses that may wait to be read; what comes then is lost.
 const WAITING: usize = 1024;
+/// What somebody surely waits for, answers and the end, finds room beside them, however much else is said.
+const AWAITED: usize = 16;
+/// Offers that may wait to be written.
+const OFFERED: usize = 64;
 /// Until the first sign that an instrument is there, or has a command.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Where an instrument speaks.
@@ -94,7 +98,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::NoBroker`], [`ClientError::NoInstrument`], or there is no thread.
     pub fn connect(broker: &Address, name: &str) -> Result<Self, ClientError> {
-        let (arrived, heard) = bounded(WAITING);
+        let (arrived, heard) = bounded(WAITING + AWAITED);
         let (connected, connection) = bounded(2);
         let outbox = Outbox::new();
         // Two of the same name would push each other out.
@@ -111,11 +115,15 @@ impl Client {
             },
             client_id,
         };
-        let queue = outbox.clone();
+        let (queue, own) = (outbox.clone(), answers.clone());
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.expect("the system has an epoll for us");
-            let incoming = |message| drop(arrived.try_send(Heard::Message(message)));
+            let incoming = |message: Message| {
+                if arrived.len() < WAITING || message.topic == own || is_the_end(&message) {
+                    let _ = arrived.try_send(Heard::Message(message));
+                }
+            };
             let state = |state: State| {
                 if let State::Disconnected { cause } = &state {
                     let _ = arrived.try_send(Heard::Lost(cause.to_string()));
@@ -162,12 +170,24 @@ impl Client {
     /// # Errors
     /// It cannot be sent.
     pub fn send(&self, topic: &str, payload: &Value) -> Result<(), ClientError> {
-        let (topic, payload) = (topic.into(), payload.to_string().into_bytes());
-        Ok(self.outbox.send(Message { topic, payload, ..Message::default() })?)
+        Ok(self.outbox.send(Message { at_least_once: true, ..message(topic, payload) })?)
     }
 
-    /// Sends a command and waits for its answer, for as long as that takes once the instrument has it; `meanwhile` hears
-    /// what is said until then.
+    /// Sends a command that may be lost on its way, as most dashboards do (QoS 0); `false` if as many as there may be wait to
+    /// be written.
+    ///
+    /// # Errors
+    /// It cannot be sent.
+    pub fn offer(&self, topic: &str, payload: &Value) -> Result<bool, ClientError> {
+        let has_room = self.outbox.waiting() < OFFERED;
+        if has_room {
+            self.outbox.send(message(topic, payload))?;
+        }
+        Ok(has_room)
+    }
+
+    /// Sends a command and waits for its answer, for as long as that takes once the instrument has it, or until instrument or
+    /// broker are gone; `meanwhile` hears what is said until then.
     ///
     /// # Errors
     /// Whatever keeps it from being done.
@@ -180,12 +200,10 @@ impl Client {
         let id = Value::String(Uuid::new_v4().simple().to_string());
         payload["id"] = id.clone();
         self.outbox.send(Message {
-            topic: topic.into(),
-            payload: payload.to_string().into_bytes(),
             at_least_once: true,
             response_topic: Some(self.answers.clone()),
             correlation: Some(id.to_string().into_bytes()),
-            ..Message::default()
+            ..message(topic, &payload)
         })?;
         let mut patience = Some(PATIENCE);
         loop {
@@ -221,6 +239,19 @@ impl Client {
         }
     }
 
+    /// Forgets what has come so far, but no more than may wait: in a flood it never ends.
+    ///
+    /// # Errors
+    /// [`ClientError::Lost`], [`ClientError::Ended`].
+    pub fn forget(&self) -> Result<(), ClientError> {
+        for _ in 0..WAITING {
+            if self.next(Some(Duration::ZERO))?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The next status; `None` if nothing comes for so long.
     ///
     /// # Errors
@@ -237,12 +268,10 @@ impl Client {
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(ClientError::Lost("its thread has ended".into())),
             Ok(Heard::Lost(cause)) => Err(ClientError::Lost(cause)),
-            Ok(Heard::Message(Message { topic, payload, .. })) => {
-                let payload: Value = serde_json::from_slice(&payload).unwrap_or_default();
-                if topic == LIFE && payload["status"] == "Dead" {
-                    return Err(ClientError::Ended);
-                }
-                Ok(Some(Said { topic, payload }))
+            Ok(Heard::Message(message)) if is_the_end(&message) => Err(ClientError::Ended),
+            Ok(Heard::Message(message)) => {
+                let payload = json(&message);
+                Ok(Some(Said { topic: message.topic, payload }))
             }
         }
     }
@@ -257,6 +286,19 @@ impl Drop for Client {
             let _ = thread.join();
         }
     }
+}
+
+fn json(message: &Message) -> Value {
+    serde_json::from_slice(&message.payload).unwrap_or_default()
+}
+
+/// What the broker or the instrument itself leaves behind.
+fn is_the_end(message: &Message) -> bool {
+    message.topic == LIFE && json(message)["status"] == "Dead"
+}
+
+fn message(topic: &str, payload: &Value) -> Message {
+    Message { topic: topic.into(), payload: payload.to_string().into_bytes(), ..Message::default() }
 }
 
 fn answer(payload: Value) -> Result<Value, ClientError> {

@@ -6,6 +6,7 @@
 mod common;
 
 use common::{Mosquitto, PATIENCE, Running, alone, binary, next, planktor, run, text};
+use planktor_runtime::client::{Client, ClientError, Said};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -350,6 +351,40 @@ fn our_own_client_does_everything_and_says_what_came_of_it() {
     let nobody = cli("127.0.0.1:1", &["status"]);
     assert_eq!(nobody.status.code(), Some(4));
     assert!(text(&run_completions()).contains("planktor"));
+}
+
+/// More statuses than may wait to be read, told between a stroke's start and its answer.
+#[test]
+fn an_answer_comes_to_a_client_that_does_not_listen_while_others_flood() {
+    let _alone = alone();
+    let (broker, data) = (Mosquitto::start(), TempDir::new().unwrap());
+    let mut service = service(&on(&broker), data.path());
+    let address = on(&broker).parse().unwrap();
+    let (deaf, other) =
+        (Client::connect(&address, "deaf").unwrap(), Client::connect(&address, "other").unwrap());
+    let until = |is_it: &mut dyn FnMut(&Said) -> bool| {
+        while !is_it(&other.next(Some(PATIENCE)).unwrap().expect("the instrument speaks")) {}
+    };
+    let mut is_deaf = false;
+    let stroke = json!({"action": "move", "direction": "FORWARD", "volume": 1, "flowrate": 3});
+    let ended = deaf.request("actuator/pump", stroke, |said| {
+        if is_deaf || said.payload["status"] != "Started" {
+            return;
+        }
+        is_deaf = true;
+        let mut told = 0;
+        while told < 2_000 {
+            while other.offer("planktor/health", &json!({"action": "get"})).unwrap() {}
+            until(&mut |said| said.topic == "planktor/status/health");
+            told += 1;
+        }
+        other.send("actuator/pump", &json!({"action": "stop"})).unwrap();
+        until(&mut |said| said.payload["status"] == "Interrupted");
+    });
+    assert!(matches!(ended, Err(ClientError::Interrupted)), "{ended:?}");
+    drop((deaf, other));
+    service.signal("TERM");
+    service.wait();
 }
 
 fn run_completions() -> Vec<u8> {

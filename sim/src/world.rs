@@ -128,6 +128,12 @@ impl Truth {
         self.lit.unwrap_or(self.exposure)
     }
 
+    /// When all of its lines were exposed at once: from the last one's begin to the first one's end.
+    pub fn open(&self) -> Interval {
+        let integrates = self.exposure.duration().mul_f32(self.scene.exposure_fraction);
+        Interval { from: self.exposure.to - integrates, to: self.exposure.from + integrates }
+    }
+
     /// Whether anything was turning while it saw anything.
     pub fn in_motion(&self) -> bool {
         self.motion.is_some_and(|motion| motion.overlaps(self.seen()))

@@ -430,7 +430,9 @@ impl Supervisor {
 
     pub(super) fn close_camera(&mut self, a: &Acquisition) {
         self.camera.send(Order { run: a.batch, epochs: a.epochs, command: camera::Command::Close });
-        self.leave_phase();
-        self.end_strobe();
+        // It has its own cadence again, and exposure.
+        if self.end_strobe() | std::mem::take(&mut self.is_in_phase) {
+            self.set_camera();
+        }
     }
 }

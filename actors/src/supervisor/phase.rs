@@ -76,13 +76,6 @@ impl Supervisor {
         let (run, command) = (self.new_run(), camera::Command::Set(settings));
         self.camera.send(Order { run, epochs: a.epochs, command });
     }
-
-    /// The camera has its own cadence again.
-    pub(super) fn leave_phase(&mut self) {
-        if std::mem::take(&mut self.is_in_phase) {
-            self.set_camera();
-        }
-    }
 }
 
 #[cfg(test)]

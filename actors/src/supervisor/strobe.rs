@@ -110,14 +110,15 @@ impl Supervisor {
         self.ordered = level;
     }
 
-    /// Camera and lamp as before. What somebody has set the lamp to meanwhile, it keeps.
-    pub(super) fn end_strobe(&mut self) {
-        let Some(Strobing { before, level, .. }) = self.strobing.take() else { return };
+    /// The lamp as before, and the camera when it is set again; whether it has to be. What somebody has set the lamp to
+    /// meanwhile, it keeps.
+    pub(super) fn end_strobe(&mut self) -> bool {
+        let Some(Strobing { before, level, .. }) = self.strobing.take() else { return false };
         self.pulse_by_pin(false);
         let level = if self.ordered == level { before } else { self.ordered };
         self.order_light(None, light::Command::Strobe(light::Strobe::Off(level)));
         self.ordered = level;
-        self.set_camera();
+        true
     }
 
     /// The lamp has done what it was ordered, or nothing is strobed.

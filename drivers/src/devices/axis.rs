@@ -9,7 +9,7 @@ use crate::devices::motor::{Expected, Look, StartError};
 use crate::devices::oscillator::Oscillator;
 use crate::stop::{StopLine, Stopped};
 use embedded_hal::spi::ErrorKind;
-use planktor_protocol::{self as protocol, Epochs, Fault, Instant};
+use planktor_protocol::{self as protocol, Epochs, Fault, Instant, Interval};
 use std::time::Duration;
 
 /// Registers besides the ramp's and those of stalls, as today's instruments have them: the chopper; hold 1, run 5, delay 8 (IHOLD_IRUN); power down after 0.2 s; StealthChop below TPWMTHRS.
@@ -45,7 +45,8 @@ pub struct Axis {
 }
 
 struct Going {
-    from: Instant,
+    /// When: the order is on its way to the chip for a while, and whoever sends it may be kept waiting.
+    begun: Interval,
     nominal: Duration,
     not_yet: Instant,
     target: i32,
@@ -157,7 +158,7 @@ impl Axis {
         Ok(())
     }
 
-    /// Starts a move by `usteps` at `usteps_per_s`; says when it is expected to end.
+    /// Starts a move by `usteps` at `usteps_per_s`; says when it is expected to end. `now` is asked while it is begun.
     ///
     /// # Errors
     /// [`StartError::Refused`] when a stop came in between: then nothing moves.
@@ -166,7 +167,7 @@ impl Axis {
         usteps: i32,
         usteps_per_s: f64,
         admitted: Epochs,
-        now: Instant,
+        now: impl Fn() -> Instant,
     ) -> Result<Expected, StartError<Stopped>> {
         // Whatever the ramp generator did while the motor had no current, it counts from where the motor stands.
         if !self.chip.stands().map_err(fault)? {
@@ -179,29 +180,37 @@ impl Axis {
         self.chip.set_position(self.position).map_err(fault)?;
         let target = self.position + usteps;
         if usteps == 0 {
-            self.going = Some(Going { from: now, nominal: Duration::ZERO, not_yet: now, target });
-            return Ok(Expected { until: now, look: now });
+            let begun = Interval { from: now(), to: now() };
+            self.going = Some(Going { begun, nominal: Duration::ZERO, not_yet: begun.to, target });
+            return Ok(Expected { until: begun.to, look: begun.to });
         }
         let vmax = tmc5160::velocity(usteps_per_s);
         let nominal = self.ramp.duration(usteps.unsigned_abs().into(), vmax);
         self.chip.aim(target, vmax).map_err(fault)?;
         let permit = self.stop.permit(self.axis, admitted).map_err(StartError::Refused)?;
         self.enable.on().map_err(|_| Fault::Bus("the motor's enable line"))?;
-        self.going = Some(Going { from: now, nominal, not_yet: now, target });
+        let from = now();
+        let going = |to| Going { begun: Interval { from, to }, nominal, not_yet: to, target };
+        // Whether or not the chip says that it has the order.
+        self.going = Some(going(from));
         self.chip.go(permit).map_err(fault)?;
+        self.going = Some(going(now()));
         Ok(Expected {
-            until: now + self.oscillator.likely(nominal),
-            look: now + self.oscillator.earliest(nominal),
+            until: from + self.oscillator.likely(nominal),
+            look: from + self.oscillator.earliest(nominal),
         })
     }
 
-    /// Whether the move is over.
+    /// Whether the move is over. `now` is asked before the chip and after it.
     ///
     /// # Errors
     /// [`Fault::Late`] well after the latest possible end, [`Fault::Stalled`] if that was to be seen; or the chip's own.
-    pub fn look(&mut self, now: Instant) -> Result<Look, Fault> {
+    pub fn look(&mut self, now: impl Fn() -> Instant) -> Result<Look, Fault> {
         let Some(going) = &mut self.going else { return Ok(Look::Reached(Duration::ZERO)) };
+        let asked = now();
         let progress = self.chip.progress().map_err(fault)?;
+        let told = now();
+        let earliest = going.begun.from + self.oscillator.earliest(going.nominal);
         if progress == Progress::Stalled {
             return Err(Fault::Stalled);
         }
@@ -211,22 +220,21 @@ impl Axis {
                 return Err(Fault::Elsewhere);
             }
             // Nobody looks before the earliest possible end.
-            let at_most = now - going.not_yet.max(going.from + self.oscillator.earliest(going.nominal));
-            self.oscillator.learn(going.nominal, going.not_yet - going.from, now - going.from);
+            let at_most = told - going.not_yet.max(earliest);
+            self.oscillator.learn(going.nominal, going.not_yet - going.begun.to, told - going.begun.from);
             self.position = going.target;
             self.going = None;
             return Ok(Look::Reached(at_most));
         }
-        let earliest = going.from + self.oscillator.earliest(going.nominal);
         // Who was called for nothing has learnt nothing of the end, and looks when it would have looked.
-        if now < earliest {
+        if asked < earliest {
             return Ok(Look::Again(earliest));
         }
-        going.not_yet = now;
-        if now > going.from + self.oscillator.latest(going.nominal) + PATIENCE {
+        going.not_yet = asked;
+        if asked > going.begun.to + self.oscillator.latest(going.nominal) + PATIENCE {
             return Err(Fault::Late);
         }
-        Ok(Look::Again(now + self.oscillator.between_looks(going.nominal, now - going.from)))
+        Ok(Look::Again(asked + self.oscillator.between_looks(going.nominal, asked - going.begun.from)))
     }
 
     /// Clears that a move has ended, so that the driver can call at the end of the next one.

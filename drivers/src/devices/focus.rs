@@ -132,7 +132,7 @@ impl Motor for Focus {
         &mut self,
         order: Move,
         admitted: Epochs,
-        now: Instant,
+        now: impl Fn() -> Instant,
     ) -> Result<Expected, StartError<Refusal>> {
         let here = self.height.micrometres(&self.calibration);
         let doubt = self.height.doubt(&self.calibration);
@@ -147,7 +147,7 @@ impl Motor for Focus {
             .map_err(|e| e.refused_as(|Stopped| Refusal::Stopped))
     }
 
-    fn look(&mut self, now: Instant) -> Result<Look, Fault> {
+    fn look(&mut self, now: impl Fn() -> Instant) -> Result<Look, Fault> {
         let look = self.axis.look(now)?;
         if matches!(look, Look::Reached(_)) {
             self.height.stands_at(self.axis.position());

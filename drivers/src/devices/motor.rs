@@ -66,7 +66,7 @@ pub trait Motor: 'static {
     /// [`Fault`]: nobody answers, or somebody else.
     fn open(&mut self) -> Result<bool, Fault>;
 
-    /// Starts a move.
+    /// Starts a move; `now` is the clock.
     ///
     /// # Errors
     /// [`StartError::Refused`] when it cannot be done or a stop came in between: then nothing moves.
@@ -74,14 +74,14 @@ pub trait Motor: 'static {
         &mut self,
         order: Self::Move,
         admitted: Epochs,
-        now: Instant,
+        now: impl Fn() -> Instant,
     ) -> Result<Expected, StartError<Self::Refusal>>;
 
-    /// Whether the move is over.
+    /// Whether the move is over; `now` is the clock.
     ///
     /// # Errors
     /// [`Fault`]: it is too late, or the chip says why not.
-    fn look(&mut self, now: Instant) -> Result<Look, Fault>;
+    fn look(&mut self, now: impl Fn() -> Instant) -> Result<Look, Fault>;
 
     /// Clears that a move has ended, so that the driver can call at the end of the next one.
     ///

@@ -57,7 +57,7 @@ impl Motor for Pump {
         &mut self,
         stroke: Stroke,
         admitted: Epochs,
-        now: Instant,
+        now: impl Fn() -> Instant,
     ) -> Result<Expected, StartError<Refusal>> {
         let calibration = self.calibration.get();
         let (stroke, amax, is_trial) = match stroke {
@@ -73,7 +73,7 @@ impl Motor for Pump {
         self.axis.start(usteps, speed, admitted, now).map_err(|e| e.refused_as(|Stopped| Refusal::Stopped))
     }
 
-    fn look(&mut self, now: Instant) -> Result<Look, Fault> {
+    fn look(&mut self, now: impl Fn() -> Instant) -> Result<Look, Fault> {
         self.axis.look(now)
     }
 

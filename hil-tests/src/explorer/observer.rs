@@ -427,8 +427,8 @@ impl Observer {
         if !pulse.contains(lit) {
             return Err(format!("it is said to be lit {pulse:?}"));
         }
-        let integrates = truth.exposure.duration().mul_f32(truth.scene.exposure_fraction) + ROUNDING;
-        let open = Interval { from: truth.exposure.to - integrates, to: truth.exposure.from + integrates };
+        let open = truth.open();
+        let open = Interval { from: open.from - ROUNDING, to: open.to + ROUNDING };
         let open_then = open.contains(lit);
         open_then.then_some(()).ok_or_else(|| format!("all of its lines were open {open:?} only"))
     }

@@ -355,14 +355,15 @@ fn broken_in_mid_stroke(what: Broken) -> Fault {
     let mut pump = bench.pump();
     open(&mut pump).expect("the pump's chip");
     let stroke = Move { volume: Nanolitres(1_000_000), flow: NanolitresPerSecond(50_000) };
-    let expected = pump.start(stroke.into(), StopLine::default().epochs(), bench.now()).expect("it starts");
+    let expected =
+        pump.start(stroke.into(), StopLine::default().epochs(), || bench.now()).expect("it starts");
     let took = expected.until - bench.now();
     let limit = expected.until + took;
     bench.pass(took / 2);
     let now = bench.now();
     bench.twin.world().break_it(what, now, None);
     let fault = loop {
-        match pump.look(bench.now()) {
+        match pump.look(|| bench.now()) {
             Err(fault) => break fault,
             Ok(Look::Again(at)) => bench.pass(at - bench.now()),
             Ok(Look::Reached(_)) => panic!("nothing was noticed"),

@@ -16,8 +16,6 @@ use std::time::Duration;
 
 const CLIENTS: usize = 64;
 const VIEWERS: usize = 8;
-/// What a client hears before the next one's turn.
-const HEARD: usize = 256;
 /// When no client can take another command: until the next attempt.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -65,16 +63,11 @@ impl Crowd {
 fn flood(clients: &[Client], given: &AtomicU64) -> Result<(), ClientError> {
     let mut pause = Some(PAUSE);
     for client in clients {
-        if client.send("planktor/health", &json!({"action": "get"})).is_ok() {
+        if client.offer("planktor/health", &json!({"action": "get"}))? {
             given.fetch_add(1, Ordering::Relaxed);
             pause = None;
         }
-        // More may come than can be heard: it is the next one's turn.
-        for _ in 0..HEARD {
-            if client.next(Some(Duration::ZERO))?.is_none() {
-                break;
-            }
-        }
+        client.forget()?;
     }
     if let (Some(_), Some(client)) = (pause, clients.first()) {
         client.next(pause)?;

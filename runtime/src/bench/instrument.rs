@@ -37,7 +37,7 @@ const ECHOES: u32 = 100;
 const ECHOING: Duration = Duration::from_secs(5);
 /// Stops in each round; half of them in a flood.
 const STOPS: u32 = 10;
-/// Commands of all floods of a round together.
+/// Commands of a flood, half of them before the stop.
 const FLOOD: u32 = 10_000;
 /// Frames through the bare encoder, and files written, in each round.
 const BARE: u32 = 5;
@@ -286,13 +286,12 @@ impl Measured {
 
     /// Long strokes that are stopped, the second half of them while other commands come as fast as they can.
     fn stops(&self, round: &mut Round) -> Result<(), ClientError> {
-        let long = json!({"action": "move", "direction": "FORWARD", "volume": 0.1, "flowrate": 3});
+        let long = json!({"action": "move", "direction": "FORWARD", "volume": 1, "flowrate": 3});
         let mut before = self.metrics.timings().read();
         round.insert(Figure::CommandToBus, Distribution::default());
-        for (figure, flood) in [(Figure::Stop, 0), (Figure::StopInAFlood, FLOOD / (STOPS / 2))] {
+        for (figure, flood) in [(Figure::Stop, 0), (Figure::StopInAFlood, FLOOD)] {
             for _ in 0..STOPS / 2 {
                 self.begin_moving(&long)?;
-                // Half of them before the stop.
                 self.flood(flood / 2)?;
                 self.counted(Stage::StopToBus, PATIENCE, || {
                     self.client.send("actuator/pump", &json!({"action": "stop"}))?;
@@ -345,14 +344,13 @@ impl Measured {
     fn flood(&self, commands: u32) -> Result<(), ClientError> {
         let deadline = Monotonic.now() + PATIENCE;
         for _ in 0..commands {
-            // A full outbox is what a flood is. Who does not listen meanwhile misses what he waits for.
-            while self.flood.send("planktor/health", &json!({"action": "get"})).is_err() {
+            while !self.flood.offer("planktor/health", &json!({"action": "get"}))? {
                 if Monotonic.now() > deadline {
                     return Err(ClientError::Silence { topic: "planktor/health".into() });
                 }
                 self.flood.next(Some(LOOK_AGAIN))?;
             }
-            while self.flood.next(Some(Duration::ZERO))?.is_some() {}
+            self.flood.forget()?;
         }
         Ok(())
     }

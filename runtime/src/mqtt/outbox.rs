@@ -93,7 +93,8 @@ impl Outbox {
     }
 
     /// Puts a message at the end. If the outbox is full, the oldest message is dropped that can be spared; if none is
-    /// said to be, the oldest that is not the last retained one of its topic.
+    /// said to be, the oldest that is neither the last retained one of its topic nor to come at least once, which somebody
+    /// waits for; then the oldest of those.
     ///
     /// # Errors
     ///
@@ -217,8 +218,10 @@ impl Queue {
     /// places.
     fn shrink(&mut self) {
         while self.waiting.len() > CAPACITY {
-            let spare = self.waiting.iter().position(|m| m.spare);
-            let spare = spare.or_else(|| self.waiting.iter().position(|m| !self.is_state(m)));
+            let oldest = |is_it: &dyn Fn(&Arc<Message>) -> bool| self.waiting.iter().position(is_it);
+            let spare = oldest(&|m| m.spare)
+                .or_else(|| oldest(&|m| !m.at_least_once && !self.is_state(m)))
+                .or_else(|| oldest(&|m| !self.is_state(m)));
             self.waiting.remove(spare.unwrap_or(0));
             self.dropped += 1;
         }
@@ -303,6 +306,23 @@ mod tests {
             "every outcome is kept, in order"
         );
         assert_eq!(kept[CAPACITY - 1], Message { spare: true, ..progress(2 * CAPACITY - 1) });
+    }
+
+    #[test]
+    fn overflow_drops_what_nobody_waits_for_before_any_answer() {
+        let outbox = Outbox::new();
+        let answer = |number: usize| Message { at_least_once: true, ..progress(number) };
+        outbox.send(answer(0)).unwrap();
+        for number in 0..CAPACITY {
+            outbox.send(progress(number)).unwrap();
+        }
+        assert_eq!(outbox.take(LARGEST_PACKET).as_deref(), Some(&answer(0)));
+        for number in 0..2 * CAPACITY {
+            outbox.send(answer(number)).unwrap();
+        }
+        let kept = take_all(&outbox);
+        assert_eq!(kept.len(), CAPACITY);
+        assert!((0..CAPACITY).all(|number| kept[number] == answer(CAPACITY + number)), "the newest of them");
     }
 
     #[test]

@@ -134,14 +134,16 @@ impl Model {
 
     /// What it put out then, 1 is the instrument's full light.
     pub fn at(&self, then: Instant) -> f32 {
-        let change = self.changes.iter().rev().find(|change| change.since <= then);
-        let Some(Change { since, from, to, lasts, .. }) = change.or(self.changes.front()).copied() else {
-            return 0.0;
-        };
+        let Some(Change { since, from, to, lasts, .. }) = self.change_at(then) else { return 0.0 };
         if lasts.is_zero() || then >= since + lasts {
             return to;
         }
         from + (to - from) * (then - since).as_secs_f32() / lasts.as_secs_f32()
+    }
+
+    fn change_at(&self, then: Instant) -> Option<Change> {
+        let change = self.changes.iter().rev().find(|change| change.since <= then);
+        change.or(self.changes.front()).copied()
     }
 
     /// Every change that is remembered, oldest first: from when on it went to how much, with the ramp that a torch has.
@@ -190,8 +192,7 @@ impl Model {
         let to = ma / FULL_MA * if self.hot { SCALED_BACK } else { 1.0 };
         let from = self.at(now);
         // A torch that has just begun to ramp is as dark as one that stays dark.
-        let goes_to =
-            self.changes.iter().rev().find(|change| change.since <= now).map_or(from, |change| change.to);
+        let goes_to = self.change_at(now).map_or(from, |change| change.to);
         if (to - from).abs() < f32::EPSILON && (to - goes_to).abs() < f32::EPSILON {
             return;
         }

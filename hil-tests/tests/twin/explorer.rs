@@ -1,5 +1,5 @@
 //! Episodes that nobody thought of keep every law of the house. That every law can be seen to be broken:
-//! `tests/canary.rs`. A longer run: `cargo run --release -p planktor-hil-tests --bin explore`.
+//! `tests/twin/canary.rs`. A longer run: `cargo run --release -p planktor-hil-tests --bin explore`.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 

@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use planktor_hil_tests::{Played, Scenario, Script, dashboard, light_on, message, shut_down, update_config};
+use planktor_hil_tests::{
+    Played, Scenario, Script, dashboard, light_on, message, record, shut_down, update_config,
+};
 use planktor_runtime::dataset::{self, Early, Verdict};
 use planktor_runtime::mqtt::Message;
 use planktor_sim::Parameters;
@@ -24,13 +26,8 @@ fn resume(acq_id: &str) -> Message {
     message("planktor/resume", &json!({"data_set": format!("2026-06-01/sample_1/{acq_id}"), "id": "again"}))
 }
 
-fn records(folder: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(folder.join("frames.jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 fn frames(folder: &Path) -> Vec<Value> {
-    records(folder).into_iter().filter(|line| line["file"].is_string()).collect()
+    record(folder).into_iter().filter(|line| line["file"].is_string()).collect()
 }
 
 #[track_caller]
@@ -84,7 +81,7 @@ fn after_a_restart_an_acquisition_goes_on_to_its_end() {
     assert_eq!(after[..before.len()], before, "what was there is as it was");
     let names: Vec<_> = after.iter().map(|frame| frame["file"].as_str().unwrap().to_owned()).collect();
     assert!(names.is_sorted(), "{names:?}");
-    let resumed = records(&cut[0]).into_iter().find(|line| line["resumed"].is_u64()).unwrap();
+    let resumed = record(&cut[0]).into_iter().find(|line| line["resumed"].is_u64()).unwrap();
     assert!(resumed["believed"]["utc"].as_str().unwrap() < resumed["anchor"]["utc"].as_str().unwrap());
     assert_eq!(second.count("status/imager", "Started"), 1);
 }

@@ -3,14 +3,27 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+use planktor_actors::alarm::VirtualClock;
+use planktor_drivers::Clock;
 use planktor_drivers::board::{Board, DiagLine, Falls, Foreseen};
-use planktor_hil_tests::meddled::Meddled;
-use planktor_hil_tests::{Scenario, Seen, dashboard, message};
-use planktor_protocol::{self as protocol, Axis, Instant};
+use planktor_drivers::calibration::Calibration;
+use planktor_drivers::devices::motor::{Look, Motor};
+use planktor_drivers::devices::oscillator::Oscillator;
+use planktor_drivers::devices::pump::Pump;
+use planktor_drivers::stop::StopLine;
+use planktor_hil_tests::meddled::{Meddled, changed, send};
+use planktor_hil_tests::{Scenario, Seen, dashboard, message, record};
+use planktor_protocol::motion::ChipClock;
+use planktor_protocol::pump::Move;
+use planktor_protocol::units::{Nanolitres, NanolitresPerSecond};
+use planktor_protocol::{self as protocol, Axis, Instant, Utc};
 use planktor_runtime::mqtt::Message;
 use planktor_sim::Fault;
 use planktor_sim::faults::Bus;
+use planktor_sim::{Settings, Twin};
 use serde_json::{Value, json};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -225,15 +238,57 @@ fn a_clock_beyond_its_datasheet_is_told_once_and_its_moves_still_end_within_a_mi
     }
 }
 
+/// The motor's driver on a bus that is waited for when a move is begun, or when it is looked at: before the chip has the
+/// datagram, or after it.
+#[test]
+fn what_is_said_of_a_clock_holds_it_however_long_its_bus_is_waited_for() {
+    for clock_hz in [10.8e6, 12e6, 12.41e6, 13.2e6] {
+        for (start, look) in
+            [((0, 0), (0, 0)), ((900, 0), (0, 0)), ((0, 900), (0, 0)), ((0, 0), (900, 0)), ((0, 0), (0, 900))]
+        {
+            let (hands, oscillator) = (VirtualClock::default(), Oscillator::default());
+            let mut settings = Settings::new(1, (64, 48), Utc::from_micros(0));
+            settings.parameters.pump_clock_hz = clock_hz;
+            let hardware = Twin::new(Arc::new(hands.clone()), settings).hardware();
+            let now = || hands.now();
+            let wait = Rc::new(Cell::new((0, 0)));
+            let (wire, waits) = (hands.clone(), wait.clone());
+            let spi = changed(hardware.pump_spi().unwrap(), move |spi, datagram| {
+                let (before, after) = waits.get();
+                wire.set(wire.now() + Duration::from_micros(before));
+                send(spi, datagram);
+                wire.set(wire.now() + Duration::from_micros(after));
+            });
+            let calibration = Rc::new(Calibration::V3_0.into());
+            let (enable, stop) = (hardware.pump_enable(), StopLine::default());
+            let mut pump = Pump::new(spi, enable, stop.clone(), calibration, oscillator.clone());
+            while !pump.open().unwrap() {}
+            let stroke = Move { volume: Nanolitres(6_000), flow: NanolitresPerSecond(50_000) };
+            for _ in 0..5 {
+                wait.set(start);
+                hands.set(pump.start(stroke.into(), stop.epochs(), now).unwrap().look);
+                wait.set(look);
+                while let Look::Again(then) = pump.look(now).unwrap() {
+                    hands.set(then);
+                }
+            }
+            let ChipClock { hz, within_hz } = oscillator.clock().unwrap();
+            let (hz, within) = (f64::from(hz), f64::from(within_hz));
+            assert!(
+                (hz - clock_hz).abs() <= within && within < 0.01 * clock_hz,
+                "{clock_hz} Hz, us waited at the start {start:?}, at a look {look:?}: {hz} within {within}"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_clock_is_recorded_with_every_frame() {
     let mut scenario = Scenario::new(dashboard("clocks", 4), ms(60_000)).until("status/imager", "Done");
     scenario.parameters.pump_clock_hz = 10.8e6;
     let played = scenario.play();
     let folder = &played.data_sets()[0];
-    let lines = std::fs::read_to_string(folder.join("frames.jsonl")).unwrap();
-    let frames = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let frames: Vec<_> = frames.filter(|line| !line["file"].is_null()).collect();
+    let frames: Vec<_> = record(folder).into_iter().filter(|line| !line["file"].is_null()).collect();
     assert_eq!(frames.len(), 4);
     let hz = frames[3]["pump_clock"]["hz"].as_f64().unwrap();
     assert!((hz / 10.8e6 - 1.0).abs() < 1e-3, "{hz}");

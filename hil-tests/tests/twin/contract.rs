@@ -75,12 +75,12 @@ fn words(topic: &str, payload: &Value) -> Option<(String, String)> {
 fn recorded_clients_hear_what_they_heard() {
     let recorded = [
         (
-            include_str!("../data/transcripts/imager_acquire_3.jsonl"),
+            include_str!("../../data/transcripts/imager_acquire_3.jsonl"),
             "imager/",
             vec!["status/imager", "status/pump"],
         ),
-        (include_str!("../data/transcripts/light_on_off.jsonl"), "light", vec!["status/light"]),
-        (include_str!("../data/transcripts/pump_move.jsonl"), "actuator/pump", vec!["status/pump"]),
+        (include_str!("../../data/transcripts/light_on_off.jsonl"), "light", vec!["status/light"]),
+        (include_str!("../../data/transcripts/pump_move.jsonl"), "actuator/pump", vec!["status/pump"]),
     ];
     for (text, client, topics) in recorded {
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(clippy::print_stdout, reason = "figures, beside what must hold")]
 
-use planktor_hil_tests::sharp::{Instrument, Settle, Way, Writers, kept, measure, play};
-use planktor_hil_tests::{Played, Scenario, light_on, message, update_config};
+use planktor_hil_tests::sharp::{Instrument, Settle, Way, Writers, kept, measure, play, worth};
+use planktor_hil_tests::{Played, Scenario, message, record, update_config};
 use planktor_protocol::{Instant, Interval};
 use planktor_runtime::dataset;
 use planktor_sim::world::Truth;
@@ -28,15 +28,12 @@ fn truths(played: &Played) -> Vec<Truth> {
 
 /// The records of the only data set's frames.
 fn records(played: &Played) -> Vec<Value> {
-    let text = std::fs::read_to_string(played.data_sets()[0].join("frames.jsonl")).unwrap();
-    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.filter(|line| line["file"].is_string()).collect()
+    record(&played.data_sets()[0]).into_iter().filter(|line| line["file"].is_string()).collect()
 }
 
 /// What an acquisition wrote down when it had learned how the water settles.
 fn learned(played: &Played) -> Value {
-    let text = std::fs::read_to_string(played.data_sets()[0].join("frames.jsonl")).unwrap();
-    let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut lines = record(&played.data_sets()[0]).into_iter();
     lines.find(|line| line["event"] == "settling_learned").expect("it has learned")
 }
 
@@ -101,7 +98,7 @@ fn strobed_settling_is_learned_as_short_as_a_pulse_allows_and_every_frame_is_sha
             assert!(!truth.in_motion() && waited.as_secs_f64() >= wait, "{hat:?}: {waits:?}");
             assert!(truth.worst_displacement_um() <= HALF_A_PIXEL_UM, "{} um", truth.worst_displacement_um());
         }
-        let sharp = measure(usual(), Way::Strobe(Settle::Learned, us), 20).unwrap();
+        let sharp = worth(&played, Way::Strobe(Settle::Learned, us), 20).unwrap();
         let gained = (by_habit.period - sharp.period).as_secs_f64();
         assert!((gained - (0.5 - wait)).abs() < 0.01, "{hat:?}: {wait} {by_habit:?} {sharp:?}");
         println!("{hat:?}: waits {wait} s, {:?} a frame, {} px", sharp.period, sharp.blur_px);
@@ -143,12 +140,6 @@ fn lamp_and_exposure_are_as_before_when_it_is_over() {
         assert_eq!(exposures, [false, false, true, true], "{hat:?}");
         assert!(truths[2].scene.light[4] > 0.3 && truths[2].scene.flashes.is_empty());
     }
-}
-
-/// Where all of a frame's lines were open, by the twin's truth.
-fn open(truth: &Truth) -> Interval {
-    let integrates = truth.exposure.duration().mul_f32(truth.scene.exposure_fraction);
-    Interval { from: truth.exposure.to - integrates, to: truth.exposure.from + integrates }
 }
 
 /// Stopped at some instant, gone on with, and a plain acquisition after it.
@@ -197,8 +188,7 @@ fn a_strobed_data_set_that_was_stopped_goes_on_and_then_camera_and_lamp_are_as_b
                 report.is_valid() && report.to_string().contains("complete"),
                 "{case}: {report} {refused:?}"
             );
-            let text = std::fs::read_to_string(folder.join("frames.jsonl")).unwrap();
-            let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let lines = record(&folder);
             let resumed = lines.iter().find(|line| line["resumed"].is_u64()).unwrap();
             let exposures = [&lines[0], resumed].map(|line| line["camera"]["exposure_ns"].as_i64().unwrap());
             assert!((exposures[0] - exposures[1]).abs() < 100_000, "{case}: {exposures:?}");
@@ -220,7 +210,7 @@ fn a_strobed_data_set_that_was_stopped_goes_on_and_then_camera_and_lamp_are_as_b
                 let pulse =
                     Interval { from: ns(&frame["pulse"]["from_ns"]), to: ns(&frame["pulse"]["to_ns"]) };
                 let lit = truth.lit.expect("it was lit by a pulse");
-                assert!(pulse.contains(lit) && open(truth).contains(lit), "{case}: {pulse:?} {truth:?}");
+                assert!(pulse.contains(lit) && truth.open().contains(lit), "{case}: {pulse:?} {truth:?}");
                 let still = !truth.in_motion() || frame["flow"].is_object();
                 assert!(still && truth.worst_displacement_um() <= HALF_A_PIXEL_UM, "{case}: {truth:?}");
             }
@@ -237,11 +227,7 @@ fn a_strobed_data_set_that_was_stopped_goes_on_and_then_camera_and_lamp_are_as_b
 #[test]
 fn a_frame_whose_light_is_not_where_its_lines_were_open_is_taken_again() {
     for (hat, us) in PULSES {
-        let script = vec![
-            (ms(100), light_on()),
-            (ms(1_000), update_config("duplicates", 6)),
-            (ms(1_200), message("planktor/acquire", &Way::Strobe(SETTLING, us).plan(6))),
-        ];
+        let script = Way::Strobe(SETTLING, us).script("duplicates", 6);
         let fault = json!({"what": "frames-duplicated", "when": {"at_s": 3}, "for_s": 2});
         let scenario = Scenario { hat, ..Scenario::new(script, ms(60_000)) };
         let played = scenario.fault(&fault).until("status/imager", "Done").play();
@@ -258,11 +244,7 @@ fn a_frame_whose_light_is_not_where_its_lines_were_open_is_taken_again() {
 #[test]
 fn what_lamp_or_flow_cannot_do_is_refused_with_what_to_do() {
     let refused = |hat, way: Way| {
-        let script = vec![
-            (ms(100), light_on()),
-            (ms(1_000), update_config("refused", 2)),
-            (ms(1_200), message("planktor/acquire", &way.plan(2))),
-        ];
+        let script = way.script("refused", 2);
         let played = Scenario { hat, ..Scenario::new(script, ms(5_000)) }.play();
         let answers = played.seen.iter().filter(|seen| seen.topic == "status/imager");
         answers
@@ -351,11 +333,7 @@ fn leaking_of(ambient_light: f64) -> Parameters {
 #[test]
 fn a_lamp_that_is_lost_and_back_while_the_data_set_opens_lights_no_frame_and_none_is_taken() {
     for (hat, us) in PULSES {
-        let script = vec![
-            (ms(100), light_on()),
-            (ms(1_000), update_config("dark", 2)),
-            (ms(1_200), message("planktor/acquire", &Way::Strobe(SETTLING, us).plan(2))),
-        ];
+        let script = Way::Strobe(SETTLING, us).script("dark", 2);
         let fault = json!({"what": {"bus-error": "light"}, "when": {"at_s": 1.199}, "for_s": 0.05});
         let parameters = Parameters { disk_sync_s: 0.4, ..usual() };
         let scenario = Scenario { hat, parameters, ..Scenario::new(script, ms(20_000)) };
@@ -370,11 +348,7 @@ fn a_lamp_that_is_lost_and_back_while_the_data_set_opens_lights_no_frame_and_non
 #[test]
 fn nothing_is_lit_by_a_lamp_that_is_lost_and_the_acquisition_says_so() {
     for (hat, us) in PULSES {
-        let script = vec![
-            (ms(100), light_on()),
-            (ms(1_000), update_config("lost", 6)),
-            (ms(1_200), message("planktor/acquire", &Way::Strobe(SETTLING, us).plan(6))),
-        ];
+        let script = Way::Strobe(SETTLING, us).script("lost", 6);
         let fault = json!({"what": {"cable-pulled": "light"}, "when": {"at_s": 3}});
         let played = Scenario { hat, ..Scenario::new(script, ms(20_000)) }.fault(&fault).play();
         let told = played.seen.iter().filter(|seen| seen.topic == "status/imager");

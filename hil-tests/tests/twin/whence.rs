@@ -5,7 +5,7 @@
 use planktor_actors::alarm::Alarms;
 use planktor_drivers::devices::position::PositionSource;
 use planktor_drivers::gpsd;
-use planktor_hil_tests::{Played, Scenario, began, dashboard, message, shut_down};
+use planktor_hil_tests::{Played, Scenario, began, dashboard, message, record, shut_down};
 use planktor_protocol::Utc;
 use planktor_protocol::position::Fix;
 use planktor_protocol::timekeeping::NOT_BEFORE;
@@ -37,15 +37,10 @@ fn blind(scenario: Scenario) -> Scenario {
     scenario.fault(&json!({"what": "no-fix"}))
 }
 
-fn lines(folder: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(folder.join("frames.jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 /// The records of the only data set: its frames, and what happened beside them.
 fn records(played: &Played) -> (Vec<Value>, Vec<Value>) {
     let [folder] = &played.data_sets()[..] else { panic!("{:?}", played.data_sets()) };
-    let all = lines(folder);
+    let all = record(folder);
     let having = |key: &str| all.iter().filter(|line| line.get(key).is_some()).cloned().collect();
     (having("file"), having("event"))
 }
@@ -275,7 +270,7 @@ fn with_nothing_believable_time_goes_on_over_restarts_and_says_that_it_is_unset(
     let mut all = vec![];
     for folder in [first, second] {
         let frames: Vec<Value> =
-            lines(folder).into_iter().filter(|line| line.get("file").is_some()).collect();
+            record(folder).into_iter().filter(|line| line.get("file").is_some()).collect();
         assert_eq!(sources(&frames), ["unset"; 3]);
         assert!(frames.iter().all(|frame| frame["fix"].is_null()));
         assert!(frames.iter().all(|frame| utc(&frame["time"]) >= NOT_BEFORE));

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(clippy::print_stdout, reason = "how well it does is a table of figures, beside what must hold")]
 
-use planktor_hil_tests::{Played, Scenario, light_on, message, update_config};
+use planktor_hil_tests::{Played, Scenario, light_on, message, record, update_config};
 use planktor_runtime::figures::sharp_ul_per_minute;
 use planktor_sim::world::Truth;
 use planktor_sim::{Hat, Parameters};
@@ -73,8 +73,7 @@ struct Outcome {
 
 impl Outcome {
     fn of(played: &Played) -> Self {
-        let text = std::fs::read_to_string(played.data_sets()[0].join("frames.jsonl")).unwrap();
-        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines = record(&played.data_sets()[0]);
         let records: Vec<Value> = lines.iter().filter(|line| line.get("file").is_some()).cloned().collect();
         let event = |word: &str| lines.iter().find(|line| line["event"] == word).cloned();
         let world = played.twin.world();
