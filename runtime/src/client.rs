@@ -6,7 +6,7 @@ use crate::mqtt::{Address, Message, Outbox};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use planktor_drivers::Clock;
 use planktor_drivers::clock::Monotonic;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
@@ -36,7 +36,7 @@ pub struct Client {
     /// Where its answers come.
     answers: String,
     /// What was said before the first sign of life.
-    early: RefCell<VecDeque<Said>>,
+    early: RefCell<VecDeque<Message>>,
 }
 
 enum Heard {
@@ -51,6 +51,12 @@ pub struct Said {
     pub topic: String,
     /// What; null if it is not JSON.
     pub payload: Value,
+}
+
+impl From<Message> for Said {
+    fn from(message: Message) -> Self {
+        Self { payload: parsed(&message), topic: message.topic }
+    }
 }
 
 /// What went wrong.
@@ -149,10 +155,10 @@ impl Client {
     fn instrument_is_there(&self, broker: &Address) -> Result<(), ClientError> {
         let mut early = VecDeque::new();
         loop {
-            match self.next(Some(PATIENCE)) {
-                Ok(Some(said)) => {
-                    let alive = said.topic == LIFE;
-                    early.push_back(said);
+            match self.hear(Some(PATIENCE)) {
+                Ok(Some(message)) => {
+                    let alive = message.topic == LIFE;
+                    early.push_back(message);
                     if alive {
                         self.early.replace(early);
                         return Ok(());
@@ -197,21 +203,22 @@ impl Client {
         mut payload: Value,
         mut meanwhile: impl FnMut(&Said),
     ) -> Result<Value, ClientError> {
-        let id = Value::String(Uuid::new_v4().simple().to_string());
-        payload["id"] = id.clone();
+        let id = Uuid::new_v4().simple().to_string();
+        payload["id"] = json!(id);
         self.outbox.send(Message {
             at_least_once: true,
             response_topic: Some(self.answers.clone()),
-            correlation: Some(id.to_string().into_bytes()),
+            correlation: Some(id.clone().into_bytes()),
             ..message(topic, &payload)
         })?;
         let mut patience = Some(PATIENCE);
         loop {
-            let said = self.next(patience)?;
-            let said = said.ok_or_else(|| ClientError::Silence { topic: topic.into() })?;
-            if said.topic == self.answers {
-                return answer(said.payload);
+            let heard = self.hear(patience)?;
+            let heard = heard.ok_or_else(|| ClientError::Silence { topic: topic.into() })?;
+            if self.is_answer(&heard, &id) {
+                return answer(parsed(&heard));
             }
+            let said = Said::from(heard);
             if said.payload["id"] == id {
                 patience = None;
             }
@@ -224,19 +231,26 @@ impl Client {
     /// # Errors
     /// [`ClientError::Lost`], [`ClientError::Ended`], [`ClientError::Silence`].
     pub fn kept(&self) -> Result<Vec<Said>, ClientError> {
-        self.send(&self.answers, &Value::Null)?;
+        let id = Uuid::new_v4().simple().to_string();
+        self.outbox.send(Message {
+            at_least_once: true,
+            correlation: Some(id.clone().into_bytes()),
+            ..message(&self.answers, &Value::Null)
+        })?;
         let (mut kept, deadline) = (vec![], Monotonic.now() + PATIENCE);
         loop {
-            // Where more is said than can wait to be heard the echo may be lost.
-            match self.next(Some(deadline - Monotonic.now()))? {
+            let heard = self.hear(Some(deadline - Monotonic.now()))?.filter(|_| Monotonic.now() <= deadline);
+            match heard {
                 None => return Err(ClientError::Silence { topic: self.answers.clone() }),
-                Some(_) if Monotonic.now() > deadline => {
-                    return Err(ClientError::Silence { topic: self.answers.clone() });
-                }
-                Some(said) if said.topic == self.answers => return Ok(kept),
-                Some(said) => kept.push(said),
+                Some(heard) if self.is_answer(&heard, &id) => return Ok(kept),
+                Some(heard) => kept.push(heard.into()),
             }
         }
+    }
+
+    /// Whether it is the answer to this, and not the late one to something that nobody waits for any more.
+    fn is_answer(&self, message: &Message, id: &str) -> bool {
+        message.topic == self.answers && message.correlation.as_deref() == Some(id.as_bytes())
     }
 
     /// Forgets what has come so far, but no more than may wait: in a flood it never ends.
@@ -245,7 +259,7 @@ impl Client {
     /// [`ClientError::Lost`], [`ClientError::Ended`].
     pub fn forget(&self) -> Result<(), ClientError> {
         for _ in 0..WAITING {
-            if self.next(Some(Duration::ZERO))?.is_none() {
+            if self.hear(Some(Duration::ZERO))?.is_none() {
                 break;
             }
         }
@@ -257,8 +271,12 @@ impl Client {
     /// # Errors
     /// [`ClientError::Lost`], [`ClientError::Ended`].
     pub fn next(&self, patience: Option<Duration>) -> Result<Option<Said>, ClientError> {
-        if let Some(said) = self.early.borrow_mut().pop_front() {
-            return Ok(Some(said));
+        Ok(self.hear(patience)?.map(Said::from))
+    }
+
+    fn hear(&self, patience: Option<Duration>) -> Result<Option<Message>, ClientError> {
+        if let Some(message) = self.early.borrow_mut().pop_front() {
+            return Ok(Some(message));
         }
         let heard = match patience {
             Some(patience) => self.heard.recv_timeout(patience),
@@ -269,10 +287,7 @@ impl Client {
             Err(RecvTimeoutError::Disconnected) => Err(ClientError::Lost("its thread has ended".into())),
             Ok(Heard::Lost(cause)) => Err(ClientError::Lost(cause)),
             Ok(Heard::Message(message)) if is_the_end(&message) => Err(ClientError::Ended),
-            Ok(Heard::Message(message)) => {
-                let payload = json(&message);
-                Ok(Some(Said { topic: message.topic, payload }))
-            }
+            Ok(Heard::Message(message)) => Ok(Some(message)),
         }
     }
 }
@@ -288,13 +303,13 @@ impl Drop for Client {
     }
 }
 
-fn json(message: &Message) -> Value {
+fn parsed(message: &Message) -> Value {
     serde_json::from_slice(&message.payload).unwrap_or_default()
 }
 
 /// What the broker or the instrument itself leaves behind.
 fn is_the_end(message: &Message) -> bool {
-    message.topic == LIFE && json(message)["status"] == "Dead"
+    message.topic == LIFE && parsed(message)["status"] == "Dead"
 }
 
 fn message(topic: &str, payload: &Value) -> Message {

@@ -387,6 +387,29 @@ fn an_answer_comes_to_a_client_that_does_not_listen_while_others_flood() {
     service.wait();
 }
 
+#[test]
+fn a_late_answer_to_something_else_is_none() {
+    let _alone = alone();
+    let (broker, data) = (Mosquitto::start(), TempDir::new().unwrap());
+    let mut service = service(&on(&broker), data.path());
+    let client = Client::connect(&on(&broker).parse().unwrap(), "asks").unwrap();
+    let (_subscription, answers) = broker.subscribe("planktor/client/#");
+    client.request("light", json!({"action": "on"}), |_| ()).unwrap();
+    let first = answers.recv_timeout(PATIENCE).unwrap();
+    let (topic, answer) = first.split_once(' ').unwrap();
+    let stroke = json!({"action": "move", "direction": "FORWARD", "volume": 1, "flowrate": 3});
+    let ended = client.request("actuator/pump", stroke, |said| {
+        if said.payload["status"] == "Started" {
+            broker.publish(topic, &serde_json::from_str(answer).unwrap());
+            broker.publish("actuator/pump", &json!({"action": "stop"}));
+        }
+    });
+    assert!(matches!(ended, Err(ClientError::Interrupted)), "{ended:?}");
+    drop(client);
+    service.signal("TERM");
+    service.wait();
+}
+
 fn run_completions() -> Vec<u8> {
     run(&["completions", "bash"]).stdout
 }
