@@ -6,6 +6,7 @@ use crate::mqtt::{Address, Message, Outbox};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use planktor_drivers::Clock;
 use planktor_drivers::clock::Monotonic;
+use planktor_protocol::Instant;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -211,16 +212,17 @@ impl Client {
             correlation: Some(id.clone().into_bytes()),
             ..message(topic, &payload)
         })?;
-        let mut patience = Some(PATIENCE);
+        // Until the instrument has it.
+        let mut deadline = Some(Monotonic.now() + PATIENCE);
         loop {
-            let heard = self.hear(patience)?;
+            let heard = self.hear_until(deadline)?;
             let heard = heard.ok_or_else(|| ClientError::Silence { topic: topic.into() })?;
             if self.is_answer(&heard, &id) {
                 return answer(parsed(&heard));
             }
             let said = Said::from(heard);
             if said.payload["id"] == id {
-                patience = None;
+                deadline = None;
             }
             meanwhile(&said);
         }
@@ -237,10 +239,9 @@ impl Client {
             correlation: Some(id.clone().into_bytes()),
             ..message(&self.answers, &Value::Null)
         })?;
-        let (mut kept, deadline) = (vec![], Monotonic.now() + PATIENCE);
+        let (mut kept, deadline) = (vec![], Some(Monotonic.now() + PATIENCE));
         loop {
-            let heard = self.hear(Some(deadline - Monotonic.now()))?.filter(|_| Monotonic.now() <= deadline);
-            match heard {
+            match self.hear_until(deadline)? {
                 None => return Err(ClientError::Silence { topic: self.answers.clone() }),
                 Some(heard) if self.is_answer(&heard, &id) => return Ok(kept),
                 Some(heard) => kept.push(heard.into()),
@@ -272,6 +273,13 @@ impl Client {
     /// [`ClientError::Lost`], [`ClientError::Ended`].
     pub fn next(&self, patience: Option<Duration>) -> Result<Option<Said>, ClientError> {
         Ok(self.hear(patience)?.map(Said::from))
+    }
+
+    /// Until then, however much is said.
+    fn hear_until(&self, deadline: Option<Instant>) -> Result<Option<Message>, ClientError> {
+        let left = deadline.map(|deadline| deadline - Monotonic.now());
+        let in_time = |_: &Message| left != Some(Duration::ZERO);
+        Ok(self.hear(left)?.filter(in_time))
     }
 
     fn hear(&self, patience: Option<Duration>) -> Result<Option<Message>, ClientError> {

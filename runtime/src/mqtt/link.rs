@@ -8,6 +8,10 @@
 //! Every connection has a new client and event loop, so that no state of a broken connection can disturb the next
 //! one. What the event loop took from the outbox stays here until it is written (QoS 0) or acknowledged (QoS 1), and
 //! goes back into the outbox when the connection breaks.
+//!
+//! No more is written than the broker surely reads: who waits until he can write does not read, and a broker that waits until
+//! it can write to us would wait for ever. What is published with QoS 0 is not acknowledged; so the link takes back, from time
+//! to time, a subscription that it never had ([`PROBE`]): the broker answers in order, and nobody else sees it.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -45,6 +49,11 @@ const IN_FLIGHT: usize = 16;
 /// How many packet identifiers the event loop may use: more than [`IN_FLIGHT`], so that none is used twice at once.
 /// It reserves memory for each; its default of 65535 costs more than 10 MiB.
 const PACKET_IDENTIFIERS: u16 = 64;
+/// How many bytes may be written after a question whether those before it were read: little beside what any system holds
+/// for two ends that do not read.
+const UNREAD: usize = 64 * 1024;
+/// What is asked.
+const PROBE: &str = "planktor/link";
 
 /// Which broker to connect to, and how.
 #[derive(Clone, Debug)]
@@ -174,7 +183,8 @@ impl<I: FnMut(Message), S: FnMut(State)> Link<I, S> {
 
     /// One connection, from its attempt to its end; `Ok` after a goodbye.
     async fn connection(&mut self) -> Result<(), LinkError> {
-        let (client, mut events) = AsyncClient::new(self.mqtt.clone(), IN_FLIGHT + 2);
+        // All in flight, the subscriptions, a question and a goodbye.
+        let (client, mut events) = AsyncClient::new(self.mqtt.clone(), IN_FLIGHT + 3);
         let mut connection = Connection::new(client, self.outbox.clone(), self.patience);
         let end = loop {
             match connection.next(&mut events).await {
@@ -212,6 +222,7 @@ impl<I: FnMut(Message), S: FnMut(State)> Link<I, S> {
             }
             Event::Incoming(Packet::Publish(publish)) => self.deliver(publish),
             Event::Incoming(Packet::PubAck(ack)) => connection.acknowledged(ack.pkid),
+            Event::Incoming(Packet::UnsubAck(_)) => connection.has_been_read(),
             Event::Outgoing(Outgoing::Publish(identifier)) => connection.written(identifier),
             Event::Outgoing(Outgoing::Disconnect) => connection.said_goodbye = true,
             _ => {}
@@ -297,6 +308,10 @@ struct Connection {
     leaving: bool,
     said_goodbye: bool,
     in_flight: VecDeque<InFlight>,
+    /// Bytes that were handed over since it was last asked whether the broker has read them.
+    unread: usize,
+    /// Since when that is to be answered.
+    asked: Option<Instant>,
     /// When something last happened as it should.
     alive: Instant,
 }
@@ -320,6 +335,8 @@ impl Connection {
             leaving: false,
             said_goodbye: false,
             in_flight: VecDeque::with_capacity(IN_FLIGHT),
+            unread: 0,
+            asked: None,
             alive: Instant::now(),
         }
     }
@@ -346,8 +363,8 @@ impl Connection {
     /// When the connection counts as broken. The event loop's own pings do not tell: it sends none while it cannot
     /// write, and a broker that answers pings may still owe acknowledgements.
     fn deadline(&self) -> Instant {
-        let oldest = self.in_flight.front().map_or(self.alive, |m| m.since);
-        oldest + self.patience
+        let owed = self.in_flight.front().map(|m| m.since).into_iter().chain(self.asked);
+        owed.min().unwrap_or(self.alive) + self.patience
     }
 
     fn accepted(&mut self, ack: &ConnAck) {
@@ -356,7 +373,18 @@ impl Connection {
     }
 
     fn has_room(&self) -> bool {
-        self.subscribed && !self.leaving && self.in_flight.len() < IN_FLIGHT
+        self.subscribed && !self.leaving && self.in_flight.len() < IN_FLIGHT && self.unread < UNREAD
+    }
+
+    fn ask_whether_it_reads(&mut self) {
+        if self.asked.is_none() && self.unread >= UNREAD / 2 && self.client.try_unsubscribe(PROBE).is_ok() {
+            (self.asked, self.unread) = (Some(Instant::now()), 0);
+        }
+    }
+
+    fn has_been_read(&mut self) {
+        self.asked = None;
+        self.ask_whether_it_reads();
     }
 
     /// Gives messages to the event loop; says goodbye after the last one of a closed outbox.
@@ -385,7 +413,9 @@ impl Connection {
                 ..PublishProperties::default()
             },
         );
+        self.unread += message.packet_bound();
         self.in_flight.push_back(InFlight { message, since: Instant::now(), identifier: None });
+        self.ask_whether_it_reads();
     }
 
     /// The event loop writes in the order in which it was given the messages; identifier 0 means QoS 0.
@@ -495,18 +525,66 @@ mod tests {
         }
     }
 
+    fn options(port: u16) -> Options {
+        Options {
+            broker: Address::plain("127.0.0.1", port),
+            client_id: "link".into(),
+            subscriptions: vec!["command".into()],
+            hears_itself: false,
+            will: Message::default(),
+        }
+    }
+
     /// Takes a connection and its subscription; returns the stream and the body of the first publication.
     fn first_publication(listener: &TcpListener) -> (TcpStream, Vec<u8>) {
+        let mut stream = subscribed(listener);
+        let publication = read_until(&mut stream, PUBLISH_QOS_1);
+        (stream, publication)
+    }
+
+    /// Takes a connection and its subscription.
+    fn subscribed(listener: &TcpListener) -> TcpStream {
         let (mut stream, _) = listener.accept().unwrap();
         let limit = Some(Duration::from_secs(10));
         stream.set_read_timeout(limit).unwrap();
+        stream.set_write_timeout(limit).unwrap();
         read_until(&mut stream, 0x10);
         stream.write_all(&[0x20, 3, 0, 0, 0]).unwrap();
         let subscribe = read_until(&mut stream, SUBSCRIBE);
-        let granted = [0x90, 4, subscribe[0], subscribe[1], 0, 1];
-        stream.write_all(&granted).unwrap();
-        let publication = read_until(&mut stream, PUBLISH_QOS_1);
-        (stream, publication)
+        stream.write_all(&[0x90, 4, subscribe[0], subscribe[1], 0, 1]).unwrap();
+        stream
+    }
+
+    /// Both have more to say than anything between them holds.
+    #[tokio::test]
+    async fn a_broker_that_writes_and_does_not_read_meanwhile_is_heard() {
+        const COMMANDS: usize = 100_000;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let broker = std::thread::spawn(move || {
+            let mut stream = subscribed(&listener);
+            let command = [&[0x30, 100, 0, 7], &b"command"[..], &[0], &[b'x'; 90]].concat();
+            stream.write_all(&command.repeat(COMMANDS)).map(|()| stream)
+        });
+        let options = options(port);
+        let outbox = Outbox::new();
+        for _ in 0..crate::mqtt::outbox::CAPACITY {
+            outbox
+                .send(Message { topic: "s".into(), payload: vec![0; 32 << 10], ..Message::default() })
+                .unwrap();
+        }
+        let (mut heard, all) = (0, tokio::sync::Notify::new());
+        let incoming = |_| {
+            heard += 1;
+            if heard == COMMANDS {
+                all.notify_one();
+            }
+        };
+        tokio::select! {
+            () = serve(options, outbox, incoming, |_| {}) => panic!("it has ended"),
+            all = timeout(Duration::from_secs(20), all.notified()) => all.unwrap(),
+        }
+        broker.join().unwrap().unwrap();
     }
 
     #[tokio::test]
@@ -523,13 +601,7 @@ mod tests {
             (first, second)
         });
 
-        let options = Options {
-            broker: Address::plain("127.0.0.1", port),
-            client_id: "link".into(),
-            subscriptions: vec!["command".into()],
-            hears_itself: false,
-            will: Message::default(),
-        };
+        let options = options(port);
         let outbox = Outbox::new();
         let reply = Message { topic: "reply".into(), at_least_once: true, ..Message::default() };
         outbox.send(reply).unwrap();
