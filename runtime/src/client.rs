@@ -275,6 +275,24 @@ impl Client {
         Ok(self.hear(patience)?.map(Said::from))
     }
 
+    /// The next status of this kind; `None` if none comes for so long, however much else is said.
+    ///
+    /// # Errors
+    /// [`ClientError::Lost`], [`ClientError::Ended`].
+    pub fn next_of(
+        &self,
+        patience: Duration,
+        is_it: impl Fn(&Said) -> bool,
+    ) -> Result<Option<Said>, ClientError> {
+        let deadline = Some(Monotonic.now() + patience);
+        while let Some(said) = self.hear_until(deadline)?.map(Said::from) {
+            if is_it(&said) {
+                return Ok(Some(said));
+            }
+        }
+        Ok(None)
+    }
+
     /// Until then, however much is said.
     fn hear_until(&self, deadline: Option<Instant>) -> Result<Option<Message>, ClientError> {
         let left = deadline.map(|deadline| deadline - Monotonic.now());

@@ -410,6 +410,35 @@ fn a_late_answer_to_something_else_is_none() {
     service.wait();
 }
 
+#[test]
+fn a_ramp_is_calibrated_by_who_answers_its_questions() {
+    let _alone = alone();
+    let (broker, data) = (Mosquitto::start(), TempDir::new().unwrap());
+    let _service = service(&on(&broker), data.path());
+    let calibrate = |answers: &str| {
+        let arguments = ["calibrate", "ramp", "--volume-ul", "2", "--check-ml", "0.002"];
+        let mut command = planktor(&arguments);
+        command.env("PLANKTOR_BROKER", on(&broker));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut asking = command.spawn().unwrap();
+        asking.stdin.take().unwrap().write_all(answers.as_bytes()).unwrap();
+        let output = asking.wait_with_output().unwrap();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    };
+    let client = Client::connect(&on(&broker).parse().unwrap(), "asks").unwrap();
+    let amax =
+        || client.request("actuator/pump", json!({"action": "get-ramp"}), |_| ()).unwrap()["amax"].clone();
+    let timid = amax();
+    for (answers, why) in [("", "nobody is there to answer"), ("\n0.002\n\n0.0016\n", "refused")] {
+        let (kept, out, error) = calibrate(answers);
+        assert!(!kept && error.contains(why), "{answers:?}: {out} {error}");
+        assert_eq!(amax(), timid, "{answers:?}");
+    }
+    let (kept, out, error) = calibrate("\nmuch\n0,002\n\n0.002\n");
+    assert!(kept && out.contains("kept: ") && error.contains("\"much\" is no volume"), "{out} {error}");
+    assert!(amax().as_u64() > timid.as_u64(), "{out}");
+}
+
 fn run_completions() -> Vec<u8> {
     run(&["completions", "bash"]).stdout
 }

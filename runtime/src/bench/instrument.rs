@@ -228,7 +228,11 @@ impl Measured {
 
     fn status(&self) -> Result<(), ClientError> {
         self.client.send("led-operating-time", &json!({"action": "get"}))?;
-        self.until("status/led-operating-time", |_| true)
+        let topic = "status/led-operating-time";
+        match self.client.next_of(PATIENCE, |said| said.topic == topic)? {
+            Some(_) => Ok(()),
+            None => Err(ClientError::Silence { topic: topic.into() }),
+        }
     }
 
     /// The dashboard's acquisition, and what came of it.
@@ -354,18 +358,6 @@ impl Measured {
             self.flood.forget()?;
         }
         Ok(())
-    }
-
-    fn until(&self, topic: &str, is_it: impl Fn(&Value) -> bool) -> Result<(), ClientError> {
-        let deadline = Monotonic.now() + PATIENCE;
-        loop {
-            let left = deadline - Monotonic.now();
-            match self.client.next(Some(left))? {
-                Some(said) if said.topic == topic && is_it(&said.payload) => return Ok(()),
-                Some(_) => {}
-                None => return Err(ClientError::Silence { topic: topic.into() }),
-            }
-        }
     }
 
     /// The newest frame's.

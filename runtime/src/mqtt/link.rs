@@ -49,9 +49,9 @@ const IN_FLIGHT: usize = 16;
 /// How many packet identifiers the event loop may use: more than [`IN_FLIGHT`], so that none is used twice at once.
 /// It reserves memory for each; its default of 65535 costs more than 10 MiB.
 const PACKET_IDENTIFIERS: u16 = 64;
-/// How many bytes may be written after a question whether those before it were read: little beside what any system holds
-/// for two ends that do not read.
-const UNREAD: usize = 64 * 1024;
+/// After so many bytes it is asked whether they were read, and no more are written meanwhile than so many again: little beside
+/// what any system holds for two ends that do not read.
+const UNREAD: usize = 32 * 1024;
 /// What is asked.
 const PROBE: &str = "planktor/link";
 
@@ -222,7 +222,7 @@ impl<I: FnMut(Message), S: FnMut(State)> Link<I, S> {
             }
             Event::Incoming(Packet::Publish(publish)) => self.deliver(publish),
             Event::Incoming(Packet::PubAck(ack)) => connection.acknowledged(ack.pkid),
-            Event::Incoming(Packet::UnsubAck(_)) => connection.has_been_read(),
+            Event::Incoming(Packet::UnsubAck(_)) => connection.asked = None,
             Event::Outgoing(Outgoing::Publish(identifier)) => connection.written(identifier),
             Event::Outgoing(Outgoing::Disconnect) => connection.said_goodbye = true,
             _ => {}
@@ -376,17 +376,6 @@ impl Connection {
         self.subscribed && !self.leaving && self.in_flight.len() < IN_FLIGHT && self.unread < UNREAD
     }
 
-    fn ask_whether_it_reads(&mut self) {
-        if self.asked.is_none() && self.unread >= UNREAD / 2 && self.client.try_unsubscribe(PROBE).is_ok() {
-            (self.asked, self.unread) = (Some(Instant::now()), 0);
-        }
-    }
-
-    fn has_been_read(&mut self) {
-        self.asked = None;
-        self.ask_whether_it_reads();
-    }
-
     /// Gives messages to the event loop; says goodbye after the last one of a closed outbox.
     fn hand_over(&mut self) {
         while self.has_room() {
@@ -394,6 +383,10 @@ impl Connection {
                 break;
             };
             self.publish(message);
+        }
+        let is_due = self.unread >= UNREAD && self.asked.is_none();
+        if is_due && self.client.try_unsubscribe(PROBE).is_ok() {
+            (self.asked, self.unread) = (Some(Instant::now()), 0);
         }
         if self.has_room() && self.in_flight.is_empty() && self.outbox.is_closed() {
             self.leaving = self.client.try_disconnect().is_ok();
@@ -415,7 +408,6 @@ impl Connection {
         );
         self.unread += message.packet_bound();
         self.in_flight.push_back(InFlight { message, since: Instant::now(), identifier: None });
-        self.ask_whether_it_reads();
     }
 
     /// The event loop writes in the order in which it was given the messages; identifier 0 means QoS 0.

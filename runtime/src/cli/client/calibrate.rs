@@ -136,12 +136,15 @@ impl Guide {
     }
 
     fn comes_back(&self) -> Result<(), Failure> {
-        while let Some(said) = self.session.client.next(Some(COMES_BACK))? {
-            if said.topic == "planktor/status/device/pump" && said.payload["health"] == "present" {
-                return Ok(());
+        let is_back =
+            |said: &Said| said.topic == "planktor/status/device/pump" && said.payload["health"] == "present";
+        match self.session.client.next_of(COMES_BACK, is_back)? {
+            Some(_) => Ok(()),
+            None => {
+                Err("the pump did not come back after it stalled; nothing was changed: see planktor status"
+                    .into())
             }
         }
-        Err("the pump did not come back after it stalled; nothing was changed: see planktor status".into())
     }
 
     /// Pumps strokes, and learns what came out of them, mL, and how long one takes, s.
