@@ -3,7 +3,7 @@
 use crate::mqtt::link::{self, State};
 use crate::mqtt::outbox::OutboxError;
 use crate::mqtt::{Address, Message, Outbox};
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, bounded};
 use planktor_drivers::Clock;
 use planktor_drivers::clock::Monotonic;
 use planktor_protocol::Instant;
@@ -305,6 +305,11 @@ impl Client {
             return Ok(Some(message));
         }
         let heard = match patience {
+            // To wait for no time at all gives the core away, some ten times, where others want it.
+            Some(Duration::ZERO) => self.heard.try_recv().map_err(|error| match error {
+                TryRecvError::Empty => RecvTimeoutError::Timeout,
+                TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+            }),
             Some(patience) => self.heard.recv_timeout(patience),
             None => self.heard.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
