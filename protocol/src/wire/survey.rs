@@ -241,5 +241,6 @@ pub(super) fn status(survey: &Survey) -> Vec<Status> {
         instrument: Some(who.into()),
         reason: None,
     };
-    vec![status_of(STATUS, &status, false)]
+    // Whoever misses it asks again; what became of an acquisition is told once.
+    vec![Status { spare: true, ..status_of(STATUS, &status, false) }]
 }

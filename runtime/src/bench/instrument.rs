@@ -347,8 +347,8 @@ impl Measured {
     }
 
     fn flood(&self, commands: u32) -> Result<(), ClientError> {
-        let deadline = Monotonic.now() + PATIENCE;
         for _ in 0..commands {
+            let deadline = Monotonic.now() + PATIENCE;
             while !self.flood.offer("planktor/health", &json!({"action": "get"}))? {
                 if Monotonic.now() > deadline {
                     return Err(ClientError::Silence { topic: "planktor/health".into() });
