@@ -254,10 +254,9 @@ impl Measured {
             "action": "image", "pump_direction": "FORWARD", "volume": 0.006, "nb_frame": frames,
             "sleep": SETTLING.as_secs_f64(), "flowrate": 3,
         });
-        self.client.request("light", json!({"action": "on"}), |_| {})?;
-        let configure = json!({"action": "update_config", "config": config});
-        self.client.request("imager/image", configure, |_| {})?;
-        let answer = self.client.request("imager/image", image, |_| {})?;
+        self.ask("light", &json!({"action": "on"}))?;
+        self.ask("imager/image", &json!({"action": "update_config", "config": config}))?;
+        let answer = self.ask("imager/image", &image)?;
         let timed = self.metrics.timings().read().since(&before);
         for (figure, stage) in [
             (Figure::AlarmInUse, Stage::Alarm),
@@ -287,6 +286,17 @@ impl Measured {
         rounds.in_motion +=
             u32::try_from(truths.iter().filter(|t| t.in_motion()).count()).unwrap_or(u32::MAX);
         Ok(())
+    }
+
+    /// In a crowd a command may find no room: it is refused then, and given again.
+    fn ask(&self, topic: &str, command: &Value) -> Result<Value, ClientError> {
+        let deadline = Monotonic.now() + PATIENCE;
+        loop {
+            match self.client.request(topic, command.clone(), |_| {}) {
+                Err(ClientError::Refused(_)) if Monotonic.now() < deadline => {}
+                done => return done,
+            }
+        }
     }
 
     /// Long strokes that are stopped, the second half of them while other commands come as fast as they can.
