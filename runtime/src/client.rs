@@ -271,8 +271,8 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Lost`], [`ClientError::Ended`].
-    pub fn next(&self, patience: Option<Duration>) -> Result<Option<Said>, ClientError> {
-        Ok(self.hear(patience)?.map(Said::from))
+    pub fn next(&self, patience: Duration) -> Result<Option<Said>, ClientError> {
+        Ok(self.hear(Some(patience))?.map(Said::from))
     }
 
     /// The next status of this kind; `None` if none comes for so long, however much else is said.

@@ -358,12 +358,12 @@ fn our_own_client_does_everything_and_says_what_came_of_it() {
 fn an_answer_comes_to_a_client_that_does_not_listen_while_others_flood() {
     let _alone = alone();
     let (broker, data) = (Mosquitto::start(), TempDir::new().unwrap());
-    let mut service = service(&on(&broker), data.path());
+    let _service = service(&on(&broker), data.path());
     let address = on(&broker).parse().unwrap();
     let (deaf, other) =
         (Client::connect(&address, "deaf").unwrap(), Client::connect(&address, "other").unwrap());
-    let until = |is_it: &mut dyn FnMut(&Said) -> bool| {
-        while !is_it(&other.next(Some(PATIENCE)).unwrap().expect("the instrument speaks")) {}
+    let until = |is_it: fn(&Said) -> bool| {
+        other.next_of(PATIENCE, is_it).unwrap().expect("the instrument speaks");
     };
     let mut is_deaf = false;
     let stroke = json!({"action": "move", "direction": "FORWARD", "volume": 1, "flowrate": 3});
@@ -375,23 +375,20 @@ fn an_answer_comes_to_a_client_that_does_not_listen_while_others_flood() {
         let mut told = 0;
         while told < 2_000 {
             while other.offer("planktor/health", &json!({"action": "get"})).unwrap() {}
-            until(&mut |said| said.topic == "planktor/status/health");
+            until(|said| said.topic == "planktor/status/health");
             told += 1;
         }
         other.send("actuator/pump", &json!({"action": "stop"})).unwrap();
-        until(&mut |said| said.payload["status"] == "Interrupted");
+        until(|said| said.payload["status"] == "Interrupted");
     });
     assert!(matches!(ended, Err(ClientError::Interrupted)), "{ended:?}");
-    drop((deaf, other));
-    service.signal("TERM");
-    service.wait();
 }
 
 #[test]
 fn a_late_answer_to_something_else_is_none() {
     let _alone = alone();
     let (broker, data) = (Mosquitto::start(), TempDir::new().unwrap());
-    let mut service = service(&on(&broker), data.path());
+    let _service = service(&on(&broker), data.path());
     let client = Client::connect(&on(&broker).parse().unwrap(), "asks").unwrap();
     let (_subscription, answers) = broker.subscribe("planktor/client/#");
     client.request("light", json!({"action": "on"}), |_| ()).unwrap();
@@ -405,9 +402,6 @@ fn a_late_answer_to_something_else_is_none() {
         }
     });
     assert!(matches!(ended, Err(ClientError::Interrupted)), "{ended:?}");
-    drop(client);
-    service.signal("TERM");
-    service.wait();
 }
 
 #[test]

@@ -180,9 +180,10 @@ impl Axis {
         self.chip.set_position(self.position).map_err(fault)?;
         let target = self.position + usteps;
         if usteps == 0 {
-            let begun = Interval { from: now(), to: now() };
-            self.going = Some(Going { begun, nominal: Duration::ZERO, not_yet: begun.to, target });
-            return Ok(Expected { until: begun.to, look: begun.to });
+            let at = now();
+            let begun = Interval { from: at, to: at };
+            self.going = Some(Going { begun, nominal: Duration::ZERO, not_yet: at, target });
+            return Ok(Expected { until: at, look: at });
         }
         let vmax = tmc5160::velocity(usteps_per_s);
         let nominal = self.ramp.duration(usteps.unsigned_abs().into(), vmax);

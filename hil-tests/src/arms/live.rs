@@ -37,7 +37,7 @@ impl LiveArm {
             if now >= performance.late() {
                 return Err(performance.complaint());
             }
-            let said = self.client.next(Some(performance.late() - now)).map_err(|error| error.to_string())?;
+            let said = self.client.next(performance.late() - now).map_err(|error| error.to_string())?;
             let Some(said) = said else { continue };
             let deeds = performance.hears(&said.topic, &said.payload, Monotonic.now());
             self.carry_out(deeds)?;

@@ -147,7 +147,7 @@ impl Instrument {
     }
 
     fn listen(&mut self) {
-        let Some(said) = self.client.next(Some(GLANCE)).expect("the broker is there") else { return };
+        let Some(said) = self.client.next(GLANCE).expect("the broker is there") else { return };
         if let Some(device) = said.topic.strip_prefix("planktor/status/device/") {
             self.health.insert(device.into(), said.payload["health"].clone());
         }

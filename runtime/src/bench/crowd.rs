@@ -61,16 +61,16 @@ impl Crowd {
 
 /// One command of each, and whatever they have been told.
 fn flood(clients: &[Client], given: &AtomicU64) -> Result<(), ClientError> {
-    let mut pause = Some(PAUSE);
+    let mut is_full = true;
     for client in clients {
         if client.offer("planktor/health", &json!({"action": "get"}))? {
             given.fetch_add(1, Ordering::Relaxed);
-            pause = None;
+            is_full = false;
         }
         client.forget()?;
     }
-    if let (Some(_), Some(client)) = (pause, clients.first()) {
-        client.next(pause)?;
+    if let (true, Some(client)) = (is_full, clients.first()) {
+        client.next(PAUSE)?;
     }
     Ok(())
 }

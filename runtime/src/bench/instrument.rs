@@ -229,10 +229,8 @@ impl Measured {
     fn status(&self) -> Result<(), ClientError> {
         self.client.send("led-operating-time", &json!({"action": "get"}))?;
         let topic = "status/led-operating-time";
-        match self.client.next_of(PATIENCE, |said| said.topic == topic)? {
-            Some(_) => Ok(()),
-            None => Err(ClientError::Silence { topic: topic.into() }),
-        }
+        let said = self.client.next_of(PATIENCE, |said| said.topic == topic)?;
+        said.map(drop).ok_or_else(|| ClientError::Silence { topic: topic.into() })
     }
 
     /// The dashboard's acquisition, and what came of it.
@@ -351,7 +349,7 @@ impl Measured {
             if Monotonic.now() > deadline {
                 return Err(ClientError::Silence { topic: stage.word().into() });
             }
-            self.client.next(Some(LOOK_AGAIN))?;
+            self.client.next(LOOK_AGAIN)?;
         }
         Ok(())
     }
@@ -363,7 +361,7 @@ impl Measured {
                 if Monotonic.now() > deadline {
                     return Err(ClientError::Silence { topic: "planktor/health".into() });
                 }
-                self.flood.next(Some(LOOK_AGAIN))?;
+                self.flood.next(LOOK_AGAIN)?;
             }
             self.flood.forget()?;
         }

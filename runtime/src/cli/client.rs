@@ -553,7 +553,7 @@ impl Session {
 
     fn watch(self) -> Result<(), Failure> {
         loop {
-            if let Some(Said { topic, payload }) = self.client.next(Some(Duration::from_secs(3600)))? {
+            if let Some(Said { topic, payload }) = self.client.next(Duration::from_secs(3600))? {
                 if self.json {
                     print(json!({"topic": topic, "payload": payload}));
                 } else {

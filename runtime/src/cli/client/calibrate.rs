@@ -138,13 +138,8 @@ impl Guide {
     fn comes_back(&self) -> Result<(), Failure> {
         let is_back =
             |said: &Said| said.topic == "planktor/status/device/pump" && said.payload["health"] == "present";
-        match self.session.client.next_of(COMES_BACK, is_back)? {
-            Some(_) => Ok(()),
-            None => {
-                Err("the pump did not come back after it stalled; nothing was changed: see planktor status"
-                    .into())
-            }
-        }
+        let why = "the pump did not come back after it stalled; nothing was changed: see planktor status";
+        self.session.client.next_of(COMES_BACK, is_back)?.map(drop).ok_or_else(|| why.into())
     }
 
     /// Pumps strokes, and learns what came out of them, mL, and how long one takes, s.
