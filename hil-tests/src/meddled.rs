@@ -9,40 +9,74 @@ use std::sync::Arc;
 /// A line on which motor drivers call, or why it cannot be had.
 pub type Wired = Result<DiagLine, Fault>;
 
-/// A board with something between it and the drivers.
+/// What comes between a driver and its bus.
+type OnSpi = dyn Fn(Spi, Axis) -> Result<Spi, Fault> + Send + Sync;
+/// What comes between a driver and its enable pin.
+type OnEnable = dyn Fn(Enable) -> Enable + Send + Sync;
+/// What becomes of the motor drivers' lines.
+type OnDiag = dyn Fn(Vec<Wired>) -> Vec<Wired> + Send + Sync;
+/// What comes between the camera's actor and the camera.
+type OnCamera = dyn Fn(Box<dyn Camera>) -> Result<Box<dyn Camera>, Fault> + Send + Sync;
+
+/// A board with something between it and the drivers. What is between may have a memory: it is the board's, and outlives
+/// whoever opens its devices.
+#[derive(Clone)]
 pub struct Meddled {
-    /// The board itself.
-    pub board: Arc<dyn Board>,
-    /// What comes between a driver and its bus.
-    pub meddle: fn(Spi, Axis) -> Spi,
-    /// What comes between a driver and its enable pin.
-    pub enable: fn(Enable) -> Enable,
-    /// What becomes of the motor drivers' lines.
-    pub diag: fn(Vec<Wired>) -> Vec<Wired>,
-    /// What comes between the camera's actor and the camera.
-    pub camera: fn(Box<dyn Camera>) -> Box<dyn Camera>,
+    board: Arc<dyn Board>,
+    spi: Arc<OnSpi>,
+    enable: Arc<OnEnable>,
+    diag: Arc<OnDiag>,
+    camera: Arc<OnCamera>,
 }
 
 impl Meddled {
     /// With nothing in between.
     pub fn of(board: Arc<dyn Board>) -> Self {
-        Self { board, meddle: |spi, _| spi, enable: |pin| pin, diag: |lines| lines, camera: |camera| camera }
+        Self {
+            board,
+            spi: Arc::new(|spi, _| Ok(spi)),
+            enable: Arc::new(|pin| pin),
+            diag: Arc::new(|lines| lines),
+            camera: Arc::new(Ok),
+        }
+    }
+
+    /// With this between the drivers and their buses, or instead of them.
+    #[must_use]
+    pub fn spi(self, between: impl Fn(Spi, Axis) -> Result<Spi, Fault> + Send + Sync + 'static) -> Self {
+        Self { spi: Arc::new(between), ..self }
+    }
+
+    /// With this between the drivers and their enable pins.
+    #[must_use]
+    pub fn enable(self, between: impl Fn(Enable) -> Enable + Send + Sync + 'static) -> Self {
+        Self { enable: Arc::new(between), ..self }
+    }
+
+    /// With this instead of the lines on which motor drivers call.
+    #[must_use]
+    pub fn diag(self, instead: impl Fn(Vec<Wired>) -> Vec<Wired> + Send + Sync + 'static) -> Self {
+        Self { diag: Arc::new(instead), ..self }
+    }
+
+    /// With this between the camera and its actor, or instead of it.
+    #[must_use]
+    pub fn camera(
+        self,
+        between: impl Fn(Box<dyn Camera>) -> Result<Box<dyn Camera>, Fault> + Send + Sync + 'static,
+    ) -> Self {
+        Self { camera: Arc::new(between), ..self }
     }
 }
 
 struct MeddledHalf {
     half: Box<dyn Hardware>,
-    meddle: fn(Spi, Axis) -> Spi,
-    enable: fn(Enable) -> Enable,
-    diag: fn(Vec<Wired>) -> Vec<Wired>,
-    camera: fn(Box<dyn Camera>) -> Box<dyn Camera>,
+    by: Meddled,
 }
 
 impl Board for Meddled {
     fn hardware(&self) -> Box<dyn Hardware> {
-        let Self { board, meddle, enable, diag, camera } = self;
-        let half = board.hardware();
-        Box::new(MeddledHalf { half, meddle: *meddle, enable: *enable, diag: *diag, camera: *camera })
+        Box::new(MeddledHalf { half: self.board.hardware(), by: self.clone() })
     }
     fn slow_buses(&self) -> Box<dyn SlowBuses> {
         self.board.slow_buses()
@@ -51,25 +85,25 @@ impl Board for Meddled {
 
 impl Hardware for MeddledHalf {
     fn pump_spi(&self) -> Result<Spi, Fault> {
-        Ok((self.meddle)(self.half.pump_spi()?, Axis::Pump))
+        (self.by.spi)(self.half.pump_spi()?, Axis::Pump)
     }
     fn focus_spi(&self) -> Result<Spi, Fault> {
-        Ok((self.meddle)(self.half.focus_spi()?, Axis::Focus))
+        (self.by.spi)(self.half.focus_spi()?, Axis::Focus)
     }
     fn pump_enable(&self) -> Enable {
-        (self.enable)(self.half.pump_enable())
+        (self.by.enable)(self.half.pump_enable())
     }
     fn focus_enable(&self) -> Enable {
-        (self.enable)(self.half.focus_enable())
+        (self.by.enable)(self.half.focus_enable())
     }
     fn diag(&self) -> Vec<Wired> {
-        (self.diag)(self.half.diag())
+        (self.by.diag)(self.half.diag())
     }
     fn strobe(&self) -> Result<Option<Output>, Fault> {
         self.half.strobe()
     }
     fn camera(&self) -> Result<Box<dyn Camera>, Fault> {
-        Ok((self.camera)(self.half.camera()?))
+        (self.by.camera)(self.half.camera()?)
     }
 }
 

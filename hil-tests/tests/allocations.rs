@@ -185,8 +185,8 @@ impl Bench {
     fn start(data: PathBuf) -> Self {
         let system = System::new();
         let twin = Arc::new(twin(Settings::SMALL_FRAME));
-        let camera = |camera| Box::new(Plain { camera, next: Cell::new(None) }) as Box<dyn Camera>;
-        let board = Arc::new(Meddled { camera, ..Meddled::of(twin) });
+        let plain = |camera| Ok(Box::new(Plain { camera, next: Cell::new(None) }) as Box<dyn Camera>);
+        let board = Arc::new(Meddled::of(twin).camera(plain));
         let config = Config {
             real_time: true,
             kept_free: 0,

@@ -123,8 +123,10 @@ pub struct Rounds {
     pub condition: String,
     /// One after the other.
     pub rounds: Vec<Round>,
-    /// Frames whose possible begin was missed, and all frames.
+    /// Frames whose possible begin was missed.
     pub frame_starts_missed: u32,
+    /// Frames that never came, or were not still, and were taken again.
+    pub lost: u64,
     /// All frames.
     pub frames: u32,
     /// Frames that were exposed in motion.
@@ -218,6 +220,8 @@ pub struct Report {
     pub idle: Idle,
     /// Idle, under load, and in a crowd, as was asked for.
     pub conditions: Vec<Rounds>,
+    /// Why the round that was begun last was not measured, nor any after it.
+    pub ended_early: Option<String>,
 }
 
 impl Report {
@@ -226,12 +230,13 @@ impl Report {
         let conditions = self.conditions.iter().map(|rounds| {
             serde_json::json!({
                 "condition": rounds.condition, "rounds": rounds.rounds.len(), "frames": rounds.frames,
-                "frame_starts_missed": rounds.frame_starts_missed, "in_motion": rounds.in_motion, "figures": rounds.rows(),
+                "frame_starts_missed": rounds.frame_starts_missed, "lost": rounds.lost, "in_motion": rounds.in_motion,
+                "figures": rounds.rows(),
             })
         });
         serde_json::json!({
             "machine": self.machine, "version": env!("CARGO_PKG_VERSION"), "scheduled": self.scheduled, "date": self.date,
-            "idle": self.idle, "conditions": conditions.collect::<Vec<_>>(),
+            "idle": self.idle, "conditions": conditions.collect::<Vec<_>>(), "ended_early": self.ended_early,
         })
     }
 
@@ -242,9 +247,9 @@ impl Report {
         let (cpu, mib) = (cpu * 100.0, resident as f64 / f64::from(1 << 20));
         text.push_str(&format!("idle, camera closed, page and broker on: {cpu:.2} % of one core, {mib:.1} MiB resident ({seconds:.0} s)\n"));
         for rounds in &self.conditions {
-            let Rounds { condition, rounds: all, frame_starts_missed, frames, in_motion } = rounds;
+            let Rounds { condition, rounds: all, frame_starts_missed, lost, frames, in_motion } = rounds;
             text.push_str(&format!(
-                "\n{condition}: {} rounds, {frames} frames, {frame_starts_missed} frame starts missed, {in_motion} exposed in motion\n\n",
+                "\n{condition}: {} rounds, {frames} frames, {frame_starts_missed} frame starts missed, {lost} lost, {in_motion} exposed in motion\n\n",
                 all.len()
             ));
             text.push_str("| ms | n | p50 | p99 | p99.9 | most | p50 by reference | p99 by reference |\n|---|---|---|---|---|---|---|---|\n");
@@ -311,8 +316,8 @@ mod tests {
         let idle = Idle { cpu: 0.001, resident: 20 << 20, seconds: 10.0 };
         let conditions = vec![Rounds { condition: "idle".into(), rounds, frames: 1, ..Rounds::default() }];
         let text = |text: &str| text.to_owned();
-        let report =
-            Report { machine: text("m<1>"), scheduled: text("s"), date: text("d"), idle, conditions };
+        let (machine, scheduled, date) = (text("m<1>"), text("s"), text("d"));
+        let report = Report { machine, scheduled, date, idle, conditions, ended_early: None };
         assert!(report.table().contains("| overhead of a frame | 1 |"), "{}", report.table());
         assert_eq!(report.json()["conditions"][0]["figures"][1]["figure"], "overhead");
         let plot = report.plot();

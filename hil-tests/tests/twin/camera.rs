@@ -3,15 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use planktor_drivers::board::{Board, DiagLine, Enable, Hardware, Output, SlowBuses, Spi};
+use planktor_drivers::board::Board;
 use planktor_drivers::devices::camera::{Camera, Prediction};
+use planktor_hil_tests::meddled::Meddled;
 use planktor_hil_tests::{Scenario, dashboard, image, update_config};
 use planktor_protocol::camera::{Frame, Mode, Settings};
 use planktor_protocol::{Fault, Instant};
 use planktor_runtime::dataset;
 use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// How often it must be asked until it is open.
@@ -19,60 +20,11 @@ const SLOW: u32 = 10;
 /// After so many frames the first one is unplugged.
 const UNPLUGGED: u32 = 2;
 
-/// A board with such a camera.
-struct Shelf {
-    board: Arc<dyn Board>,
-}
-
-struct Half {
-    half: Box<dyn Hardware>,
-    opened: Rc<Cell<u32>>,
-}
-
 struct Loose {
     camera: Box<dyn Camera>,
     asked: Cell<u32>,
     frames: u32,
     first: bool,
-}
-
-impl Board for Shelf {
-    fn hardware(&self) -> Box<dyn Hardware> {
-        Box::new(Half { half: self.board.hardware(), opened: Rc::default() })
-    }
-    fn slow_buses(&self) -> Box<dyn SlowBuses> {
-        self.board.slow_buses()
-    }
-}
-
-impl Hardware for Half {
-    fn pump_spi(&self) -> Result<Spi, Fault> {
-        self.half.pump_spi()
-    }
-    fn focus_spi(&self) -> Result<Spi, Fault> {
-        self.half.focus_spi()
-    }
-    fn pump_enable(&self) -> Enable {
-        self.half.pump_enable()
-    }
-    fn focus_enable(&self) -> Enable {
-        self.half.focus_enable()
-    }
-    fn diag(&self) -> Vec<Result<DiagLine, Fault>> {
-        self.half.diag()
-    }
-    fn strobe(&self) -> Result<Option<Output>, Fault> {
-        self.half.strobe()
-    }
-    /// The second time it is not back yet.
-    fn camera(&self) -> Result<Box<dyn Camera>, Fault> {
-        let nth = self.opened.replace(self.opened.get() + 1);
-        if nth == 1 {
-            return Err(Fault::CameraMissing);
-        }
-        let camera = self.half.camera()?;
-        Ok(Box::new(Loose { camera, asked: Cell::new(0), frames: 0, first: nth == 0 }))
-    }
 }
 
 impl Camera for Loose {
@@ -111,7 +63,15 @@ fn a_slow_camera_is_waited_for_and_one_that_is_unplugged_is_named_and_taken_back
     let mut script = dashboard("unplugged", 5);
     script.push((ms(20_000), update_config("back", 2)));
     script.push((ms(20_200), image(2)));
-    let wrap = Box::new(|twin| Arc::new(Shelf { board: Arc::new(twin) }) as Arc<dyn Board>);
+    let opened = AtomicU32::new(0);
+    // The second time it is not back yet.
+    let loose = move |camera| match opened.fetch_add(1, Ordering::Relaxed) {
+        1 => Err(Fault::CameraMissing),
+        nth => {
+            Ok(Box::new(Loose { camera, asked: Cell::new(0), frames: 0, first: nth == 0 }) as Box<dyn Camera>)
+        }
+    };
+    let wrap = Box::new(|twin| Arc::new(Meddled::of(Arc::new(twin)).camera(loose)) as Arc<dyn Board>);
     let scenario = Scenario::new(script, ms(60_000)).until("status/imager", "Done");
     let played = Scenario { wrap: Some(wrap), ..scenario }.play();
 

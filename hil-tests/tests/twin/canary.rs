@@ -5,8 +5,7 @@
 
 use embedded_hal::digital::{ErrorKind, ErrorType, OutputPin};
 use planktor_actors::journal::Journal;
-use planktor_drivers::board::{Board, DiagLine, Enable, Hardware, Output, SlowBuses, Spi};
-use planktor_drivers::devices::camera::Camera;
+use planktor_drivers::board::{Enable, Spi};
 use planktor_drivers::disk::{Disk, Kind};
 use planktor_hil_tests::explorer::episode::episode;
 use planktor_hil_tests::explorer::{self, Law, Sabotage};
@@ -21,7 +20,7 @@ use serde_json::json;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Seeds that are tried until the law is seen to be broken; another law that falls first is no answer.
@@ -53,15 +52,15 @@ fn nothing_else(episode: &mut Scenario) {
     episode.faults.clear();
 }
 
-fn with_board(meddle: fn(Spi, Axis) -> Spi, enable: fn(Enable) -> Enable) -> Sabotage {
+fn with_board(meddle: impl FnOnce(Meddled) -> Meddled + 'static) -> Sabotage {
     let instrument = move |play: &mut Play| {
-        play.config.board = Arc::new(Meddled { meddle, enable, ..Meddled::of(play.config.board.clone()) });
+        play.config.board = Arc::new(meddle(Meddled::of(play.config.board.clone())));
     };
     Sabotage { instrument: Some(Box::new(instrument)), ..Sabotage::default() }
 }
 
 fn with_spi(meddle: fn(Spi, Axis) -> Spi) -> Sabotage {
-    with_board(meddle, |enable| enable)
+    with_board(move |board| board.spi(move |spi, axis| Ok(meddle(spi, axis))))
 }
 
 fn with_disk(wrap: impl FnOnce(Box<dyn Disk>) -> Other + 'static) -> Sabotage {
@@ -253,7 +252,8 @@ impl OutputPin for Sticky {
 
 #[test]
 fn a_motor_that_keeps_its_current_is_seen() {
-    breaks(Law::Safe, nothing_else, || with_board(|spi, _| spi, |enable| Enable::new(Sticky(enable))));
+    let sticky = |board: Meddled| board.enable(|enable| Enable::new(Sticky(enable)));
+    breaks(Law::Safe, nothing_else, || with_board(sticky));
 }
 
 #[test]
@@ -405,55 +405,12 @@ fn a_device_that_is_not_picked_up_again_is_seen() {
             "when": {"after": {"topic": "status/pump", "status": "Started", "count": 3}}}"#;
         episode.faults = vec![serde_json::from_str(fault).unwrap()];
     };
-    let never_again = move || {
-        let instrument = move |play: &mut Play| {
-            play.config.board = Arc::new(OnlyOnce(play.config.board.clone()));
-        };
-        Sabotage { instrument: Some(Box::new(instrument)), ..Sabotage::default() }
+    let only_once = |board: Meddled| {
+        let given = AtomicBool::new(false);
+        board.spi(move |spi, axis| match axis {
+            Axis::Pump if given.swap(true, Ordering::Relaxed) => Err(Fault::Bus("the motor driver")),
+            Axis::Pump | Axis::Focus => Ok(spi),
+        })
     };
-    breaks(Law::Recovers, reset, never_again);
-}
-
-/// A board that gives out the pump's bus once.
-struct OnlyOnce(Arc<dyn Board>);
-
-impl Board for OnlyOnce {
-    fn hardware(&self) -> Box<dyn Hardware> {
-        Box::new(OnlyOnceHalf { half: self.0.hardware(), given: std::cell::Cell::new(false) })
-    }
-    fn slow_buses(&self) -> Box<dyn SlowBuses> {
-        self.0.slow_buses()
-    }
-}
-
-struct OnlyOnceHalf {
-    half: Box<dyn Hardware>,
-    given: std::cell::Cell<bool>,
-}
-
-impl Hardware for OnlyOnceHalf {
-    fn pump_spi(&self) -> Result<Spi, Fault> {
-        if self.given.replace(true) {
-            return Err(Fault::Bus("the motor driver"));
-        }
-        self.half.pump_spi()
-    }
-    fn focus_spi(&self) -> Result<Spi, Fault> {
-        self.half.focus_spi()
-    }
-    fn pump_enable(&self) -> Enable {
-        self.half.pump_enable()
-    }
-    fn focus_enable(&self) -> Enable {
-        self.half.focus_enable()
-    }
-    fn diag(&self) -> Vec<Result<DiagLine, Fault>> {
-        self.half.diag()
-    }
-    fn strobe(&self) -> Result<Option<Output>, Fault> {
-        self.half.strobe()
-    }
-    fn camera(&self) -> Result<Box<dyn Camera>, Fault> {
-        self.half.camera()
-    }
+    breaks(Law::Recovers, reset, || with_board(only_once));
 }

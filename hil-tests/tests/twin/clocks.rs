@@ -11,7 +11,7 @@ use planktor_drivers::devices::motor::{Look, Motor};
 use planktor_drivers::devices::oscillator::Oscillator;
 use planktor_drivers::devices::pump::Pump;
 use planktor_drivers::stop::StopLine;
-use planktor_hil_tests::meddled::{Meddled, changed, send};
+use planktor_hil_tests::meddled::{Meddled, Wired, changed, send};
 use planktor_hil_tests::{Scenario, Seen, dashboard, message, record};
 use planktor_protocol::motion::ChipClock;
 use planktor_protocol::pump::Move;
@@ -175,11 +175,11 @@ impl Foreseen for Restless {
 #[test]
 fn who_is_called_for_nothing_sees_the_end_when_he_would_have_seen_it() {
     let restless = |scenario: &mut Scenario| {
-        let diag = |_| {
+        let diag = |_: Vec<Wired>| {
             let falls = Falls::Foreseen(Box::new(Restless(AtomicU64::new(0))));
             vec![Ok(DiagLine { name: "restless", falls }), Err(protocol::Fault::Missing("GPIO20"))]
         };
-        let wrap = move |twin| Arc::new(Meddled { diag, ..Meddled::of(Arc::new(twin)) }) as Arc<dyn Board>;
+        let wrap = move |twin| Arc::new(Meddled::of(Arc::new(twin)).diag(diag)) as Arc<dyn Board>;
         scenario.wrap = Some(Box::new(wrap));
     };
     for clock_hz in [10.8e6, 13.2e6] {

@@ -186,8 +186,8 @@ fn a_target_or_a_mode_that_is_disturbed_on_its_way_is_noticed_before_the_stage_i
         let up = json!({"action": "move", "direction": "UP", "distance": 20});
         let script = vec![(ms(100), message("actuator/focus", &up))];
         let wrap = Box::new(move |twin| {
-            let board: Arc<dyn Board> = Arc::new(twin);
-            Arc::new(Meddled { meddle, ..Meddled::of(board) }) as Arc<dyn Board>
+            let meddled = Meddled::of(Arc::new(twin)).spi(move |spi, axis| Ok(meddle(spi, axis)));
+            Arc::new(meddled) as Arc<dyn Board>
         });
         let played = Scenario { wrap: Some(wrap), ..Scenario::new(script, ms(20_000)) }.play();
         assert!(played.count("status/focus", "Error") == 1, "{:?}", played.statuses("status/focus"));

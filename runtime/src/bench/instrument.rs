@@ -12,7 +12,7 @@ use crate::mqtt::Address;
 use crate::mqtt::door::Role;
 use crate::service::{Options, Service};
 use crate::web;
-use planktor_actors::timing::{Distribution, Histogram, Stage};
+use planktor_actors::timing::{Distribution, Histogram, Miss, Stage};
 use planktor_drivers::Clock;
 use planktor_drivers::clock::{Computer, Monotonic, WallClock};
 use planktor_drivers::disk::FileSystem;
@@ -58,8 +58,8 @@ pub struct Bench {
     pub frames: u32,
     /// Under load, too.
     pub load: bool,
-    /// In a crowd, too.
-    pub crowd: bool,
+    /// In a crowd, too, with so many frames in each round.
+    pub crowd: Option<u32>,
     /// Where data sets are written, and removed again.
     pub folder: PathBuf,
     /// Told what is measured next.
@@ -78,10 +78,10 @@ struct Measured {
 }
 
 impl Bench {
-    /// Measures everything.
+    /// Measures everything. What fails in the middle leaves what was measured before.
     ///
     /// # Errors
-    /// The instrument cannot be started, refuses something, or the disk does.
+    /// The instrument cannot be started or ended.
     pub fn run(&self) -> Result<Report, Box<dyn Error>> {
         let data = tempfile::TempDir::with_prefix_in("planktor-bench-", &self.folder)?;
         let up = i64::try_from(Monotonic.now().nanos() / 1_000).unwrap_or(0);
@@ -118,7 +118,9 @@ impl Bench {
             broker: service.broker().clone(),
             page: service.page().ok_or("the page is not served")?,
         };
-        let conditions = self.conditions(&measured);
+        let mut conditions = ["idle", Load::NAME, "in a crowd"]
+            .map(|condition| Rounds { condition: condition.into(), ..Rounds::default() });
+        let ended = self.conditions(&measured, &mut conditions);
         drop(measured);
         service.shut_down();
         service.wait()?;
@@ -128,32 +130,31 @@ impl Bench {
             scheduled,
             date: Computer.utc().rfc3339(),
             idle,
-            conditions: conditions?,
+            conditions: conditions.into_iter().filter(|rounds| !rounds.rounds.is_empty()).collect(),
+            ended_early: ended.err().map(|error| error.to_string()),
         })
     }
 
-    fn conditions(&self, measured: &Measured) -> Result<Vec<Rounds>, Box<dyn Error>> {
-        let mut idle = Rounds { condition: "idle".into(), ..Rounds::default() };
-        let mut loaded = Rounds { condition: Load::NAME.into(), ..Rounds::default() };
-        let mut crowded = Rounds { condition: "in a crowd".into(), ..Rounds::default() };
+    fn conditions(&self, measured: &Measured, all: &mut [Rounds; 3]) -> Result<(), Box<dyn Error>> {
+        let [idle, loaded, crowded] = all;
         for n in 1..=self.rounds {
             (self.say)(&format!("round {n} of {}", self.rounds));
-            measured.round(&mut idle, n, self.frames)?;
+            measured.round(idle, n, self.frames)?;
             if self.load {
                 (self.say)(&format!("round {n} of {}, under load", self.rounds));
                 let no =
                     |error| format!("stress-ng cannot be started: {error}; install the package stress-ng");
                 let _load = Load::begin().map_err(no)?;
-                measured.round(&mut loaded, n, self.frames)?;
+                measured.round(loaded, n, self.frames)?;
             }
-            if self.crowd {
+            if let Some(frames) = self.crowd {
                 (self.say)(&format!("round {n} of {}, in a crowd", self.rounds));
                 let crowd = Crowd::begin(&measured.broker, measured.page)?;
-                measured.round(&mut crowded, n, self.frames)?;
+                measured.round(crowded, n, frames)?;
                 crowded.condition = crowd.name();
             }
         }
-        Ok([idle, loaded, crowded].into_iter().filter(|rounds| !rounds.rounds.is_empty()).collect())
+        Ok(())
     }
 }
 
@@ -279,6 +280,7 @@ impl Measured {
         }
         round.insert(Figure::Overhead, overhead.read());
         round.insert(Figure::EndKnown, end_known.read());
+        rounds.lost += timed.misses(Miss::Frame);
         rounds.frames += u32::try_from(truths.len()).unwrap_or(u32::MAX);
         rounds.frame_starts_missed += parts.iter().map(|parts| parts.missed).sum::<u32>();
         rounds.in_motion +=

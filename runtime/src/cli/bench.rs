@@ -16,9 +16,10 @@ pub(crate) struct Bench {
     /// Measure each round under load as well: stress-ng on all cores
     #[arg(long)]
     load: bool,
-    /// And in a crowd: 64 MQTT clients that give commands as fast as they can, and 8 viewers
-    #[arg(long)]
-    crowd: bool,
+    /// And in a crowd: 64 MQTT clients that give commands as fast as they can, and 8 viewers; with so many frames in each
+    /// round, if not as many as otherwise
+    #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u32).range(2..=900))]
+    crowd: Option<Option<u32>>,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -33,6 +34,7 @@ impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let Self { rounds, frames, load, crowd, json, plot, data } = self;
         let say = Box::new(|what: &str| eprintln!("planktor: measuring: {what}"));
+        let crowd = crowd.map(|crowded| crowded.unwrap_or(frames));
         let report = Measure { rounds, frames, load, crowd, folder: data.create()?, say }.run()?;
         if let Some(file) = plot {
             write(&file, &report.plot())?;
@@ -41,7 +43,10 @@ impl Bench {
             true => print(format_args!("{:#}", report.json())),
             false => print(report.table().trim_end()),
         }
-        Ok(ExitCode::SUCCESS)
+        match report.ended_early {
+            Some(why) => Err(format!("not all of it was measured: {why}").into()),
+            None => Ok(ExitCode::SUCCESS),
+        }
     }
 }
 
