@@ -1,5 +1,5 @@
 # What every virtual machine here is made of: Debian's kernel, unpacked and not installed, and an initramfs with busybox,
-# some of its modules and some programs. Sourced by vm/vm.sh and power/power.sh; the calling script has set `-euo pipefail`.
+# some of its modules and some programs. Sourced by the scripts in the folders beside it, which have set `-euo pipefail`.
 # shellcheck shell=bash
 
 # The packages of those `command:package` that are not there, a word each.

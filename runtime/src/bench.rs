@@ -21,6 +21,8 @@ use std::time::Duration;
 pub enum Figure {
     /// Reference: a bare loop of absolute sleeps of 1 ms in a thread of the same priority.
     BareLoop,
+    /// Reference: the same by cyclictest of the rt-tests, where it is installed.
+    Cyclictest,
     /// An alarm every millisecond to an actor, on an arbiter of its own of the same priority.
     Alarm,
     /// An alarm of the instrument while it acquires.
@@ -53,8 +55,9 @@ pub enum Figure {
 
 impl Figure {
     /// Every one, in the order of a report.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::BareLoop,
+        Self::Cyclictest,
         Self::Alarm,
         Self::AlarmInUse,
         Self::Overhead,
@@ -75,6 +78,7 @@ impl Figure {
     pub fn name(self) -> &'static str {
         match self {
             Self::BareLoop => "bare loop of 1 ms sleeps",
+            Self::Cyclictest => "cyclictest",
             Self::Alarm => "alarm to an actor, every 1 ms",
             Self::AlarmInUse => "alarm, while it acquires",
             Self::Overhead => "overhead of a frame",
@@ -100,6 +104,7 @@ impl Figure {
             Self::Encode => Some(Self::BareEncoder),
             Self::Record => Some(Self::BareWrite),
             Self::BareLoop
+            | Self::Cyclictest
             | Self::Overhead
             | Self::EndKnown
             | Self::Stop
@@ -131,6 +136,10 @@ pub struct Rounds {
     pub frames: u32,
     /// Frames that were exposed in motion.
     pub in_motion: u32,
+    /// How long all rounds took, s.
+    pub seconds: f64,
+    /// Processor time that the host of a virtual machine gave to others meanwhile, of all cores together, s.
+    pub stolen: f64,
 }
 
 /// A figure's line in a report.
@@ -231,7 +240,7 @@ impl Report {
             serde_json::json!({
                 "condition": rounds.condition, "rounds": rounds.rounds.len(), "frames": rounds.frames,
                 "frame_starts_missed": rounds.frame_starts_missed, "lost": rounds.lost, "in_motion": rounds.in_motion,
-                "figures": rounds.rows(),
+                "seconds": rounds.seconds, "stolen_s": rounds.stolen, "figures": rounds.rows(),
             })
         });
         serde_json::json!({
@@ -247,10 +256,12 @@ impl Report {
         let (cpu, mib) = (cpu * 100.0, resident as f64 / f64::from(1 << 20));
         text.push_str(&format!("idle, camera closed, page and broker on: {cpu:.2} % of one core, {mib:.1} MiB resident ({seconds:.0} s)\n"));
         for rounds in &self.conditions {
-            let Rounds { condition, rounds: all, frame_starts_missed, lost, frames, in_motion } = rounds;
+            let Rounds { condition, frame_starts_missed, lost, frames, in_motion, seconds, stolen, .. } =
+                rounds;
             text.push_str(&format!(
-                "\n{condition}: {} rounds, {frames} frames, {frame_starts_missed} frame starts missed, {lost} lost, {in_motion} exposed in motion\n\n",
-                all.len()
+                "\n{condition}: {} rounds, {frames} frames, {frame_starts_missed} frame starts missed, {lost} lost, {in_motion} exposed in motion \
+                 (of {seconds:.0} s a host took {stolen:.2} s of processors)\n\n",
+                rounds.rounds.len()
             ));
             text.push_str("| ms | n | p50 | p99 | p99.9 | most | p50 by reference | p99 by reference |\n|---|---|---|---|---|---|---|---|\n");
             for Row { figure, n, p50_ms, p99_ms, p999_ms, most_ms, p50_ratio, p99_ratio } in rounds.rows() {

@@ -1,7 +1,7 @@
 //! The simulated instrument that is measured: in real time, full frames, over MQTT as any client uses it.
 
 use super::crowd::Crowd;
-use super::references::{alarms, bare_encoder, bare_loop, bare_write};
+use super::references::{alarms, bare_encoder, bare_loop, bare_write, cyclictest, stolen};
 use super::{Figure, Idle, Load, Report, Round, Rounds};
 use crate::client::{Client, ClientError};
 use crate::figures;
@@ -190,7 +190,9 @@ impl Measured {
     /// References and figures in turn.
     fn round(&self, rounds: &mut Rounds, n: u32, frames: u32) -> Result<(), Box<dyn Error>> {
         let mut round = Round::new();
+        let (begun, stolen_before) = (Monotonic.now(), stolen()?);
         round.insert(Figure::BareLoop, bare_loop(LOOP)?);
+        round.insert(Figure::Cyclictest, cyclictest(LOOP)?);
         round.insert(Figure::Alarm, alarms(LOOP)?);
         round.insert(Figure::BareEcho, self.times(ECHOES, || self.client.kept().map(drop))?);
         round.insert(Figure::CommandToStatus, self.times(ECHOES, || self.status())?);
@@ -201,6 +203,8 @@ impl Measured {
             round.insert(Figure::BareEncoder, bare_encoder(&image, BARE)?);
         }
         round.retain(|_, took| took.count() > 0);
+        rounds.seconds += (Monotonic.now() - begun).as_secs_f64();
+        rounds.stolen += stolen()? - stolen_before;
         rounds.rounds.push(round);
         Ok(())
     }

@@ -15,8 +15,11 @@ use planktor_drivers::scheduling;
 use planktor_protocol::Instant;
 use planktor_protocol::camera::Image;
 use rustix::thread::{ClockId, Timespec, clock_nanosleep_absolute};
+use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Of loop and alarms.
@@ -48,6 +51,48 @@ pub(super) fn bare_loop(lasts: Duration) -> io::Result<Distribution> {
     };
     std::thread::Builder::new().name("reference".into()).spawn(sleep)?;
     late.recv_timeout(lasts + PATIENCE).map_err(io::Error::other)
+}
+
+/// The same by another program, cyclictest, where it is installed and may have that priority; where not, of nothing.
+pub(super) fn cyclictest(lasts: Duration) -> io::Result<Distribution> {
+    let mut other = Command::new("cyclictest");
+    other.args(["--quiet", "--default-system", "--threads=1", "--histfile=/dev/null", "--json=/dev/stdout"]);
+    other.arg(format!("--priority={}", scheduling::PRIORITY));
+    other.arg(format!("--interval={}", EVERY.as_micros()));
+    other.arg(format!("--loops={}", lasts.as_micros() / EVERY.as_micros()));
+    // Up to a second, in microseconds.
+    other.arg("--histogram=1000000").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let other = match other.spawn() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Distribution::default()),
+        other => other?,
+    };
+    let (done, ended) = bounded(1);
+    let wait = move || drop(done.send(other.wait_with_output()));
+    std::thread::Builder::new().name("cyclictest".into()).spawn(wait)?;
+    let output = ended.recv_timeout(lasts + PATIENCE).map_err(io::Error::other)??;
+    match output.status.success() {
+        true => late(&output.stdout),
+        false => Ok(Distribution::default()),
+    }
+}
+
+/// What cyclictest says of its only thread: how many times it was so many microseconds late.
+fn late(json: &[u8]) -> io::Result<Distribution> {
+    #[derive(Deserialize)]
+    struct Said {
+        thread: BTreeMap<String, Thread>,
+    }
+    #[derive(Deserialize)]
+    struct Thread {
+        histogram: BTreeMap<String, u32>,
+    }
+    let said: Said = serde_json::from_slice(json)?;
+    let late = Histogram::default();
+    for (us, times) in said.thread.values().flat_map(|thread| &thread.histogram) {
+        let us = us.parse().map_err(io::Error::other)?;
+        (0..*times).for_each(|_| late.add(Duration::from_micros(us)));
+    }
+    Ok(late.read())
 }
 
 /// How late an actor is told that has an alarm every millisecond, on an arbiter as the hardware thread is one.
@@ -100,6 +145,16 @@ impl Handler<Mail<Ticket>> for Ticker {
     }
 }
 
+/// Processor time that the host of this virtual machine has given to others since it started, of all cores together, s. No
+/// program in it can be on time meanwhile. 0 of a computer that has no host.
+pub(super) fn stolen() -> io::Result<f64> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    // The first line counts all cores: "cpu", and ticks; the eighth of them are these (proc_stat(5)).
+    let ticks = stat.lines().next().and_then(|all| all.split_whitespace().nth(8)?.parse::<u64>().ok());
+    let ticks = ticks.ok_or_else(|| io::Error::other("/proc/stat does not count what a host took"))?;
+    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
 /// A frame through the encoder alone.
 pub(super) fn bare_encoder(image: &Image, times: u32) -> io::Result<Distribution> {
     let took = Histogram::default();
@@ -126,4 +181,20 @@ pub(super) fn bare_write(folder: &Path, times: u32) -> io::Result<Distribution> 
         took.add(Monotonic.now() - begun);
     }
     Ok(took.read())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cyclictest_says_is_read() {
+        let json = br#"{"num_threads": 1, "thread": {"0": {"histogram": {"8": 3, "161": 1}, "cycles": 4, "max": 161}}}"#;
+        let late = late(json).unwrap();
+        assert_eq!(
+            (late.count(), late.most, late.sum),
+            (4, Duration::from_micros(161), Duration::from_micros(185))
+        );
+        assert!(super::late(b"# Histogram").is_err());
+    }
 }
