@@ -4,6 +4,7 @@
 //! queued: the intake pops a command first and then delivers every stop before it. A stop for which there is no room
 //! is remembered without its name: it has its effect, only its answer is lost.
 
+use crate::outlet::Room;
 use crate::port::Port;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use planktor_drivers::stop::StopLine;
@@ -105,10 +106,11 @@ fn full<T>(_: TrySendError<T>) -> Full {
 }
 
 impl Intake {
-    /// Delivers, until the arbiter ends.
-    pub async fn serve(self, stops: Port<Stop>, commands: Port<Admitted>) {
+    /// Delivers, until the arbiter ends: stops at once, commands while there is room for what they are answered.
+    pub async fn serve(self, room: Room, stops: Port<Stop>, commands: Port<Admitted>) {
         loop {
-            let command = self.commands.try_recv().ok();
+            let has_room = room.is_there();
+            let command = has_room.then(|| self.commands.try_recv().ok()).flatten();
             let mut idle = command.is_none();
             for stop in self.stops.try_iter() {
                 stops.send(stop);
@@ -122,7 +124,10 @@ impl Intake {
                 commands.send(command);
             }
             if idle {
-                self.wake.notified().await;
+                tokio::select! {
+                    () = self.wake.notified() => {}
+                    () = room.freed(), if !has_room => {}
+                }
             } else {
                 tokio::task::yield_now().await;
             }

@@ -1,10 +1,16 @@
-//! The one way out: bounded, never waited for.
+//! The one way out: bounded, never waited for by whoever tells.
+//!
+//! So that no outcome is lost where very many ask very much, commands are let in only while what they will be answered has
+//! room, and they leave some: for outcomes of what was asked before, and for what the instrument says by itself.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use planktor_protocol::instrument::Answer;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
+
+/// Places that new commands leave free: a quarter of all.
+const KEPT: usize = 4;
 
 /// The supervisor's end.
 #[derive(Clone)]
@@ -19,13 +25,32 @@ pub struct Answers {
     answers: Receiver<Answer>,
     wake: Arc<Notify>,
     lost: Arc<AtomicU64>,
+    most: usize,
+    waiting: Arc<Waiting>,
 }
 
-/// Both ends; at most `bound` answers wait.
-pub fn outlet(bound: usize) -> (Outlet, Answers) {
+/// Whether what is asked now can be answered: for whoever lets commands in.
+pub struct Room {
+    answers: Receiver<Answer>,
+    most: usize,
+    waiting: Arc<Waiting>,
+}
+
+/// Somebody waits for room.
+#[derive(Default)]
+struct Waiting {
+    is_waited_for: AtomicBool,
+    freed: Notify,
+}
+
+/// Both ends, and a look at how full it is; at most `bound` answers wait.
+pub fn outlet(bound: usize) -> (Outlet, Answers, Room) {
     let (sender, answers) = bounded(bound);
-    let (wake, lost) = (Arc::new(Notify::new()), Arc::new(AtomicU64::new(0)));
-    (Outlet { answers: sender, wake: wake.clone(), lost: lost.clone() }, Answers { answers, wake, lost })
+    let (wake, lost, waiting) = (Arc::new(Notify::new()), Arc::new(AtomicU64::new(0)), Arc::default());
+    let most = bound - bound / KEPT;
+    let room = Room { answers: answers.clone(), most, waiting: Arc::clone(&waiting) };
+    let outlet = Outlet { answers: sender, wake: wake.clone(), lost: lost.clone() };
+    (outlet, Answers { answers, wake, lost, most, waiting }, room)
 }
 
 impl Outlet {
@@ -43,10 +68,24 @@ impl Answers {
     pub async fn next(&self) -> Option<Answer> {
         loop {
             match self.answers.try_recv() {
-                Ok(answer) => return Some(answer),
+                Ok(answer) => {
+                    self.make_room();
+                    return Some(answer);
+                }
                 Err(crossbeam_channel::TryRecvError::Disconnected) => return None,
                 Err(crossbeam_channel::TryRecvError::Empty) => self.wake.notified().await,
             }
+        }
+    }
+
+    fn make_room(&self) {
+        let Waiting { is_waited_for, freed } = &*self.waiting;
+        // Only who is waited for wakes somebody.
+        if is_waited_for.load(Ordering::SeqCst)
+            && self.answers.len() < self.most
+            && is_waited_for.swap(false, Ordering::SeqCst)
+        {
+            freed.notify_one();
         }
     }
 
@@ -56,9 +95,70 @@ impl Answers {
     }
 }
 
+impl Room {
+    /// Whether there is some; if not, [`freed`](Self::freed) tells when.
+    pub fn is_there(&self) -> bool {
+        if self.answers.len() < self.most {
+            return true;
+        }
+        self.waiting.is_waited_for.store(true, Ordering::SeqCst);
+        // What was taken meanwhile has told nobody.
+        self.answers.len() < self.most
+    }
+
+    /// Waits until there is some again.
+    pub async fn freed(&self) {
+        self.waiting.freed.notified().await;
+    }
+}
+
 impl Drop for Outlet {
     /// Who waits learns that nothing more will come.
     fn drop(&mut self) {
         self.wake.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use planktor_protocol::instrument::{CommandId, Event};
+
+    fn answer() -> Answer {
+        Answer {
+            id: Some(CommandId::NOBODY),
+            stopped_by: None,
+            at: planktor_protocol::Instant::ZERO,
+            event: Event::Ended,
+        }
+    }
+
+    #[test]
+    fn who_lets_commands_in_leaves_room_and_is_told_when_there_is_some_again() {
+        actix_rt::System::new().block_on(leaves_room());
+    }
+
+    async fn leaves_room() {
+        let (outlet, answers, room) = outlet(8);
+        (0..5).for_each(|_| outlet.tell(answer()));
+        assert!(room.is_there());
+        outlet.tell(answer());
+        assert!(!room.is_there(), "a quarter is kept");
+        (0..2).for_each(|_| outlet.tell(answer()));
+        assert_eq!(answers.lost(), 0);
+        for _ in 0..2 {
+            answers.next().await.unwrap();
+        }
+        assert!(!room.is_there());
+        answers.next().await.unwrap();
+        room.freed().await;
+        assert!(room.is_there());
+    }
+
+    #[test]
+    fn who_waits_for_answers_learns_that_there_are_no_more_though_somebody_looks_at_the_room() {
+        let (outlet, answers, _room) = outlet(8);
+        drop(outlet);
+        assert!(actix_rt::System::new().block_on(answers.next()).is_none());
     }
 }

@@ -32,6 +32,8 @@ pub struct Facts {
     pub motion: Option<Interval>,
     /// From when on nothing was to move: the end of that motion and the settling after it.
     pub settled: Instant,
+    /// From when on the camera alone was waited for.
+    pub ready: Instant,
     /// Pumped since the acquisition began, as asked; negative is backwards.
     pub pumped: Nanolitres,
     /// The stage's height above where it was switched on.

@@ -17,6 +17,7 @@
 //! the light must not overlap them, and must lie where all its lines are open; in a flow it may overlap that flow. Where
 //! settling is learned, frames are looked at meanwhile, which are not kept ([`settling`](crate::settling)).
 
+use crate::blur;
 use crate::recording::{Facts, Pulse};
 use crate::settling::{Learned, Optics, Settling, Studied, Study, Unlearned, Verdict};
 use planktor_protocol::acquisition::Failure;
@@ -156,8 +157,10 @@ struct Shot {
     disturbed: Option<Instant>,
     /// How long its light is to be on.
     strobe: Option<Duration>,
-    /// Whether it was taken in a flow.
-    flows: bool,
+    /// In what it was taken.
+    flow: Option<Flowing>,
+    /// Since when the camera alone has been waited for.
+    ready: Instant,
     facts: Option<Facts>,
     frame: Option<Frame>,
     to_write: bool,
@@ -168,10 +171,14 @@ struct Shot {
 }
 
 impl Shot {
-    /// Whether light came into it in motion or settling, or before all lines were open or after; `None`: not known yet.
-    fn is_good(&self) -> Option<bool> {
+    /// Whether light came into it in motion or settling, or in a flow for so long that something may have gone farther than
+    /// so many nanometres, or before all lines were open or after; `None`: not known yet.
+    fn is_good(&self, most_nm: u128) -> Option<bool> {
         let (frame, facts, lit) = (self.frame.as_ref()?, self.facts.as_ref()?, self.lit()?);
-        let settled = self.flows || lit.from >= self.settled;
+        let settled = match self.flow {
+            None => lit.from >= self.settled,
+            Some(Flowing { flow, cell, .. }) => blur::worst_nm(cell, flow, lit.duration()) <= most_nm,
+        };
         let undisturbed = self.disturbed.is_none_or(|since| lit.to <= since);
         let open = || facts.mode.and_then(|mode| mode.open(frame.interval));
         let whole = self.strobe.is_none() || open().is_some_and(|open| open.contains(lit));
@@ -195,6 +202,11 @@ pub struct Sequence {
     phase: Phase,
     still: Stillness,
     shots: Vec<Shot>,
+    /// Half a pixel: how far anything may go in a frame of a flow, nm.
+    most_nm: u128,
+    /// Since when nothing but the camera has been waited for, where that is later than the end of settling: since the end of the
+    /// exposure before in a flow, since the disk has room, since it goes on.
+    ready: Instant,
     next_run: Run,
     unlit: Instant,
     saved: u32,
@@ -228,6 +240,8 @@ impl Sequence {
             phase: Phase::Settling,
             still: Stillness { motion: None, settled: now, pumped: Nanolitres(0), flow: None },
             shots: Vec::with_capacity(POOL as usize),
+            most_nm: u128::from(optics.pixel_nm) / 2,
+            ready: now,
             next_run: first,
             unlit,
             saved,
@@ -255,6 +269,11 @@ impl Sequence {
     /// Frames so far that never came, or were not still.
     pub fn lost_so_far(&self) -> u32 {
         self.lost
+    }
+
+    /// Since when nothing but the next step has been waited for: the end of settling, of an exposure, of its light, of a pause.
+    pub fn ready(&self) -> Instant {
+        self.still.settled.max(self.ready)
     }
 
     /// The camera streams so from now on.
@@ -346,6 +365,7 @@ impl Sequence {
             (_, Input::Pause) => self.pausing = true,
             (_, Input::Resume) => {
                 self.pausing = false;
+                self.ready = now;
                 if let Phase::Paused(place, step) = &self.phase {
                     let (place, step) = (*place, step.clone());
                     if !self.does(place, step, now) {
@@ -411,6 +431,7 @@ impl Sequence {
                 self.disturb(now);
                 self.acts.push_back(Act::Pump(pump::Move { volume, flow }));
                 self.still.flow = Some(Flowing { since: now, flow, cell });
+                self.ready = now;
                 return false;
             }
             Step::Focus { target, speed } => self.moving(Act::Focus(focus::Move { target, speed }), now),
@@ -495,14 +516,14 @@ impl Sequence {
     fn aim(&mut self, place: Place, strobe: Option<Duration>, now: Instant) {
         let run = self.new_run();
         let (settled, is_checked) = (self.still.settled, self.settling.disarm());
-        let flows = self.still.flow.is_some();
         let shot = Shot {
             run,
             place,
             settled,
             disturbed: None,
             strobe,
-            flows,
+            flow: self.still.flow,
+            ready: self.ready().max(self.unlit),
             facts: None,
             frame: None,
             to_write: false,
@@ -516,7 +537,7 @@ impl Sequence {
 
     fn exposing(&mut self, interval: Interval, pulse: Option<Interval>, facts: Facts) {
         let Some(shot) = self.shots.last_mut() else { return };
-        shot.facts = Some(facts);
+        shot.facts = Some(Facts { ready: shot.ready, ..facts });
         match pulse {
             Some(pulse) => {
                 self.acts.push_back(Act::Flash(shot.run, pulse));
@@ -528,6 +549,7 @@ impl Sequence {
 
     /// A settling that follows counts from the end of the exposure, or of the light.
     fn exposed(&mut self, end: Instant, then: Instant) {
+        self.ready = end;
         // A flow's frames settle nothing.
         if self.still.flow.is_none() {
             self.still.settled = end;
@@ -536,8 +558,9 @@ impl Sequence {
     }
 
     fn pulsed(&mut self, run: Run, pulse: Interval, now: Instant) {
-        let Some(shot) = self.shots.iter_mut().find(|shot| shot.run == run) else { return };
-        if let (Some(facts), Some(asked)) = (&mut shot.facts, shot.strobe) {
+        // Its frame may have been lost meanwhile.
+        let shot = self.shots.iter_mut().find(|shot| shot.run == run);
+        if let Some((facts, asked)) = shot.and_then(|shot| shot.facts.as_mut().zip(shot.strobe)) {
             facts.pulse = Some(Pulse { asked, within: pulse });
         }
         if matches!(self.phase, Phase::Flashing) {
@@ -555,7 +578,7 @@ impl Sequence {
     /// Whether a frame is as it must be, as soon as all is known of it; then it may have to be compared with the one before.
     fn judge(&mut self, run: Run, now: Instant) {
         let Some(shot) = self.shots.iter_mut().find(|shot| shot.run == run) else { return };
-        match shot.is_good() {
+        match shot.is_good(self.most_nm) {
             None => {}
             Some(false) => self.lost(run, now),
             Some(true) => {
@@ -585,7 +608,8 @@ impl Sequence {
 
     /// Frames that are here and to be written go.
     fn release(&mut self) {
-        let good = |shot: &&mut Shot| shot.to_write && !shot.compared && shot.is_good() == Some(true);
+        let most_nm = self.most_nm;
+        let good = |shot: &&mut Shot| shot.to_write && !shot.compared && shot.is_good(most_nm) == Some(true);
         for shot in self.shots.iter_mut().filter(good) {
             if let (Some(frame), Some(facts)) = (shot.frame.take(), shot.facts.take()) {
                 self.acts.push_back(Act::Keep(shot.run, frame, facts));
@@ -608,7 +632,10 @@ impl Sequence {
     /// There is a frame less under way.
     fn room(&mut self, now: Instant) {
         match self.phase {
-            Phase::Crowded(place, strobe) => self.aim(place, strobe, now),
+            Phase::Crowded(place, strobe) => {
+                self.ready = now;
+                self.aim(place, strobe, now);
+            }
             Phase::Draining if self.cursor.owes() => self.next(now),
             Phase::Draining if self.shots.is_empty() && self.missing == 0 => self.over(Ok(())),
             Phase::Draining if self.shots.is_empty() => self.over(Err(self.frames_lost())),

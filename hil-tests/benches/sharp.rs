@@ -28,7 +28,7 @@ fn main() {
         }
     }
     for (hat, us) in PULSES.into_iter().chain([(Hat::V1_2, 25), (Hat::V1_2, 10)]) {
-        row(hat, None, Way::Flow(Way::fastest_flow(us), us), frames);
+        row(hat, None, Way::Flow(Way::fastest_flow(hat, us), us), frames);
     }
 }
 

@@ -4,7 +4,7 @@
 //! For PlanktoScope v3.0's medium preset: 0.75 um a pixel, a cell of 300 um, 4056 x 3040 pixels.
 
 use crate::{Played, Scenario, Script, light_on, message, record, update_config};
-use planktor_actors::blur;
+use planktor_actors::blur::{self, By};
 use planktor_protocol::strobe::Cell;
 use planktor_protocol::units::Micrometres;
 use planktor_runtime::instrument::Models;
@@ -91,9 +91,11 @@ impl Way {
 
     /// The fastest flow that is not refused for its blur, mL/min.
     #[expect(clippy::cast_precision_loss, reason = "some microlitres a second")]
-    pub fn fastest_flow(pulse_us: u32) -> f64 {
+    pub fn fastest_flow(hat: Hat, pulse_us: u32) -> f64 {
         let cell = Cell { depth: Micrometres(300), width: Micrometres(3_500) };
-        let flow = blur::fastest(cell, HALF_A_PIXEL_NM, Duration::from_micros(pulse_us.into()));
+        let by = if hat == Hat::V1_2 { By::Pin } else { By::Bus };
+        let lit = blur::lit(Duration::from_micros(pulse_us.into()), by);
+        let flow = blur::fastest(cell, HALF_A_PIXEL_NM, lit);
         flow.0 as f64 * 60.0 / 1e6
     }
 }

@@ -142,12 +142,13 @@ impl Client {
         let thread = thread.map_err(ClientError::Thread)?;
         let silent =
             || format!("the MQTT broker at {broker} says nothing for {} s; look at it", PATIENCE.as_secs());
+        // Who gives up here ends the thread, too.
+        let client = Self { outbox, heard, thread: Some(thread), answers, early: RefCell::default() };
         match connection.recv_timeout(PATIENCE) {
             Ok(State::Connected) => {}
             Ok(State::Disconnected { cause }) => return Err(ClientError::NoBroker(cause.to_string())),
             Err(_) => return Err(ClientError::NoBroker(silent())),
         }
-        let client = Self { outbox, heard, thread: Some(thread), answers, early: RefCell::default() };
         client.instrument_is_there(broker)?;
         Ok(client)
     }

@@ -23,7 +23,7 @@ use planktor_actors::intake::{Gate, Intake, intake};
 use planktor_actors::journal::Journal;
 use planktor_actors::light::Lamp;
 use planktor_actors::motor::Drive;
-use planktor_actors::outlet::{Answers, Outlet, outlet};
+use planktor_actors::outlet::{Answers, Outlet, Room, outlet};
 use planktor_actors::port::Port;
 use planktor_actors::position::Position;
 use planktor_actors::recording::{Encode, Encoded, Pipeline, Record, Recorded};
@@ -223,7 +223,7 @@ impl Instrument {
         config.disk = disk.0;
         let stop = StopLine::default();
         let (gate, intake) = intake(COMMANDS, &stop);
-        let (outlet, answers) = outlet(ANSWERS);
+        let (outlet, answers, room) = outlet(ANSWERS);
         let hardware = arbiter(&config.time);
         let slow = match config.time {
             Time::Real => Some(arbiter(&config.time)),
@@ -243,8 +243,8 @@ impl Instrument {
         hardware.spawn_fn(move || {
             let timings = config.metrics.timings().clone();
             let built = start_alarms(config.time.clone(), config.journal.clone(), timings);
-            let built =
-                built.and_then(|()| build(config, stop, (shelf, loaded), intake, outlet, &slow_handle));
+            let built = built
+                .and_then(|()| build(config, stop, (shelf, loaded), (intake, room), outlet, &slow_handle));
             // After it has started its workers, which are ordinary threads.
             let _ = started.send(built.map(|()| asks.then(|| scheduling::real_time(scheduling::PRIORITY))));
         });
@@ -295,7 +295,7 @@ fn build(
     config: Config,
     stop: StopLine,
     (shelf, Loaded { calibration, memory, protocols }): (Shelf, Loaded),
-    intake: Intake,
+    (intake, room): (Intake, Room),
     outlet: Outlet,
     slow: &ArbiterHandle,
 ) -> io::Result<()> {
@@ -473,6 +473,6 @@ fn build(
         };
         Supervisor::new(ctx, parts)
     });
-    actix_rt::spawn(intake.serve(Port::of(&supervisor), Port::of(&supervisor)));
+    actix_rt::spawn(intake.serve(room, Port::of(&supervisor), Port::of(&supervisor)));
     Ok(())
 }

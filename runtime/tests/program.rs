@@ -6,6 +6,7 @@
 mod common;
 
 use common::{Mosquitto, Running, alone, next, planktor, run, text};
+use planktor_runtime::bench::Figure;
 use serde_json::{Value, json};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -110,6 +111,27 @@ fn the_demo_runs_a_whole_acquisition_and_shows_it() {
         assert!(said.contains(words), "no {words:?} in {said}");
     }
     assert!(data.path().join("contact-sheet.jpg").is_file());
+}
+
+/// What the figures are is not for a test; that all of them are there is, and that no frame was exposed in motion.
+#[test]
+fn the_bench_measures_everything_and_draws_it() {
+    let _alone = alone();
+    let data = TempDir::new().unwrap();
+    let plot = data.path().join("bench.svg");
+    let mut bench = planktor(&["bench", "--rounds", "1", "--frames", "2", "--json", "--plot"]);
+    let output = bench.arg(&plot).arg("--data").arg(data.path()).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let idle = &report["conditions"][0];
+    let counts = ["rounds", "frames", "lost", "in_motion"].map(|count| idle[count].as_u64().unwrap());
+    assert_eq!((counts, &report["ended_early"]), ([1, 2, 0, 0], &Value::Null), "{report}");
+    let figures: Vec<_> = idle["figures"].as_array().unwrap().iter().map(|row| &row["figure"]).collect();
+    for figure in Figure::ALL.into_iter().filter(|figure| *figure != Figure::Cyclictest) {
+        assert!(figures.contains(&&json!(figure)), "{figure:?} is not among {figures:?}");
+    }
+    assert!(std::fs::read_to_string(&plot).unwrap().starts_with("<svg"));
+    assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 1, "its data sets are removed");
 }
 
 #[test]

@@ -304,6 +304,8 @@ impl Supervisor {
         Facts {
             motion,
             settled,
+            // The sequence knows.
+            ready: settled,
             pumped,
             height: self.height.micrometres(&self.calibration.get()),
             height_uncertain: self.height.is_uncertain(),

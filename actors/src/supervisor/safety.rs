@@ -36,7 +36,13 @@ impl Supervisor {
         match axis {
             Some(axis) => self.stop_motor(axis, epochs, Some(caller)),
             None if ends => self.shut_down(caller.id, epochs),
-            None => self.stop_motor(Axis::Pump, epochs, None),
+            None => {
+                self.stop_motor(Axis::Pump, epochs, None);
+                // A stage that somebody moves by hand; an acquisition's has been told.
+                if ended.is_none() && !self.focus.rests() {
+                    self.stop_motor(Axis::Focus, epochs, None);
+                }
+            }
         }
         let by = (axis.is_none() && !ends).then_some(caller);
         if ended.is_some() || by.is_some() {

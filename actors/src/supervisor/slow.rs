@@ -10,10 +10,13 @@ use std::time::Duration;
 
 /// A slow bus may hold its caller for a second; after three nobody waits any more.
 const DEADLINE: Duration = Duration::from_secs(3);
-/// Ink takes two seconds, more in the cold, and there may be orders before this one.
-const INK_DEADLINE: Duration = Duration::from_secs(60);
-/// Orders that may be under way.
+/// Clients' orders that may be under way to one device. The instrument's own, few and never many at once, always go: without
+/// them a lamp would stay as it is.
 const MOST_ORDERS: usize = 32;
+/// The same to the display.
+const MOST_PAGES: usize = 8;
+/// After all of these pages are shown, or given up: ink takes two seconds, more in the cold, fifteen at most.
+const INK_DEADLINE: Duration = Duration::from_secs(15 * (MOST_PAGES as u64 + 1));
 
 impl Supervisor {
     pub(super) fn order_light(&mut self, id: Option<CommandId>, command: light::Command) {
@@ -53,7 +56,9 @@ impl Supervisor {
 
     /// Names an order; `None`: it was answered already, because nobody is there to carry it out.
     pub(super) fn slow_order(&mut self, device: Device, id: Option<CommandId>) -> Option<Run> {
-        let full = || (self.slow_orders.len() >= MOST_ORDERS).then_some(Fault::NoAnswer);
+        let most = if device == Device::Display { MOST_PAGES } else { MOST_ORDERS };
+        let under_way = || self.slow_orders.iter().filter(|order| order.device == device).count();
+        let full = || (id.is_some() && under_way() >= most).then_some(Fault::NoAnswer);
         if let Some(fault) = self.fault(device).or_else(full) {
             self.tell_failed(id, device, fault);
             return None;

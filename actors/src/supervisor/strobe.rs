@@ -6,7 +6,7 @@
 
 use super::{Acquisition, Running, State, Supervisor};
 use crate::alarm::Ticket;
-use crate::blur;
+use crate::blur::{self, By};
 use crate::sequence;
 use planktor_drivers::devices::light::{AFTERGLOW, SHORTEST_BY_BUS};
 use planktor_protocol::acquisition::{Failure, Refusal};
@@ -77,14 +77,17 @@ impl Supervisor {
             );
         }
         let most_nm = u128::from(self.calibration.get().pixel_nm) / 2;
-        let blurred = plan.flows().find(|(flow, cell)| blur::worst_nm(*cell, *flow, longest) > most_nm);
+        let by = if self.strobe_pin.is_some() { By::Pin } else { By::Bus };
+        let lit = blur::lit(longest, by);
+        let blurred = plan.flows().find(|(flow, cell)| blur::worst_nm(*cell, *flow, lit) > most_nm);
         if let Some((flow, cell)) = blurred {
             return no(format!(
-                "at {flow} the water may go {} nm in a pulse of {} us, and half a pixel is {most_nm} nm; flow at {} at \
-                 most, or pulse shorter",
-                blur::worst_nm(cell, flow, longest),
+                "at {flow} the water may go {} nm in a pulse of {} us, of which there may be light for {} us, and half a \
+                 pixel is {most_nm} nm; flow at {} at most, or pulse shorter",
+                blur::worst_nm(cell, flow, lit),
                 longest.as_micros(),
-                blur::fastest(cell, most_nm, longest)
+                lit.as_micros(),
+                blur::fastest(cell, most_nm, lit)
             ));
         }
         Ok(())

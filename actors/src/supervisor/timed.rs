@@ -58,13 +58,17 @@ impl Supervisor {
     /// A move of the acquisition has begun.
     pub(super) fn time_move(&self, running: &mut Running) {
         if let Some(end) = running.watched.exposed.take() {
-            self.timings.add(Stage::ExposureToMove, self.bell.now() - end);
+            // After a pause, or after a settling, it is from their end.
+            let since = end.max(running.sequence.ready());
+            self.timings.add(Stage::ExposureToMove, self.bell.now() - since);
         }
     }
 
     /// A frame is good, and goes to the encoders.
     pub(super) fn time_frame(&self, running: &mut Running, shot: Run, frame: &Frame, facts: &Facts) {
-        let waited = frame.interval.from - facts.settled;
+        // What a strobed frame waits for is its light.
+        let begins = facts.pulse.map_or(frame.interval, |pulse| pulse.within).from;
+        let waited = begins - facts.ready;
         self.timings.add(Stage::SettledToExposure, waited);
         if let Some(mode) = facts.mode {
             let starts = waited.as_nanos() / mode.cadence.as_nanos().max(1);

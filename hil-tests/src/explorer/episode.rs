@@ -2,7 +2,7 @@
 //! as they should not), and things that break. An episode is a scenario like any other, so it can be kept as a file.
 
 use super::draw::Draw;
-use planktor_actors::blur;
+use planktor_actors::blur::{self, By};
 use planktor_protocol::Instant;
 use planktor_protocol::strobe::Cell;
 use planktor_protocol::units::Micrometres;
@@ -42,8 +42,8 @@ pub fn episode(seed: u64) -> Scenario {
         ..Scenario::default()
     };
     panic_once(&mut scenario.faults);
-    let (preset, bears) = (scenario.preset, bears(&scenario.parameters));
-    let mut script = Script { preset, bears, said: vec![], at: Duration::from_secs(1), acquisitions: 0 };
+    let (hat, preset, bears) = (scenario.hat, scenario.preset, bears(&scenario.parameters));
+    let mut script = Script { hat, preset, bears, said: vec![], at: Duration::from_secs(1), acquisitions: 0 };
     while script.at < QUIET {
         script.something(&mut draw);
         script.at += pause(&mut draw);
@@ -169,6 +169,7 @@ const CELL_WIDTH_UM: i64 = 3_500;
 
 /// What is said, as it grows.
 struct Script {
+    hat: Hat,
     preset: Preset,
     /// The fastest ramp that its pump bears, AMAX.
     bears: f64,
@@ -248,7 +249,8 @@ impl Script {
             Cell { depth: Micrometres(depth_um as i64), width: Micrometres(CELL_WIDTH_UM) },
             half_a_pixel_nm as u128,
         );
-        let fastest = blur::fastest(cell, most_nm, Duration::from_micros(us)).0.max(1);
+        let by = if self.hat == Hat::V1_2 { By::Pin } else { By::Bus };
+        let fastest = blur::fastest(cell, most_nm, blur::lit(Duration::from_micros(us), by)).0.max(1);
         #[expect(clippy::cast_precision_loss, reason = "some microlitres a second")]
         let nl_per_s = fastest as f64 * draw.between(0.2, 1.2);
         let (frames, strokes) = (1 + draw.below(8), 1 + draw.below(2));

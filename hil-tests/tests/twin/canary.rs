@@ -125,7 +125,7 @@ fn a_driver_that_takes_a_move_for_over_too_early_is_seen() {
 }
 
 /// A lamp, a configuration, and frames: still ones that are strobed, or in a flow as fast as may be.
-fn strobed(way: fn(u32) -> Way) -> impl Fn(&mut Scenario) {
+fn strobed(way: fn(Hat, u32) -> Way) -> impl Fn(&mut Scenario) {
     move |episode| {
         nothing_else(episode);
         let us = if episode.hat == Hat::V1_2 { 100 } else { 300 };
@@ -134,7 +134,7 @@ fn strobed(way: fn(u32) -> Way) -> impl Fn(&mut Scenario) {
         let said = [
             ("light", json!({"action": "on"})),
             ("imager/image", json!({"action": "update_config", "config": config})),
-            ("planktor/acquire", way(us).plan(8)),
+            ("planktor/acquire", way(episode.hat, us).plan(8)),
         ];
         let said = said.into_iter().enumerate().map(|(n, (topic, mut payload))| {
             payload["id"] = json!(n);
@@ -144,11 +144,11 @@ fn strobed(way: fn(u32) -> Way) -> impl Fn(&mut Scenario) {
     }
 }
 
-fn in_a_flow(us: u32) -> Way {
-    Way::Flow(Way::fastest_flow(us), us)
+fn in_a_flow(hat: Hat, us: u32) -> Way {
+    Way::Flow(Way::fastest_flow(hat, us), us)
 }
 
-fn in_still_water(us: u32) -> Way {
+fn in_still_water(_: Hat, us: u32) -> Way {
     Way::Strobe(Settle::Seconds(0.5), us)
 }
 

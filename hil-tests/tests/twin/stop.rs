@@ -311,3 +311,35 @@ fn both_names_are_in_the_status_that_answers_a_move_and_its_stop() {
         (&json!("my move"), &json!("my stop"))
     );
 }
+
+/// Who stops the acquisition wants nothing to move, also where somebody else moves the stage.
+#[test]
+fn the_imagers_stop_stops_a_stage_that_somebody_moves() {
+    let up = message("actuator/focus", &json!({"action": "move", "direction": "UP", "distance": 20}));
+    let script = vec![(ms(100), up), (ms(800), stop("imager/image"))];
+    let played = Scenario::new(script, ms(20_000)).react(|seen, twin| {
+        if seen.is("status/imager", "Interrupted") {
+            let world = twin.world();
+            assert!(world.focus.turns_at(world.now()), "this test is about a stage that moves");
+            assert!(!world.focus.turns_at(world.now() + BRAKED), "it was not told to stop");
+        }
+        vec![]
+    });
+    let played = played.play();
+    assert_eq!(["Done", "Interrupted"].map(|end| played.count("status/focus", end)), [0, 1]);
+}
+
+/// Pages take two seconds of ink each; who asks for many has the instrument's own orders refused no lamp.
+#[test]
+fn however_many_pages_wait_the_lamp_goes_dark_at_the_end() {
+    let page = |n: u64| {
+        let config = json!({"url": format!("page {n}"), "machine-name": "y"});
+        (ms(1_000 + n), message("display", &json!({"action": "configure", "config": config})))
+    };
+    let mut script = vec![(ms(100), planktor_hil_tests::light_on())];
+    script.extend((0..60).map(page));
+    script.push((ms(5_000), shut_down()));
+    let played = Scenario::new(script, ms(60_000)).play();
+    assert!(played.seen.iter().any(|seen| seen.is("status/light", "On")));
+    assert!(!played.twin.world().is_lit(), "{:?}", played.statuses("status/display"));
+}

@@ -44,7 +44,7 @@ tagged! {
         "update_config" => UpdateConfig(UpdateConfig),
         /// Make an acquisition: pump, settle, take a picture, so many times.
         "image" => Image(StopFlow),
-        /// End the acquisition, and stop the pump.
+        /// End the acquisition, and stop both motors.
         "stop" => Stop,
         /// How pictures are taken from now on.
         "settings" => Settings(ChangeSettings),

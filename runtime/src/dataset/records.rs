@@ -367,7 +367,7 @@ pub(super) fn frame(picture: &Picture, quality: Option<&quality::Quality>, ancho
 
 fn flow(flowing: &Flowing, pulse: Option<recording::Pulse>, anchor: &Anchor) -> Flow {
     let Flowing { since, flow, cell } = flowing;
-    let blur_nm = blur::worst_nm(*cell, *flow, pulse.map_or(Duration::ZERO, |pulse| pulse.asked));
+    let blur_nm = blur::worst_nm(*cell, *flow, pulse.map_or(Duration::ZERO, |pulse| pulse.within.duration()));
     Flow {
         since_ns: self::since(anchor, *since),
         nl_per_s: flow.0,

@@ -121,6 +121,7 @@ fn facts() -> Facts {
     Facts {
         motion: Some(Interval { from: at(0) - Duration::from_millis(400), to: at(0) }),
         settled: at(0) + Duration::from_millis(300),
+        ready: at(0) + Duration::from_millis(300),
         pumped: Nanolitres(10_000),
         height: Micrometres(-250),
         height_uncertain: false,

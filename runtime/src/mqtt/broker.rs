@@ -13,7 +13,6 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use mqtt5::broker::auth::RateLimitedAuthProvider;
 use mqtt5::broker::config::{BrokerConfig, StorageBackend, StorageConfig, TlsConfig, WebSocketConfig};
 use mqtt5::broker::{BrokerShutdownHandle, MqttBroker};
 
@@ -205,9 +204,7 @@ async fn run(listen: &Listen, started: &Started) -> Result<(), BrokerError> {
     let mut broker =
         MqttBroker::with_config(config(listen)).await.map_err(|error| explain(listen, &error))?;
     if let Some((users, own)) = &listen.door {
-        let doorkeeper = Arc::new(Doorkeeper::new(users.clone(), own.clone()));
-        broker =
-            broker.with_auth_provider(Arc::new(RateLimitedAuthProvider::with_default_limits(doorkeeper)));
+        broker = broker.with_auth_provider(Arc::new(Doorkeeper::new(users.clone(), own.clone())));
     }
     let running = Running {
         address: broker.local_addr().unwrap_or(listen.mqtt),

@@ -16,13 +16,18 @@ use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, Salt
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use planktor_drivers::Clock;
+use planktor_drivers::clock::Monotonic;
+use planktor_protocol::Instant;
 use planktor_protocol::wire::is_status;
 use std::collections::BTreeMap;
 use std::future::{Future, ready};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Names that a file may have; bounds what is read.
 const MOST_NAMES: usize = 1_000;
@@ -154,18 +159,53 @@ pub fn line(name: &str, role: &str, password: &str) -> Result<String, String> {
     Ok(format!("{name}:{role}:{hash}"))
 }
 
-/// Asks everybody who comes.
+/// Asks everybody who comes. Who has a name's password wrong too often is not asked for a while at that address; the name
+/// itself is not locked, or anybody could lock out who knows its password, and the instrument with them.
 pub(super) struct Doorkeeper {
     users: Users,
     /// The program's own connection.
     own: Login,
+    wrong: Mutex<BTreeMap<(IpAddr, String), Wrong>>,
 }
+
+/// Wrong passwords, one after the other.
+struct Wrong {
+    times: u32,
+    last: Instant,
+}
+
+/// So many may be wrong, each within this time after the one before.
+const MOST_WRONG: u32 = 5;
+const FORGOTTEN: Duration = Duration::from_secs(60);
+/// Addresses and names that are remembered; only names of the file are.
+const MOST_REMEMBERED: usize = 1_000;
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 impl Doorkeeper {
     pub(super) fn new(users: Users, own: Login) -> Self {
-        Self { users, own }
+        Self { users, own, wrong: Mutex::default() }
+    }
+
+    /// Whether this is somebody's password; `None`: it is not even looked at.
+    fn knows(&self, name: &str, password: &[u8], from: IpAddr, now: Instant) -> Option<bool> {
+        // A thread that panicked left it whole: every change is one step.
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.retain(|_, wrong| now - wrong.last < FORGOTTEN);
+        let who = (from, name.to_owned());
+        if wrong.get(&who).is_some_and(|wrong| wrong.times >= MOST_WRONG) {
+            return None;
+        }
+        let is_right = self.users.role(Some(name), password).is_some();
+        if is_right {
+            wrong.remove(&who);
+        } else if self.users.names.contains_key(name)
+            && (wrong.len() < MOST_REMEMBERED || wrong.contains_key(&who))
+        {
+            let wrong = wrong.entry(who).or_insert(Wrong { times: 0, last: now });
+            (wrong.times, wrong.last) = (wrong.times + 1, now);
+        }
+        Some(is_right)
     }
 
     fn may_say(&self, user: Option<&str>, topic: &str) -> bool {
@@ -186,17 +226,19 @@ impl AuthProvider for Doorkeeper {
     fn authenticate<'a>(
         &'a self,
         connect: &'a ConnectPacket,
-        _: SocketAddr,
+        from: SocketAddr,
     ) -> Answer<'a, mqtt5::error::Result<AuthResult>> {
         let (name, password) = (connect.username.as_deref(), connect.password.as_deref().unwrap_or_default());
         let known = match name {
-            Some(name) if name == self.own.name => password == self.own.password.as_bytes(),
-            _ => self.users.role(name, password).is_some(),
+            Some(name) if name == self.own.name => Some(password == self.own.password.as_bytes()),
+            Some(name) => self.knows(name, password, from.ip(), Monotonic.now()),
+            None => Some(self.users.nameless().is_some()),
         };
         let answer = match (known, name) {
-            (true, Some(name)) => AuthResult::success_with_user(name),
-            (true, None) => AuthResult::success(),
-            (false, _) => AuthResult::fail(ReasonCode::BadUsernameOrPassword),
+            (Some(true), Some(name)) => AuthResult::success_with_user(name),
+            (Some(true), None) => AuthResult::success(),
+            (Some(false), _) => AuthResult::fail(ReasonCode::BadUsernameOrPassword),
+            (None, _) => AuthResult::fail(ReasonCode::ConnectionRateExceeded),
         };
         Box::pin(ready(Ok(answer)))
     }
@@ -244,6 +286,30 @@ mod tests {
             !door.may_say(Some("ada"), "status/pump") && !door.may_say(Some("ada"), "planktor/status/lease")
         );
         assert!(!door.may_say(None, "actuator/pump") && !door.may_say(Some("eve"), "light"));
+    }
+
+    #[test]
+    fn who_guesses_is_not_asked_for_a_while_and_locks_out_nobody_else() {
+        let own = Login { name: "planktor".into(), password: "own".into() };
+        let text =
+            [line("ada", "operator", "secret").unwrap(), line("bob", "viewer", "x").unwrap()].join("\n");
+        let door = Doorkeeper::new(users(&text).unwrap(), own);
+        let [phone, desk] = [[10, 0, 0, 7], [10, 0, 0, 8]].map(IpAddr::from);
+        let at = |s| Instant::ZERO + Duration::from_secs(s);
+        for n in 0..MOST_WRONG {
+            assert_eq!(door.knows("ada", b"old", phone, at(n.into())), Some(false));
+        }
+        assert_eq!(door.knows("ada", b"secret", phone, at(5)), None, "not even with the right one");
+        assert_eq!(door.knows("ada", b"secret", desk, at(5)), Some(true));
+        assert_eq!(door.knows("bob", b"x", phone, at(5)), Some(true));
+        assert_eq!(
+            door.knows("ada", b"secret", phone, at(65)),
+            Some(true),
+            "forgotten a minute after the last"
+        );
+        // Names that are none fill no memory.
+        (0..20).for_each(|n| assert_eq!(door.knows(&format!("eve{n}"), b"", phone, at(70)), Some(false)));
+        assert!(door.wrong.lock().unwrap().is_empty());
     }
 
     #[test]
