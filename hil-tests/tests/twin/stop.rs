@@ -338,8 +338,8 @@ fn however_many_pages_wait_the_lamp_goes_dark_at_the_end() {
     };
     let mut script = vec![(ms(100), planktor_hil_tests::light_on())];
     script.extend((0..60).map(page));
-    script.push((ms(5_000), shut_down()));
+    script.push((ms(1_500), shut_down()));
     let played = Scenario::new(script, ms(60_000)).play();
     assert!(played.seen.iter().any(|seen| seen.is("status/light", "On")));
-    assert!(!played.twin.world().is_lit(), "{:?}", played.statuses("status/display"));
+    assert!(!played.twin.world().is_lit(), "{:?}", played.statuses("planktor/status/display"));
 }

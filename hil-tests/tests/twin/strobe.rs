@@ -280,7 +280,7 @@ fn in_a_slow_flow_frames_come_at_the_cameras_cadence_and_none_moves_by_more_than
             );
         }
         let moved = truths[20].worst_displacement_um();
-        assert!(moved > 0.15, "{hat:?}: it flows at full speed: {moved} um");
+        assert!(moved > 0.1, "{hat:?}: it flows at full speed: {moved} um");
         let apart: Vec<_> =
             truths.windows(2).map(|pair| pair[1].exposure.from - pair[0].exposure.from).collect();
         assert!(apart.iter().all(|apart| *apart < ms(103)), "{hat:?}: {apart:?}");

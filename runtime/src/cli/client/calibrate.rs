@@ -36,7 +36,8 @@ pub(crate) struct Ramp {
     /// Pumped for each measurement, mL
     #[arg(long, default_value_t = 1.0)]
     check_ml: f64,
-    /// What came out, mL: with the timid ramp and with the fast one [default: asked for]
+    /// What came out, mL, with the timid ramp and with the fast one: given beforehand, for a test without water; it proves
+    /// nothing [default: asked for]
     #[arg(long, num_args = 2, value_names = ["TIMID", "FAST"])]
     measured_ml: Option<Vec<f64>>,
     #[command(flatten)]
