@@ -304,7 +304,7 @@ impl Supervisor {
         Facts {
             motion,
             settled,
-            // The sequence knows.
+            // Of an acquisition its sequence knows better.
             ready: settled,
             pumped,
             height: self.height.micrometres(&self.calibration.get()),

@@ -244,7 +244,7 @@ fn what_needs_longer_than_may_be_waited_is_told() {
 
 /// Water in focus a minute, in frames in which nothing moved by more than half a pixel.
 #[test]
-fn what_is_learned_gives_more_sharp_water_a_minute_than_a_habit() {
+fn a_wait_that_is_learned_is_worth_more_than_a_habit_unless_that_happens_to_fit() {
     let habit = json!({"step": "settle", "seconds": 0.5});
     println!(
         "sharp uL/min of the medium preset: 0.5 s   learned (and with the strokes that it learns from, of 12)"

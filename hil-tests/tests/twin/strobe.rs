@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Half a pixel of the medium preset, um.
+/// Sharp water in a minute of today's settings at best: a view of 2.08 uL for each stroke of 368 ms, half a second, and exposure
+/// with read-out of 87 ms.
+const FLOOR_UL_PER_MIN: f64 = 2.08 * 60.0 / 0.955_3;
 const HALF_A_PIXEL_UM: f32 = 0.375;
 const SETTLING: Settle = Settle::Seconds(0.5);
 /// Each board's own way to pulse, and a pulse that it can do.
@@ -101,6 +104,11 @@ fn strobed_settling_is_learned_as_short_as_a_pulse_allows_and_every_frame_is_sha
         let sharp = worth(&played, Way::Strobe(Settle::Learned, us), 20).unwrap();
         let gained = (by_habit.period - sharp.period).as_secs_f64();
         assert!((gained - (0.5 - wait)).abs() < 0.01, "{hat:?}: {wait} {by_habit:?} {sharp:?}");
+        // The usual preset of a v3.0: what it is for.
+        assert!(
+            hat != Hat::V3_3 || sharp.new_ul_per_min > 1.4 * FLOOR_UL_PER_MIN,
+            "{sharp:?} by {FLOOR_UL_PER_MIN}"
+        );
         println!("{hat:?}: waits {wait} s, {:?} a frame, {} px", sharp.period, sharp.blur_px);
     }
 }
