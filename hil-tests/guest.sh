@@ -15,6 +15,11 @@ behind() {
     apt-cache depends "$1" 2>/dev/null | sed -n 's/.*Depends: \(linux-[a-z]*-[0-9].*\)/\1/p' | head -n 1
 }
 
+# The kernel of today's Raspberry Pi OS where Debian has it, or else Debian's own; the newest of either: `kernel_package amd64`.
+kernel_package() {
+    behind "linux-image-6.12-$1" | grep . || behind "linux-image-$1" | grep .
+}
+
 # Unpacks Debian packages into a folder: `unpack FOLDER PACKAGE…`. What was once unpacked stays, and is whole.
 unpack() {
     local into=$1 new package version

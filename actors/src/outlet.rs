@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
-/// Places that new commands leave free: a quarter of all.
+/// New commands leave one place in so many free.
 const KEPT: usize = 4;
 
 /// The supervisor's end.
@@ -22,14 +22,13 @@ pub struct Outlet {
 
 /// The outside's end.
 pub struct Answers {
-    answers: Receiver<Answer>,
+    room: Room,
     wake: Arc<Notify>,
     lost: Arc<AtomicU64>,
-    most: usize,
-    waiting: Arc<Waiting>,
 }
 
 /// Whether what is asked now can be answered: for whoever lets commands in.
+#[derive(Clone)]
 pub struct Room {
     answers: Receiver<Answer>,
     most: usize,
@@ -46,11 +45,10 @@ struct Waiting {
 /// Both ends, and a look at how full it is; at most `bound` answers wait.
 pub fn outlet(bound: usize) -> (Outlet, Answers, Room) {
     let (sender, answers) = bounded(bound);
-    let (wake, lost, waiting) = (Arc::new(Notify::new()), Arc::new(AtomicU64::new(0)), Arc::default());
-    let most = bound - bound / KEPT;
-    let room = Room { answers: answers.clone(), most, waiting: Arc::clone(&waiting) };
+    let (wake, lost) = (Arc::new(Notify::new()), Arc::new(AtomicU64::new(0)));
+    let room = Room { answers, most: bound - bound / KEPT, waiting: Arc::default() };
     let outlet = Outlet { answers: sender, wake: wake.clone(), lost: lost.clone() };
-    (outlet, Answers { answers, wake, lost, most, waiting }, room)
+    (outlet, Answers { room: room.clone(), wake, lost }, room)
 }
 
 impl Outlet {
@@ -67,25 +65,14 @@ impl Answers {
     /// The next one; `None` when the supervisor is gone.
     pub async fn next(&self) -> Option<Answer> {
         loop {
-            match self.answers.try_recv() {
+            match self.room.answers.try_recv() {
                 Ok(answer) => {
-                    self.make_room();
+                    self.room.was_made();
                     return Some(answer);
                 }
                 Err(crossbeam_channel::TryRecvError::Disconnected) => return None,
                 Err(crossbeam_channel::TryRecvError::Empty) => self.wake.notified().await,
             }
-        }
-    }
-
-    fn make_room(&self) {
-        let Waiting { is_waited_for, freed } = &*self.waiting;
-        // Only who is waited for wakes somebody.
-        if is_waited_for.load(Ordering::SeqCst)
-            && self.answers.len() < self.most
-            && is_waited_for.swap(false, Ordering::SeqCst)
-        {
-            freed.notify_one();
         }
     }
 
@@ -98,12 +85,27 @@ impl Answers {
 impl Room {
     /// Whether there is some; if not, [`freed`](Self::freed) tells when.
     pub fn is_there(&self) -> bool {
-        if self.answers.len() < self.most {
+        if self.has_places() {
             return true;
         }
         self.waiting.is_waited_for.store(true, Ordering::SeqCst);
         // What was taken meanwhile has told nobody.
+        self.has_places()
+    }
+
+    fn has_places(&self) -> bool {
         self.answers.len() < self.most
+    }
+
+    /// Something was taken: who waits is told, if it is enough.
+    fn was_made(&self) {
+        let Waiting { is_waited_for, freed } = &*self.waiting;
+        if is_waited_for.load(Ordering::SeqCst)
+            && self.has_places()
+            && is_waited_for.swap(false, Ordering::SeqCst)
+        {
+            freed.notify_one();
+        }
     }
 
     /// Waits until there is some again.

@@ -60,7 +60,7 @@ camera=$(there cargo test --locked -p planktor-drivers --features csi --test csi
     --message-format json-render-diagnostics | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
 
 # The kernel of today's Raspberry Pi OS where Debian has it, or else Debian's own, and vimc for it.
-image=$(behind linux-image-6.12-amd64 | grep . || behind linux-image-amd64)
+image=$(kernel_package amd64)
 version=${image#linux-image-}
 kernel=$cache/$version/kernel headers=$cache/$version/headers
 unpack "$kernel" "$image"

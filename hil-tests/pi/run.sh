@@ -27,7 +27,7 @@ trixie=$("$hil/debian/chroot.sh" trixie qemu-system-arm)
 libraries=$("$hil/debian/chroot.sh" bullseye libc6:arm64)
 
 # Debian's kernel for such machines (building for them has told apt of their packages), and a busybox for them.
-image=$(behind linux-image-6.12-arm64:arm64 | grep . || behind linux-image-arm64:arm64)
+image=$(kernel_package arm64:arm64)
 image=${image%:arm64}
 version=${image#linux-image-}
 kernel=$cache/$version/kernel

@@ -93,11 +93,15 @@ impl Way {
     #[expect(clippy::cast_precision_loss, reason = "some microlitres a second")]
     pub fn fastest_flow(hat: Hat, pulse_us: u32) -> f64 {
         let cell = Cell { depth: Micrometres(300), width: Micrometres(3_500) };
-        let by = if hat == Hat::V1_2 { By::Pin } else { By::Bus };
-        let lit = blur::lit(Duration::from_micros(pulse_us.into()), by);
+        let lit = lit(hat, Duration::from_micros(pulse_us.into()));
         let flow = blur::fastest(cell, HALF_A_PIXEL_NM, lit);
         flow.0 as f64 * 60.0 / 1e6
     }
+}
+
+/// How long there may be light in a pulse of that board: HAT 1.2 has a pin for it.
+pub fn lit(hat: Hat, pulse: Duration) -> Duration {
+    blur::lit(pulse, if hat == Hat::V1_2 { By::Pin } else { By::Bus })
 }
 
 /// What came of it.

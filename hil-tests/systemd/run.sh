@@ -30,7 +30,7 @@ debian=$("$hil/debian/chroot.sh" "$suite" systemd systemd-sysv dbus util-linux p
 cargo test --manifest-path "$sources/Cargo.toml" --workspace --locked --features planktor-hil-tests/v4l --no-run \
     --test program >&2
 
-image=$(behind linux-image-6.12-amd64 | grep . || behind linux-image-amd64)
+image=$(kernel_package amd64)
 version=${image#linux-image-}
 kernel=$cache/kernels/$version/image
 unpack "$kernel" "$image"

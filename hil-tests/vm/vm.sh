@@ -35,14 +35,10 @@ if [ "${#missing[@]}" -gt 0 ]; then
         apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || skip "${missing[*]} cannot be installed"
 fi
 
-# The kernel of today's Raspberry Pi OS where Debian has it, or else Debian's own; the newest of either.
-kernel_package() {
-    behind linux-image-6.12-amd64 | grep . || behind linux-image-amd64 | grep .
-}
-image=$(kernel_package) || { [ "$(id -u)" -ne 0 ] || apt-get update -qq; image=$(kernel_package); } || skip "apt knows no kernel"
+image=$(kernel_package amd64) || { [ "$(id -u)" -ne 0 ] || apt-get update -qq; image=$(kernel_package amd64); } || skip "apt knows no kernel"
 version=${image#linux-image-}
 kernel=$cache/kernels/$version/image headers=$cache/kernels/$version/headers
-unpack "$kernel" "$image" || { apt-get update -qq && image=$(kernel_package) && unpack "$kernel" "$image"; } ||
+unpack "$kernel" "$image" || { apt-get update -qq && image=$(kernel_package amd64) && unpack "$kernel" "$image"; } ||
     skip "$image cannot be fetched"
 common=linux-headers-${version%-amd64}-common
 kbuild=$(apt-cache depends "linux-headers-$version" | sed -n 's/.*Depends: \(linux-kbuild-[^:]*\)$/\1/p' | head -n 1)

@@ -2,7 +2,8 @@
 //! as they should not), and things that break. An episode is a scenario like any other, so it can be kept as a file.
 
 use super::draw::Draw;
-use planktor_actors::blur::{self, By};
+use crate::sharp::lit;
+use planktor_actors::blur;
 use planktor_protocol::Instant;
 use planktor_protocol::strobe::Cell;
 use planktor_protocol::units::Micrometres;
@@ -249,8 +250,7 @@ impl Script {
             Cell { depth: Micrometres(depth_um as i64), width: Micrometres(CELL_WIDTH_UM) },
             half_a_pixel_nm as u128,
         );
-        let by = if self.hat == Hat::V1_2 { By::Pin } else { By::Bus };
-        let fastest = blur::fastest(cell, most_nm, blur::lit(Duration::from_micros(us), by)).0.max(1);
+        let fastest = blur::fastest(cell, most_nm, lit(self.hat, Duration::from_micros(us))).0.max(1);
         #[expect(clippy::cast_precision_loss, reason = "some microlitres a second")]
         let nl_per_s = fastest as f64 * draw.between(0.2, 1.2);
         let (frames, strokes) = (1 + draw.below(8), 1 + draw.below(2));

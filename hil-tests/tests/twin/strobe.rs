@@ -12,10 +12,10 @@ use planktor_sim::{Hat, Parameters};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Half a pixel of the medium preset, um.
 /// Sharp water in a minute of today's settings at best: a view of 2.08 uL for each stroke of 368 ms, half a second, and exposure
 /// with read-out of 87 ms.
 const FLOOR_UL_PER_MIN: f64 = 2.08 * 60.0 / 0.955_3;
+/// Half a pixel of the medium preset, um.
 const HALF_A_PIXEL_UM: f32 = 0.375;
 const SETTLING: Settle = Settle::Seconds(0.5);
 /// Each board's own way to pulse, and a pulse that it can do.
