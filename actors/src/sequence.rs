@@ -159,8 +159,6 @@ struct Shot {
     strobe: Option<Duration>,
     /// In what it was taken.
     flow: Option<Flowing>,
-    /// Since when the camera alone has been waited for.
-    ready: Instant,
     facts: Option<Facts>,
     frame: Option<Frame>,
     to_write: bool,
@@ -204,8 +202,8 @@ pub struct Sequence {
     shots: Vec<Shot>,
     /// Half a pixel: how far anything may go in a frame of a flow, nm.
     most_nm: u128,
-    /// Since when nothing but the camera has been waited for, where that is later than the end of settling: since the end of the
-    /// exposure before in a flow, since the disk has room, since it goes on.
+    /// Since when nothing but the camera has been waited for, where that is later than the end of settling: since the lamp
+    /// is dark, since the end of the exposure before in a flow, since the disk has room, since it goes on.
     ready: Instant,
     next_run: Run,
     unlit: Instant,
@@ -241,7 +239,7 @@ impl Sequence {
             still: Stillness { motion: None, settled: now, pumped: Nanolitres(0), flow: None },
             shots: Vec::with_capacity(POOL as usize),
             most_nm: u128::from(optics.pixel_nm) / 2,
-            ready: now,
+            ready: now.max(unlit),
             next_run: first,
             unlit,
             saved,
@@ -365,9 +363,9 @@ impl Sequence {
             (_, Input::Pause) => self.pausing = true,
             (_, Input::Resume) => {
                 self.pausing = false;
-                self.ready = now;
                 if let Phase::Paused(place, step) = &self.phase {
                     let (place, step) = (*place, step.clone());
+                    self.ready = now;
                     if !self.does(place, step, now) {
                         self.next(now);
                     }
@@ -431,7 +429,8 @@ impl Sequence {
                 self.disturb(now);
                 self.acts.push_back(Act::Pump(pump::Move { volume, flow }));
                 self.still.flow = Some(Flowing { since: now, flow, cell });
-                self.ready = now;
+                // At its begin the lamp may not be dark yet.
+                self.ready = self.ready.max(now);
                 return false;
             }
             Step::Focus { target, speed } => self.moving(Act::Focus(focus::Move { target, speed }), now),
@@ -523,7 +522,6 @@ impl Sequence {
             disturbed: None,
             strobe,
             flow: self.still.flow,
-            ready: self.ready().max(self.unlit),
             facts: None,
             frame: None,
             to_write: false,
@@ -537,7 +535,7 @@ impl Sequence {
 
     fn exposing(&mut self, interval: Interval, pulse: Option<Interval>, facts: Facts) {
         let Some(shot) = self.shots.last_mut() else { return };
-        shot.facts = Some(Facts { ready: shot.ready, ..facts });
+        shot.facts = Some(facts);
         match pulse {
             Some(pulse) => {
                 self.acts.push_back(Act::Flash(shot.run, pulse));

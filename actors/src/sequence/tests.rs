@@ -51,9 +51,9 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-fn facts(still: Stillness) -> Facts {
-    let Stillness { motion, settled, pumped, flow } = still;
-    Facts { motion, settled, pumped, mode: Some(MODE), flow, ..Facts::default() }
+fn facts(sequence: &Sequence) -> Facts {
+    let (Stillness { motion, settled, pumped, flow }, ready) = (sequence.still(), sequence.ready());
+    Facts { motion, settled, ready, pumped, mode: Some(MODE), flow, ..Facts::default() }
 }
 
 impl Bench {
@@ -111,7 +111,7 @@ impl Bench {
                 let from = Instant::ZERO + ms(101 * n);
                 let interval = Interval { from, to: from + MODE.takes };
                 let light = Interval { from: open(n), to: open(n) + pulse };
-                let facts = facts(self.sequence.still());
+                let facts = facts(&self.sequence);
                 self.due.push((now, Input::Exposing(run, interval, Some(light), facts)));
                 let frame = Frame { seq: n, interval, picture: Arc::new(Blank) };
                 self.captures += 1;
@@ -126,7 +126,7 @@ impl Bench {
             Act::Capture { run, not_before, strobe: None } => {
                 self.log.push('c');
                 let interval = Interval { from: not_before, to: not_before + EXPOSURE };
-                self.due.push((now, Input::Exposing(run, interval, None, facts(self.sequence.still()))));
+                self.due.push((now, Input::Exposing(run, interval, None, facts(&self.sequence))));
                 let arrives = interval.to + ms(8);
                 let frame = Frame { seq: run.0, interval, picture: Arc::new(Blank) };
                 let missing = self.missing.contains(&self.captures);
@@ -205,7 +205,7 @@ fn a_frame_that_was_exposed_in_motion_is_discarded() {
     sequence.on(at(900), Input::Woken);
     assert!(matches!(sequence.act(), Some(Act::Capture { run: Run(1), .. })));
     let predicted = Interval { from: at(900), to: at(987) };
-    let facts = facts(sequence.still());
+    let facts = facts(&sequence);
     sequence.on(at(900), Input::Exposing(Run(1), predicted, None, facts));
     let early = Frame { seq: 1, interval: Interval { from: at(899), to: at(986) }, picture: Arc::new(Blank) };
     sequence.on(at(995), Input::Frame(Run(1), early));
@@ -288,7 +288,7 @@ fn flashing(steps: Vec<Step>) -> (Sequence, Run, Interval, Interval) {
     let from = Instant::ZERO + ms(101);
     let (frame, lit) = (Interval { from, to: from + MODE.takes }, from + ms(88));
     let light = Interval { from: lit, to: lit + Duration::from_micros(130) };
-    let facts = facts(sequence.still());
+    let facts = facts(&sequence);
     sequence.on(Instant::ZERO, Input::Exposing(run, frame, Some(light), facts));
     assert!(matches!(sequence.act(), Some(Act::Flash(of, _)) if of == run));
     (sequence, run, frame, light)
@@ -339,10 +339,15 @@ fn a_frame_waits_for_the_camera_since_the_light_before_or_since_it_goes_on() {
     let lit: Vec<_> = bench.kept.iter().map(|(_, facts)| facts.pulse.unwrap().within.to).collect();
     assert_eq!(ready, [Instant::ZERO, lit[0], lit[1]]);
 
-    let plan = Plan::new(vec![CAPTURE, Step::Write]).unwrap();
+    let frames = Step::Repeat { times: 2, steps: vec![CAPTURE, Step::Write] };
+    let plan = Plan::new(vec![frames]).unwrap();
     let mut sequence = Sequence::begin(Cursor::new(plan), 0, Run(1), OPTICS, Instant::ZERO, Instant::ZERO);
-    let hour = Instant::ZERO + Duration::from_secs(3_600);
+    let exposure = Interval { from: Instant::ZERO, to: Instant::ZERO + EXPOSURE };
     sequence.on(Instant::ZERO, Input::Pause);
+    sequence.on(Instant::ZERO, Input::Exposing(Run(1), exposure, None, facts(&sequence)));
+    sequence.on(exposure.to, Input::Woken);
+    assert_eq!((sequence.hold(), sequence.ready()), (Hold::Now, exposure.to));
+    let hour = Instant::ZERO + Duration::from_secs(3_600);
     sequence.on(hour, Input::Resume);
-    assert_eq!(sequence.ready(), hour);
+    assert_eq!((sequence.hold(), sequence.ready()), (Hold::No, hour));
 }

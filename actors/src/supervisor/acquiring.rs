@@ -285,7 +285,8 @@ impl Supervisor {
                     self.time_exposure(&mut running, pulse.unwrap_or(interval).to);
                     running.phase.begins(pulse.unwrap_or(interval).from);
                 }
-                let facts = self.facts(running.sequence.still());
+                let (still, ready) = (running.sequence.still(), running.sequence.ready());
+                let facts = Facts { ready, ..self.facts(still) };
                 self.feed(a, running, sequence::Input::Exposing(run, interval, pulse, facts))
             }
             camera::Event::Frame(frame) => {
@@ -304,7 +305,6 @@ impl Supervisor {
         Facts {
             motion,
             settled,
-            // Of an acquisition its sequence knows better.
             ready: settled,
             pumped,
             height: self.height.micrometres(&self.calibration.get()),

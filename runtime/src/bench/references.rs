@@ -3,7 +3,7 @@
 use crate::instrument::{Time, arbiter};
 use actix::{Actor, AsyncContext, Context, Handler};
 use actix_rt::System;
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use planktor_actors::alarm::{Alarms, Bell, Ticket};
 use planktor_actors::journal::Journal;
@@ -50,7 +50,16 @@ pub(super) fn bare_loop(lasts: Duration) -> io::Result<Distribution> {
         drop(done.send(late.read()));
     };
     std::thread::Builder::new().name("reference".into()).spawn(sleep)?;
-    late.recv_timeout(lasts + PATIENCE).map_err(io::Error::other)
+    in_time(&late, lasts, "the bare loop")
+}
+
+/// What somebody has found out who takes so long for it.
+fn in_time<T>(found: &Receiver<T>, lasts: Duration, who: &str) -> io::Result<T> {
+    let late = |_| {
+        let s = (lasts + PATIENCE).as_secs();
+        io::Error::other(format!("{who} did not end within {s} s; has this computer too much else to do?"))
+    };
+    found.recv_timeout(lasts + PATIENCE).map_err(late)
 }
 
 /// The same by another program, cyclictest, where it is installed and may have that priority; where not, of nothing.
@@ -69,7 +78,7 @@ pub(super) fn cyclictest(lasts: Duration) -> io::Result<Distribution> {
     let (done, ended) = bounded(1);
     let wait = move || drop(done.send(other.wait_with_output()));
     std::thread::Builder::new().name("cyclictest".into()).spawn(wait)?;
-    let output = ended.recv_timeout(lasts + PATIENCE).map_err(io::Error::other)??;
+    let output = in_time(&ended, lasts, "cyclictest")??;
     match output.status.success() {
         true => late(&output.stdout),
         false => Ok(Distribution::default()),
@@ -111,7 +120,7 @@ pub(super) fn alarms(lasts: Duration) -> io::Result<Distribution> {
             });
         }
     });
-    let late = late.recv_timeout(lasts + PATIENCE).map_err(io::Error::other);
+    let late = in_time(&late, lasts, "the loop of alarms");
     arbiter.stop();
     // A panic of that thread was reported by the panic hook.
     let _ = arbiter.join();
